@@ -344,6 +344,43 @@ pub use cofferdam_macros::parallel;
 /// The wait counts as the test's time: under nextest, combine it with a test group of one thread, as the guide shows.
 #[cfg(feature = "macros")]
 pub use cofferdam_macros::serial;
+/// Runs a test on the runtime of its worker, and ends the test when its body returns.
+///
+/// The runtime lives as long as the worker: under `cargo test` it serves the worker's tests one after the other, and so do
+/// the services that are built on it, such as a pool of connections. Each of its threads and each task on it has the
+/// worker. Under nextest every test is a process and has its own.
+///
+/// ```
+/// use cofferdam::{Worker, WorkerLocal};
+/// # struct Pool;
+/// # impl Pool {
+/// #     async fn connect() -> Result<Self, std::io::Error> { Ok(Self) }
+/// #     async fn select(&self) -> Result<u32, std::io::Error> { Ok(1) }
+/// # }
+///
+/// static POOL: WorkerLocal<Pool> = WorkerLocal::new_async(&|_| async { Ok(Pool::connect().await?) });
+///
+/// #[cofferdam::test]
+/// async fn one_is_one() -> Result<(), std::io::Error> {
+///     let pool = POOL.get_async().await;
+///     tokio::spawn(async { Worker::current() }).await.unwrap();
+///     assert_eq!(pool.select().await?, 1);
+///     Ok(())
+/// }
+/// ```
+///
+/// The arguments are `flavor = "multi_thread"` and `worker_threads = 2`, spelled as in `#[tokio::test]`, and `crate = path`.
+/// A test that asks for another flavor than the worker's last one gets a new runtime. `start_paused` is not supported.
+///
+/// When the body has returned, tasks of the test have 50 ms to end if services were built on the runtime. If tasks, or
+/// closures of `spawn_blocking`, are left then, or the clock was paused, the runtime is shut down, which aborts the tasks;
+/// the services are built anew, and a line on standard error says so. Keep the tasks of a test in a `tokio::task::JoinSet`,
+/// which aborts them when it is dropped. A task that cannot be aborted keeps the worker reserved, as a thread does.
+///
+/// It works on functions that are not async too; they have no runtime. Results, `#[should_panic]`, `#[ignore]` and
+/// [`serial`](macro@serial) mean what they do on other tests. It belongs below `#[rstest]`.
+#[cfg(all(feature = "macros", feature = "tokio"))]
+pub use cofferdam_macros::test;
 pub use error::{BoxError, Error};
 pub use fixture::{Fixture, Setup};
 pub use locator::{Context, ServiceLocator, WorkerLocal};

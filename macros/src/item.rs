@@ -4,23 +4,23 @@ use super::arguments::{Arguments, UsageError, parts};
 use proc_macro::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 
 /// Another attribute of the item.
-struct Attribute {
+pub(crate) struct Attribute {
     /// The `#` and the group in brackets.
-    tokens: [TokenTree; 2],
+    pub(crate) tokens: [TokenTree; 2],
     /// The segments of its path: `tokio` and `test`.
-    path: Vec<String>,
+    pub(crate) path: Vec<String>,
     /// The tokens in its parentheses.
     arguments: TokenStream,
 }
 
 impl Attribute {
-    fn is(&self, name: &str) -> bool {
+    pub(crate) fn is(&self, name: &str) -> bool {
         self.path.last().is_some_and(|last| last == name)
     }
 
     /// Returns whether it is `serial` or `parallel` of this crate. A path of another crate is ours only if its `crate = path`
     /// argument says so.
-    fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         if !self.is("serial") && !self.is("parallel") {
             return false;
         }
@@ -40,7 +40,7 @@ impl Attribute {
         Arguments::read(self.arguments.clone(), self.is("parallel"))
     }
 
-    fn is_test(&self) -> bool {
+    pub(crate) fn is_test(&self) -> bool {
         makes_test(&self.path, &self.arguments)
     }
 }
@@ -85,7 +85,7 @@ pub(crate) fn guard(item: TokenStream, arguments: Arguments) -> Result<TokenStre
 }
 
 /// Splits the leading attributes from the rest.
-fn split(tokens: &[TokenTree]) -> (Vec<Attribute>, &[TokenTree]) {
+pub(crate) fn split(tokens: &[TokenTree]) -> (Vec<Attribute>, &[TokenTree]) {
     let mut attributes = Vec::new();
     let mut rest = tokens;
     while let [TokenTree::Punct(sign), TokenTree::Group(group), after @ ..] = rest {

@@ -1,10 +1,10 @@
 //! The attributes of [cofferdam](https://docs.rs/cofferdam), which re-exports and documents them.
 //!
-//! They only insert a guard at the beginning of a test's body, so they parse no more than the position of the body and need no
-//! parser of Rust.
+//! They parse no more of a test than the positions of its name, its result and its body, and need no parser of Rust.
 
 mod arguments;
 mod item;
+mod test;
 
 use arguments::{Arguments, UsageError};
 use proc_macro::TokenStream;
@@ -27,8 +27,18 @@ pub fn parallel(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand(arguments, item, true)
 }
 
+/// Runs a test on the runtime of its worker; see `cofferdam::test`.
+#[proc_macro_attribute]
+pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    or_error(test::test(arguments, item.clone()), item)
+}
+
 fn expand(arguments: TokenStream, item: TokenStream, shared: bool) -> TokenStream {
     let expanded = Arguments::read(arguments, shared).and_then(|read| item::guard(item.clone(), read));
+    or_error(expanded, item)
+}
+
+fn or_error(expanded: Result<TokenStream, UsageError>, item: TokenStream) -> TokenStream {
     expanded.unwrap_or_else(|error| {
         // The item is kept, so that references to it are no further errors.
         let mut tokens = error.to_tokens();

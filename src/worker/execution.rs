@@ -55,7 +55,10 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
         Some(name) => ThreadKind::Named(name),
         None => ThreadKind::Unnamed,
     };
-    let identity = identify(run::facts(), run::run(), kind)?;
+    let identity = identify(run::facts(), run::run(), kind).map_err(|error| match is_of_runtime(kind) {
+        true => error.on_runtime(),
+        false => error,
+    })?;
     let new = |id, index, lease, thread| {
         start(Execution {
             number: clock::unique(),
@@ -91,6 +94,15 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
         }
     };
     Ok((worker, identity.owns_test))
+}
+
+/// Returns whether the calling thread is one of an async runtime: by its name, or (with the feature `tokio`) as tokio says.
+fn is_of_runtime(kind: ThreadKind<'_>) -> bool {
+    #[cfg(feature = "tokio")]
+    if super::runtime::is_inside() {
+        return true;
+    }
+    matches!(kind, ThreadKind::Named(name) if name.starts_with("tokio-"))
 }
 
 fn start(execution: Execution) -> Worker {
@@ -196,6 +208,8 @@ pub(super) fn end(worker: &Worker) {
                 std::mem::forget(panic);
             }
         }
+        #[cfg(feature = "tokio")]
+        super::runtime::end_test(worker);
         worker.record(|| Event::End {
             execution: execution.number,
         });

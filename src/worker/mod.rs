@@ -4,14 +4,15 @@ pub(crate) mod claim;
 pub(crate) mod current;
 mod execution;
 mod identity;
-#[cfg(feature = "tokio")]
 mod instrumented;
+#[cfg(feature = "tokio")]
+#[doc(hidden)]
+pub mod runtime;
 mod slots;
 
 pub use claim::{Claim, claim};
 pub use current::Entered;
 pub(crate) use execution::at_test_end;
-#[cfg(feature = "tokio")]
 pub use instrumented::Instrumented;
 
 use crate::error::{self, Error};
@@ -184,7 +185,6 @@ impl Worker {
     ///
     /// # Panics
     /// When the test has ended and the worker may belong to another test.
-    #[cfg(feature = "tokio")]
     #[track_caller]
     pub fn instrument<F: Future>(&self, future: F) -> Instrumented<F> {
         Instrumented::new(self, future, self.member())

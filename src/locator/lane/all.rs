@@ -14,6 +14,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 static LANES: Lazy<DashMap<String, Arc<Lane>>> = Lazy::new(|| {
     exit::register(close_all);
     worker::at_test_end(end_test);
+    #[cfg(feature = "tokio")]
+    worker::runtime::of_services(worker::runtime::ServicesOfRuntime {
+        exist: |worker, runtime| of_worker(worker).any(|lane| lane.has_services_of(runtime)),
+        end: |worker, runtime| {
+            of_worker(worker)
+                .flat_map(|lane| lane.end_runtime(runtime))
+                .collect()
+        },
+    });
     sync::map()
 });
 
@@ -62,10 +71,12 @@ pub(crate) fn shared_first() -> Vec<Arc<Lane>> {
 }
 
 fn end_test(worker: &Worker) {
-    // Not by `of`: a test that requested no services needs no lane.
-    for lane in [worker.id(), MIXED].into_iter().filter_map(named) {
-        lane.end_test(worker.execution());
-    }
+    of_worker(worker.id()).for_each(|lane| lane.end_test(worker.execution()));
+}
+
+/// Returns the lanes with a worker's services. Not by `of`: a test that requested no services needs no lane.
+fn of_worker(id: &str) -> impl Iterator<Item = Arc<Lane>> {
+    [id, MIXED].into_iter().filter_map(named)
 }
 
 /// Retires one locator's services in all lanes.

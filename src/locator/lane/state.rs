@@ -344,6 +344,21 @@ impl LaneState {
         self.retire(entries, Why::Panicked)
     }
 
+    /// Retires the instances that were built on a runtime that has ended, and all that are built from any of these.
+    #[cfg(feature = "tokio")]
+    pub(super) fn retire_of_runtime(&mut self, runtime: u64) -> Vec<Retired> {
+        let infos = self.infos_mut();
+        let of_it = infos.filter(|info| info.is_of_runtime(runtime));
+        let keys: BTreeSet<_> = of_it.map(|info| info.service.key.clone()).collect();
+        if keys.is_empty() {
+            return Vec::new();
+        }
+        let entries = self
+            .take_everywhere(|info| info.is_of_runtime(runtime) || info.from.iter().any(|key| keys.contains(key)));
+        self.flights.detach(|_| true);
+        self.retire(entries, Why::TestOver)
+    }
+
     /// Retires the per-test services and overrides of the tests that `is_over` selects, and the services that a panic
     /// spoiled.
     pub(super) fn end_test(&mut self, is_over: impl Fn(u64) -> bool) -> Vec<Retired> {
