@@ -38,6 +38,8 @@ mod moved;
 mod planted;
 #[cfg(all(feature = "macros", not(miri)))]
 mod serial;
+#[cfg(all(feature = "macros", feature = "tokio", not(miri)))]
+pub(crate) use serial::state;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod teardown;
 #[cfg(all(feature = "macros", target_os = "linux", not(miri)))]
