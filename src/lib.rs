@@ -41,7 +41,8 @@
 //! | a test that needs fresh services | [`clear_worker`](ServiceLocator::clear_worker) |
 //! | threads that a test starts | [`Worker::spawn`], or [`Worker::wrap`] for pools and scopes |
 //! | a callback, a rayon closure | [`Worker::enter`] in the closure |
-//! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
+//! | an async test; a pool of connections for all tests of a worker | `#[cofferdam::test]` and [`WorkerLocal`]'s `new_async`, with the features `macros` and `tokio` |
+//! | futures on a runtime of your own | [`Worker::instrument`] |
 //! | a temporary directory | [`lease::dir`] for a test, [`Worker::dir`] for a worker, [`Context::dir`] for a service |
 //! | a directory for Unix sockets, whose paths must be short | [`lease::socket_dir`] |
 //! | a free port | [`lease::port`], [`lease::listener`] |
@@ -59,13 +60,14 @@
 //!
 //! ```text
 //! static S: WorkerLocal<T> = WorkerLocal::new(fn(&Context) -> Result<T, BoxError>)
+//! static A: WorkerLocal<T> = WorkerLocal::new_async(&|AsyncContext| async { Result<T, BoxError> })       A.get_async().await
 //! S.get() -> ServiceHandle<T>                        S.override_with(Arc<T>) -> OverrideGuard
 //!
 //! ServiceLocator::builder()
 //!     .name("shop").capacity(50).build_timeout(60 s)
 //!     .register::<T>(Fn(&Context) -> Result<Arc<T>, BoxError>)     T may be `dyn Trait`
 //!         .named("replica")  .per_test()  .reset(Fn(&T) -> Result<(), BoxError>)
-//!     .register_shared::<T>(…)
+//!     .register_shared::<T>(…)    .register_async::<T, _>(…)
 //!     .build() -> ServiceLocator
 //! locator.get::<T>() -> ServiceHandle<T>             locator.lazy::<T>() -> LazyProxy<T>: Deref<Target = T>
 //! locator.override_with::<T>(Arc<T>) -> OverrideGuard        .clear_worker()         .clear_all()
@@ -238,7 +240,7 @@
 //! have services. Let production code take its dependencies as arguments, and let the tests get them from a locator.
 //!
 //! **Does it work with `#[tokio::test]`, rstest, proptest, criterion?** Yes: they run a test's body on the test's own
-//! thread, or a benchmark on `main`. Tasks on a multi-threaded runtime need `instrument`.
+//! thread, or a benchmark on `main`. Other threads of a runtime have the worker under `#[cofferdam::test]`.
 //!
 //! **What does it write?** On disk, below `target/cofferdam`: one directory per run with lock files, requested directories, and
 //! journals if `COFFERDAM_RECORD` is set. Each later run removes a few directories of unrecorded runs that have ended;
@@ -291,8 +293,9 @@
 //!
 //! # Features
 //!
-//! - `serial`: the attributes `#[serial]` and `#[parallel]`. It adds `cofferdam-macros`, which has no dependencies.
-//! - `tokio`: `Worker::instrument` and `lock_async`. It adds no dependency: futures of any runtime work.
+//! - `macros`: the attributes `#[serial]` and `#[parallel]`. It adds `cofferdam-macros`, which has no dependencies.
+//! - `tokio`: a tokio runtime for each worker, async factories and `lock_async`; with `macros` also `#[cofferdam::test]`. It adds
+//!   tokio 1.49 or later with its features `rt` and `time`.
 
 pub mod diagnostics;
 mod error;
@@ -392,6 +395,7 @@ pub use worker::{Worker, claim};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/start.md")]
+#[cfg_attr(all(feature = "macros", feature = "tokio"), doc = include_str!("../docs/guide/async.md"))]
 #[doc = include_str!("../docs/guide/best-practices.md")]
 #[doc = include_str!("../docs/guide/claims.md")]
 #[doc = include_str!("../docs/guide/databases.md")]
