@@ -111,7 +111,16 @@ fn suites() -> Result<Scratch, String> {
 fn run(scratch: &Scratch, suite: &str) -> Result<f64, String> {
     let elapsed = scratch.path().join("elapsed");
     let _ = fs::remove_file(&elapsed);
-    let arguments = ["test", "--release", "--offline", "--test", suite, "--", "--test-threads", "2"];
+    let arguments = [
+        "test",
+        "--release",
+        "--offline",
+        "--test",
+        suite,
+        "--",
+        "--test-threads",
+        "2",
+    ];
     scratch.cargo(&arguments, "")?;
     let micros = fs::read_to_string(elapsed).map_err(|error| error.to_string())?;
     Ok(micros.parse::<f64>().map_err(|error| error.to_string())? / 1000.0)

@@ -95,17 +95,22 @@ struct TestFunction<'a> {
 
 impl<'a> TestFunction<'a> {
     fn read(rest: &'a [TokenTree]) -> Result<Self, UsageError> {
-        let is_word = |token: &TokenTree, word: &str| matches!(token, TokenTree::Ident(it) if it.to_string() == word);
+        let is_word =
+            |token: &TokenTree, word: &str| matches!(token, TokenTree::Ident(it) if it.to_string() == word);
         let error = |reason| Err(UsageError::new(Span::call_site(), reason));
         let Some(keyword) = rest.iter().position(|token| is_word(token, "fn")) else {
             return error("#[cofferdam::test] applies to a function");
         };
         let (qualifiers, rest) = rest.split_at(keyword);
-        if let Some(other) = qualifiers
-            .iter()
-            .find(|token| ["unsafe", "extern", "const"].iter().any(|word| is_word(token, word)))
-        {
-            return Err(UsageError::new(other.span(), "a test is a plain or an async function"));
+        if let Some(other) = qualifiers.iter().find(|token| {
+            ["unsafe", "extern", "const"]
+                .iter()
+                .any(|word| is_word(token, word))
+        }) {
+            return Err(UsageError::new(
+                other.span(),
+                "a test is a plain or an async function",
+            ));
         }
         let [
             _,
@@ -118,7 +123,8 @@ impl<'a> TestFunction<'a> {
             return error("a test is a function with a body and without type parameters");
         };
         if !parameters.stream().is_empty() {
-            let reason = "a test has no parameters: put #[rstest] above this attribute if they are fixtures or cases";
+            let reason =
+                "a test has no parameters: put #[rstest] above this attribute if they are fixtures or cases";
             return Err(UsageError::new(parameters.span(), reason));
         }
         if body.delimiter() != Delimiter::Brace {
@@ -141,17 +147,19 @@ fn refused(attribute: &Attribute) -> Option<&'static str> {
     if !attribute.is_test() {
         return None;
     }
-    Some(match attribute.path.first().is_some_and(|first| first == "tokio") {
-        true => {
-            "#[cofferdam::test] takes the place of #[tokio::test], whose runtime ends with the test: remove \
+    Some(
+        match attribute.path.first().is_some_and(|first| first == "tokio") {
+            true => {
+                "#[cofferdam::test] takes the place of #[tokio::test], whose runtime ends with the test: remove \
              #[tokio::test]; flavor and worker_threads are arguments of #[cofferdam::test] too"
-        }
-        // A `#[tokio::test]` above has become one of these.
-        false => {
-            "another attribute already makes this function a test: remove #[test], or #[tokio::test] above, because \
+            }
+            // A `#[tokio::test]` above has become one of these.
+            false => {
+                "another attribute already makes this function a test: remove #[test], or #[tokio::test] above, because \
              #[cofferdam::test] takes their place"
-        }
-    })
+            }
+        },
+    )
 }
 
 /// Returns the test that runs the function below the attribute on its worker's runtime.
@@ -168,7 +176,8 @@ pub(crate) fn test(written: TokenStream, item: TokenStream) -> Result<TokenStrea
     }
     let function = TestFunction::read(rest)?;
     if let Some(span) = arguments.of_runtime.filter(|_| !function.is_async) {
-        let reason = "a function that is not async has no runtime: remove the argument, or make it an async fn";
+        let reason =
+            "a function that is not async has no runtime: remove the argument, or make it an async fn";
         return Err(UsageError::new(span, reason));
     }
     let (ours, others): (Vec<_>, Vec<_>) = attributes.into_iter().partition(Attribute::is_ours);
@@ -198,7 +207,10 @@ pub(crate) fn test(written: TokenStream, item: TokenStream) -> Result<TokenStrea
     inner.extend([TokenTree::from(function.body.clone())]);
     let name = function.name;
     inner.extend(parsed(&match function.is_async {
-        true => format!("{root}::worker::runtime::block_on({}, {name}())", arguments.flavor()),
+        true => format!(
+            "{root}::worker::runtime::block_on({}, {name}())",
+            arguments.flavor()
+        ),
         false => format!("{root}::worker::runtime::run({name})"),
     }));
     out.extend([TokenTree::from(Group::new(Delimiter::Brace, inner))]);

@@ -145,7 +145,13 @@ struct BuildTask {
 impl BuildTask {
     fn start(mut self, runtime: RuntimeRef) {
         let service = &self.request.service;
-        graph().begin(self.flight.build, service.label(), &self.lane.name, service.lifetime, None);
+        graph().begin(
+            self.flight.build,
+            service.label(),
+            &self.lane.name,
+            service.lifetime,
+            None,
+        );
         let context = AsyncContext {
             locator: self.request.locator.clone(),
             worker: self.worker.clone(),
@@ -174,7 +180,12 @@ impl BuildTask {
         });
     }
 
-    fn land(&mut self, result: thread::Result<Result<Instance, BoxError>>, took: Duration, runtime: RuntimeRef) {
+    fn land(
+        &mut self,
+        result: thread::Result<Result<Instance, BoxError>>,
+        took: Duration,
+        runtime: RuntimeRef,
+    ) {
         self.has_landed = true;
         let claims = std::mem::take(&mut *self.claims.lock().unwrap_or_else(PoisonError::into_inner));
         let finished = FinishedBuild {
@@ -186,10 +197,11 @@ impl BuildTask {
             result,
         };
         let service = &self.request.service;
-        let built = resolve::finish(service, &self.worker, &self.lane, finished).map(|(instance, mut info)| {
-            info.runtime = Some(runtime);
-            (instance, info)
-        });
+        let built =
+            resolve::finish(service, &self.worker, &self.lane, finished).map(|(instance, mut info)| {
+                info.runtime = Some(runtime);
+                (instance, info)
+            });
         // All requests get it as waiters, so the outcome for the thread that builds is not needed.
         drop(resolve::publish(&service.key, &self.lane, &self.flight, built));
     }

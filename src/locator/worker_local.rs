@@ -111,9 +111,7 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
         };
         let worker = Worker::try_current()?;
         let resolved = resolve_async(self.async_request(factory), &worker).await?;
-        resolved
-            .downcast(self.service(), &worker)
-            .map(ServiceHandle::new)
+        resolved.downcast(self.service(), &worker).map(ServiceHandle::new)
     }
 
     #[cfg(feature = "tokio")]

@@ -1,14 +1,16 @@
 //! The state of a thread: its worker, and the builds that it is running.
 
 use super::Worker;
-use super::execution::{Execution, begin, end};
+use super::execution::{begin, end};
+use super::member::Member;
 #[cfg(feature = "tokio")]
-use super::runtime::CurrentTest;
+use super::runtime_threads::CurrentTest;
 use crate::error::Error;
 use crate::resource::Access;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "tokio")]
 use std::sync::Arc;
 
 thread_local! {
@@ -263,22 +265,6 @@ impl Drop for Entered {
         });
         // The last clone of a worker must be dropped after the state is no longer borrowed.
         drop(scope);
-    }
-}
-
-/// Work that belongs to a test and may outlive it. While it exists, the lane stays the test's.
-#[derive(Debug)]
-pub(super) struct Member(Arc<Execution>);
-
-impl Member {
-    pub(super) fn new(worker: &Worker) -> Option<Self> {
-        worker.0.lease.join().then(|| Self(Arc::clone(&worker.0)))
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.0.lease.leave();
     }
 }
 

@@ -39,12 +39,20 @@ pub(crate) struct Execution {
 /// at most 16 lanes are in use, without it 136.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// The hook at the end of a test. One subscriber is enough: the locators.
-static AT_END: OnceCell<fn(&Worker)> = OnceCell::new();
+/// What ends with a test, in this order.
+#[derive(Clone, Copy)]
+pub(crate) enum AtEnd {
+    Services,
+    #[cfg(feature = "tokio")]
+    Runtime,
+}
+
+/// The hooks at the end of a test.
+static AT_END: [OnceCell<fn(&Worker)>; 2] = [const { OnceCell::new() }; 2];
 
 /// Calls `hook` at the end of every test, before its lane is given back.
-pub(crate) fn at_test_end(hook: fn(&Worker)) {
-    let _ = AT_END.set(hook);
+pub(crate) fn at_test_end(what: AtEnd, hook: fn(&Worker)) {
+    let _ = AT_END[what as usize].set(hook);
 }
 
 /// Returns a worker for the calling thread, and whether the test ends with the thread.
@@ -99,7 +107,7 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
 /// Returns whether the calling thread is one of an async runtime: by its name, or (with the feature `tokio`) as tokio says.
 fn is_of_runtime(kind: ThreadKind<'_>) -> bool {
     #[cfg(feature = "tokio")]
-    if super::runtime::is_inside() {
+    if super::runtime_threads::is_inside() {
         return true;
     }
     matches!(kind, ThreadKind::Named(name) if name.starts_with("tokio-"))
@@ -197,7 +205,7 @@ pub(super) fn end(worker: &Worker) {
         threads.remove(thread);
     }
     let children = execution.lease.end(PATIENCE, || {
-        if let Some(hook) = AT_END.get() {
+        for hook in AT_END.iter().filter_map(OnceCell::get) {
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(worker)));
             if let Err(panic) = result {
                 stderr::line(&format!(
@@ -208,8 +216,6 @@ pub(super) fn end(worker: &Worker) {
                 std::mem::forget(panic);
             }
         }
-        #[cfg(feature = "tokio")]
-        super::runtime::end_test(worker);
         worker.record(|| Event::End {
             execution: execution.number,
         });

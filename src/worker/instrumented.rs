@@ -1,7 +1,8 @@
 //! Futures that are polled inside a worker.
 
 use super::Worker;
-use super::current::{self, Entered, Member};
+use super::current::{self, Entered};
+use super::member::Member;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 

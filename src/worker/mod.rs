@@ -5,22 +5,25 @@ pub(crate) mod current;
 mod execution;
 mod identity;
 mod instrumented;
+mod member;
 #[cfg(feature = "tokio")]
 #[doc(hidden)]
 pub mod runtime;
+#[cfg(feature = "tokio")]
+mod runtime_threads;
 mod slots;
 
 pub use claim::{Claim, claim};
 pub use current::Entered;
-pub(crate) use execution::at_test_end;
+pub(crate) use execution::{AtEnd, at_test_end};
 pub use instrumented::Instrumented;
 
 use crate::error::{self, Error};
 use crate::event::Event;
 use crate::resource::Access;
 use crate::{journal, run};
-use current::Member;
 use execution::Execution;
+use member::Member;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -2,8 +2,11 @@
 //!
 //! Its public functions are for the attribute `#[cofferdam::test]` alone.
 
-use super::current::{self, Member};
-use super::{Worker, execution::lock};
+use super::execution::{AtEnd, at_test_end, lock};
+use super::member::Member;
+use super::runtime_threads::CurrentTest;
+pub(crate) use super::runtime_threads::is_inside;
+use super::{Worker, current};
 use crate::error::{self, Error};
 use crate::exit::{self, Cleanup};
 use crate::sys::clock::{self, Deadline};
@@ -12,8 +15,7 @@ use once_cell::sync::OnceCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 pub use tokio::runtime::Builder;
 use tokio::runtime::{EnterGuard, Handle, Runtime};
@@ -110,7 +112,7 @@ fn run_and_end<R: Outcome>(worker: &Worker, body: impl FnOnce() -> R) -> R {
 /// Records that the test has failed: by a panic, or by its result.
 fn mark_failed(worker: &Worker) {
     if let Some(runtime) = known(worker) {
-        lock(&runtime.test.state).has_failed = true;
+        runtime.test.mark_failed();
     }
 }
 
@@ -156,27 +158,6 @@ pub(crate) struct RuntimeRef {
     test: Arc<CurrentTest>,
 }
 
-/// The test that the threads of a runtime work for.
-pub(super) struct CurrentTest {
-    /// 0 between tests.
-    execution: AtomicU64,
-    state: Mutex<TestState>,
-    threads_changed: Condvar,
-}
-
-#[derive(Default)]
-struct TestState {
-    worker: Option<Worker>,
-    has_failed: bool,
-    /// The number of threads, those of `spawn_blocking` included.
-    threads: usize,
-    /// The number of tasks that belong to the worker's services: those that ran before the test, and those that factories
-    /// have started since.
-    tasks_of_services: usize,
-    /// Keeps the lane of the runtime's last test while threads of the runtime are left.
-    member: Option<Member>,
-}
-
 impl WorkerRuntime {
     /// Returns the worker's runtime. It is created at first use, and anew for a test that asks for another flavor.
     pub(crate) fn of(worker: &Worker, flavor: Option<Flavor>) -> Result<Arc<Self>, Error> {
@@ -203,11 +184,8 @@ impl WorkerRuntime {
 
     fn new(worker: &Worker, flavor: Flavor) -> Result<Self, Error> {
         exit::register(shut_down_all);
-        let test = Arc::new(CurrentTest {
-            execution: AtomicU64::new(0),
-            state: Mutex::default(),
-            threads_changed: Condvar::new(),
-        });
+        at_test_end(AtEnd::Runtime, end_test);
+        let test = Arc::<CurrentTest>::default();
         let (starting, stopping) = (Arc::clone(&test), Arc::clone(&test));
         let mut builder = (flavor.builder)();
         if let Some(threads) = flavor.worker_threads {
@@ -219,8 +197,7 @@ impl WorkerRuntime {
             .thread_name(format!("cofferdam-{}", worker.id()))
             .thread_keep_alive(KEEP_ALIVE)
             .on_thread_start(move || {
-                lock(&starting.state).threads += 1;
-                starting.threads_changed.notify_all();
+                starting.start_thread();
                 current::work_for(Some(Arc::clone(&starting)));
             })
             .on_thread_stop(move || {
@@ -238,7 +215,8 @@ impl WorkerRuntime {
         };
         // Otherwise a thread that starts late would be taken for one that a test has left.
         let own_threads = new.own_threads();
-        new.test.wait_for_threads(|threads| threads >= own_threads);
+        new.test
+            .wait_for_threads(PATIENCE, |threads| threads >= own_threads);
         Ok(new)
     }
 
@@ -262,11 +240,13 @@ impl WorkerRuntime {
 
     /// Returns the number of tasks and of closures on other threads that the test has left.
     fn left(&self, services_exist: bool) -> (usize, usize) {
-        let state = lock(&self.test.state);
-        let known = if services_exist { state.tasks_of_services } else { 0 };
+        let known = match services_exist {
+            true => self.test.tasks_of_services(),
+            false => 0,
+        };
         (
             self.alive_tasks().saturating_sub(known),
-            state.threads.saturating_sub(self.own_threads()),
+            self.test.threads().saturating_sub(self.own_threads()),
         )
     }
 
@@ -296,7 +276,7 @@ impl WorkerRuntime {
         let (number, test) = (self.number, Arc::clone(&self.test));
         test.end(Member::new(worker));
         drop(self);
-        test.wait_for_threads(|threads| threads == 0);
+        test.wait_for_threads(PATIENCE, |threads| threads == 0);
         SERVICES
             .get()
             .map(|services| (services.end)(worker.id(), number))
@@ -322,7 +302,7 @@ impl Drop for WorkerRuntime {
 }
 
 /// Ends a test on its worker's runtime, if it has one. The runtime is kept, unless the test has left anything on it.
-pub(super) fn end_test(worker: &Worker) {
+fn end_test(worker: &Worker) {
     let Some(runtime) = known(worker) else { return };
     if runtime.test.execution() != worker.execution() {
         return;
@@ -341,7 +321,7 @@ pub(super) fn end_test(worker: &Worker) {
         runtime.test.end(None);
         return;
     }
-    let has_failed = lock(&runtime.test.state).has_failed;
+    let has_failed = runtime.test.has_failed();
     if let Some(all) = &mut *lock(&RUNTIMES) {
         all.remove(worker.id());
     }
@@ -375,63 +355,6 @@ fn shut_down_all() -> Vec<Cleanup> {
         run: Box::new(move || drop(runtime)),
     };
     all.into_iter().map(cleanup).collect()
-}
-
-impl CurrentTest {
-    pub(super) fn execution(&self) -> u64 {
-        self.execution.load(Ordering::Acquire)
-    }
-
-    pub(super) fn worker(&self) -> Option<Worker> {
-        lock(&self.state).worker.clone()
-    }
-
-    fn begin(&self, worker: &Worker, alive_tasks: usize) {
-        let mut state = lock(&self.state);
-        state.worker = Some(worker.clone());
-        state.has_failed = false;
-        state.tasks_of_services = alive_tasks;
-        self.execution.store(worker.execution(), Ordering::Release);
-    }
-
-    /// Ends the test. `member` keeps its lane for as long as the runtime has threads.
-    fn end(&self, member: Option<Member>) {
-        let mut state = lock(&self.state);
-        self.execution.store(0, Ordering::Release);
-        let worker = state.worker.take();
-        let superfluous = match state.threads {
-            0 => member,
-            _ => std::mem::replace(&mut state.member, member),
-        };
-        drop(state);
-        drop((worker, superfluous));
-    }
-
-    fn stop_thread(&self) {
-        let mut state = lock(&self.state);
-        state.threads -= 1;
-        let member = match state.threads {
-            0 => state.member.take(),
-            _ => None,
-        };
-        drop(state);
-        self.threads_changed.notify_all();
-        drop(member);
-    }
-
-    /// Waits until the number of threads is as `is_it` says, for a limited time.
-    fn wait_for_threads(&self, is_it: impl Fn(usize) -> bool) {
-        let state = lock(&self.state);
-        let waited = self
-            .threads_changed
-            .wait_timeout_while(state, PATIENCE, |state| !is_it(state.threads));
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-/// Returns whether the calling thread is inside a tokio runtime, which must not be blocked.
-pub(crate) fn is_inside() -> bool {
-    Handle::try_current().is_ok()
 }
 
 /// Returns the worker's runtime if the calling thread is inside it; otherwise a description of where it is.
@@ -470,6 +393,6 @@ impl RuntimeRef {
     /// Tasks that the test starts at the same time are counted too, because tokio says how many there are, and not whose.
     pub(crate) fn count_tasks_since(&self, before: usize) {
         let started = self.alive_tasks().saturating_sub(before);
-        lock(&self.test.state).tasks_of_services += started;
+        self.test.add_tasks_of_services(started);
     }
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 static LANES: Lazy<DashMap<String, Arc<Lane>>> = Lazy::new(|| {
     exit::register(close_all);
-    worker::at_test_end(end_test);
+    worker::at_test_end(worker::AtEnd::Services, end_test);
     #[cfg(feature = "tokio")]
     worker::runtime::of_services(worker::runtime::ServicesOfRuntime {
         exist: |worker, runtime| of_worker(worker).any(|lane| lane.has_services_of(runtime)),

@@ -161,7 +161,9 @@ impl InstanceInfo {
 
     #[cfg(feature = "tokio")]
     pub(crate) fn is_of_runtime(&self, number: u64) -> bool {
-        self.runtime.as_ref().is_some_and(|runtime| runtime.number == number)
+        self.runtime
+            .as_ref()
+            .is_some_and(|runtime| runtime.number == number)
     }
 
     /// Returns a counter for one more thread.

@@ -53,7 +53,11 @@ impl<V: Clone> Flight<V> {
         if let Some(value) = &outcome.value {
             return Poll::Ready(value.clone());
         }
-        if !outcome.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+        if !outcome
+            .wakers
+            .iter()
+            .any(|waker| waker.will_wake(context.waker()))
+        {
             outcome.wakers.push(context.waker().clone());
         }
         Poll::Pending

@@ -353,8 +353,9 @@ impl LaneState {
         if keys.is_empty() {
             return Vec::new();
         }
-        let entries = self
-            .take_everywhere(|info| info.is_of_runtime(runtime) || info.from.iter().any(|key| keys.contains(key)));
+        let entries = self.take_everywhere(|info| {
+            info.is_of_runtime(runtime) || info.from.iter().any(|key| keys.contains(key))
+        });
         self.flights.detach(|_| true);
         self.retire(entries, Why::TestOver)
     }

@@ -69,8 +69,14 @@ fn a_blocking_request_outside_of_runtimes_builds_it() {
 async fn another_runtime_than_the_workers_gets_an_error_that_names_both() {
     let locator = locator();
     let error = locator.try_get_async::<Pool>().await.err().unwrap().to_string();
-    let here = format!("requested on tokio runtime {}", tokio::runtime::Handle::current().id());
-    assert!(error.contains(&here) && error.contains("#[cofferdam::test]"), "{error}");
+    let here = format!(
+        "requested on tokio runtime {}",
+        tokio::runtime::Handle::current().id()
+    );
+    assert!(
+        error.contains(&here) && error.contains("#[cofferdam::test]"),
+        "{error}"
+    );
     let owner = format!("Pool belongs to the runtime of worker {}", Worker::current());
     assert!(error.starts_with(&owner), "{error}");
 }
@@ -83,7 +89,9 @@ async fn a_service_that_is_built_is_not_for_other_runtimes() {
         let foreign = tokio::runtime::Builder::new_current_thread().build().unwrap();
         foreign.block_on(async { POOL.try_get_async().await.err().unwrap().to_string() })
     });
-    let error = tokio::task::spawn_blocking(|| asked.join().unwrap()).await.unwrap();
+    let error = tokio::task::spawn_blocking(|| asked.join().unwrap())
+        .await
+        .unwrap();
     let owner = format!("Pool belongs to tokio runtime {own} of worker {}", pool.0);
     assert!(error.starts_with(&owner), "{error}");
 }
@@ -265,10 +273,7 @@ async fn all_requests_get_the_error_or_panic_of_the_factory_and_the_next_tries_a
         })
         .build();
     for text in ["no table", "no database"] {
-        let (one, other) = tokio::join!(
-            locator.try_get_async::<usize>(),
-            locator.try_get_async::<usize>()
-        );
+        let (one, other) = tokio::join!(locator.try_get_async::<usize>(), locator.try_get_async::<usize>());
         for error in [one.err().unwrap(), other.err().unwrap()] {
             assert!(error.to_string().contains(text), "{error}");
         }
@@ -311,7 +316,13 @@ async fn a_context_has_a_directory_and_declares_claims() {
     static REPORT: WorkerLocal<std::path::PathBuf> = WorkerLocal::new_async(&|cx: AsyncContext| async move {
         let path = cx.dir()?.join("report.csv");
         cx.claim(Resource::file(&path), Access::Write);
-        assert!(cx.get::<u8>().await.unwrap_err().to_string().contains("`WorkerLocal`"));
+        assert!(
+            cx.get::<u8>()
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("`WorkerLocal`")
+        );
         Ok(path)
     });
     assert!(REPORT.get_async().await.parent().unwrap().is_dir());

@@ -6,6 +6,8 @@ fn is_one_test() -> bool {
     std::env::var_os("NEXTEST").is_some()
 }
 
+#[cfg(all(feature = "macros", feature = "tokio", target_os = "linux", not(miri)))]
+mod async_suite;
 #[cfg(not(miri))]
 mod files;
 #[cfg(all(target_os = "linux", not(miri)))]

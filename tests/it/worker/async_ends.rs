@@ -23,7 +23,11 @@ fn flavors() -> [Flavor; 2] {
     ]
 }
 
-fn in_flavor<R: Outcome + Send>(flavor: Flavor, name: &str, body: impl AsyncFnOnce() -> R + Send) -> Option<R> {
+fn in_flavor<R: Outcome + Send>(
+    flavor: Flavor,
+    name: &str,
+    body: impl AsyncFnOnce() -> R + Send,
+) -> Option<R> {
     let run = || catch_unwind(AssertUnwindSafe(|| block_on(flavor, async { body().await })));
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name(name.to_owned());

@@ -1,9 +1,9 @@
 //! `#[cofferdam::test]`, in this process under either runner.
 
 use crate::run::state;
+use cofferdam::diagnostics::LockState;
 use cofferdam::lock::LockGuard;
 use cofferdam::{Worker, serial};
-use cofferdam::diagnostics::LockState;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,12 @@ async fn the_body_and_its_tasks_have_the_worker() {
     });
     let (before, inner) = task.await.unwrap();
     assert_eq!([before.as_str(), inner.as_str()], [worker.id(); 2]);
-    assert!(worker.test().unwrap().ends_with("the_body_and_its_tasks_have_the_worker"));
+    assert!(
+        worker
+            .test()
+            .unwrap()
+            .ends_with("the_body_and_its_tasks_have_the_worker")
+    );
 }
 
 #[cofferdam::test]
@@ -53,7 +58,12 @@ async fn every_thread_of_the_runtime_has_the_worker() {
         threads.insert(thread);
     }
     assert_eq!(threads.len(), 3);
-    assert!(std::thread::current().name().unwrap().contains("every_thread_of_the_runtime"));
+    assert!(
+        std::thread::current()
+            .name()
+            .unwrap()
+            .contains("every_thread_of_the_runtime")
+    );
 }
 
 #[cofferdam::test]
@@ -176,6 +186,9 @@ fn a_thread_of_another_runtime_gets_help_for_runtimes() {
     // Under nextest every thread of the process has its worker.
     if let Err(error) = asked.unwrap() {
         let text = error.to_string();
-        assert!(text.contains("#[cofferdam::test]") && text.contains("`instrument`"), "{text}");
+        assert!(
+            text.contains("#[cofferdam::test]") && text.contains("`instrument`"),
+            "{text}"
+        );
     }
 }
