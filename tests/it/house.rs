@@ -433,7 +433,7 @@ fn the_root_of_the_library_exports_what_tests_write() {
 }
 
 /// The size of the product, without tests, comments and empty lines.
-const CODE_LINES: usize = 51_000;
+const CODE_LINES: usize = 52_000;
 
 #[test]
 fn the_product_has_not_grown_unseen() {
