@@ -43,7 +43,8 @@
 //! | threads that a test starts | [`Worker::spawn`], or [`Worker::wrap`] for pools and scopes |
 //! | a harness that is not libtest | [`Worker::begin`] |
 //! | a callback, a rayon closure | [`Worker::enter`] in the closure |
-//! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
+//! | an async test; a pool of connections for all tests of a worker | `#[cofferdam::test]` and [`WorkerLocal`]'s `new_async`, with the features `macros` and `tokio` |
+//! | futures on a runtime of your own | [`Worker::instrument`] |
 //! | a temporary directory | [`Worker::test_dir`] for a test, [`lease::dir`] for a part of one, [`Worker::dir`] for a worker, [`Context::dir`] for a service |
 //! | a directory for Unix sockets, whose paths must be short | [`lease::socket_dir`] |
 //! | an environment variable, the working directory | [`environment::set_env`], [`environment::set_current_dir`] |
@@ -63,13 +64,14 @@
 //!
 //! ```text
 //! static S: WorkerLocal<T> = WorkerLocal::new(fn(&Context) -> Result<T, BoxError>)   .per_test()  .reset(fn(&T) -> Result<(), BoxError>)
+//! static A: WorkerLocal<T> = WorkerLocal::new_async(&|AsyncContext| async { Result<T, BoxError> })       A.get_async().await
 //! S.get() -> ServiceHandle<T>                        S.override_with(Arc<T>) -> OverrideGuard
 //!
 //! ServiceLocator::builder()
 //!     .name("shop").capacity(50).build_timeout(60 s)
 //!     .register::<T>(Fn(&Context) -> Result<Arc<T>, BoxError>)     T may be `dyn Trait`
 //!         .named("replica")  .per_test()  .reset(Fn(&T) -> Result<(), BoxError>)
-//!     .register_shared::<T>(…)
+//!     .register_shared::<T>(…)    .register_async::<T, _>(…)
 //!     .build() -> ServiceLocator
 //! locator.get::<T>() -> ServiceHandle<T>             locator.lazy::<T>() -> LazyProxy<T>: Deref<Target = T>
 //! locator.override_with::<T>(Arc<T>) -> OverrideGuard        .clear_worker()         .clear_all()
@@ -245,7 +247,7 @@
 //! can be a `WorkerLocal` in tests only, by a feature; releases then do not depend on cofferdam.
 //!
 //! **Does it work with `#[tokio::test]`, rstest, proptest, criterion?** Yes: they run a test's body on the test's own
-//! thread, or a benchmark on `main`. Tasks on a multi-threaded runtime need `instrument`.
+//! thread, or a benchmark on `main`. Other threads of a runtime have the worker under `#[cofferdam::test]`.
 //!
 //! **What does it write?** On disk, below `target/cofferdam`: one directory per run with lock files, requested directories, and
 //! journals if `COFFERDAM_RECORD` is set. Each later run removes a few directories of unrecorded runs that have ended;
@@ -302,7 +304,8 @@
 //!
 //! - `macros`: the attributes `#[serial]`, `#[parallel]` and `#[isolated]`. It adds `cofferdam-macros`, which has no
 //!   dependencies.
-//! - `tokio`: `Worker::instrument` and `lock_async`. It adds no dependency: futures of any runtime work.
+//! - `tokio`: a tokio runtime for each worker, async factories and `lock_async`; with `macros` also `#[cofferdam::test]`. It adds
+//!   tokio 1.49 or later with its features `rt` and `time`.
 
 pub mod diagnostics;
 pub mod environment;
@@ -394,6 +397,43 @@ pub use cofferdam_macros::parallel;
 /// The wait counts as the test's time: under nextest, combine it with a test group of one thread, as the guide shows.
 #[cfg(feature = "macros")]
 pub use cofferdam_macros::serial;
+/// Runs a test on the runtime of its worker, and ends the test when its body returns.
+///
+/// The runtime lives as long as the worker: under `cargo test` it serves the worker's tests one after the other, and so do
+/// the services that are built on it, such as a pool of connections. Each of its threads and each task on it has the
+/// worker. Under nextest every test is a process and has its own.
+///
+/// ```
+/// use cofferdam::{Worker, WorkerLocal};
+/// # struct Pool;
+/// # impl Pool {
+/// #     async fn connect() -> Result<Self, std::io::Error> { Ok(Self) }
+/// #     async fn select(&self) -> Result<u32, std::io::Error> { Ok(1) }
+/// # }
+///
+/// static POOL: WorkerLocal<Pool> = WorkerLocal::new_async(&|_| async { Ok(Pool::connect().await?) });
+///
+/// #[cofferdam::test]
+/// async fn one_is_one() -> Result<(), std::io::Error> {
+///     let pool = POOL.get_async().await;
+///     tokio::spawn(async { Worker::current() }).await.unwrap();
+///     assert_eq!(pool.select().await?, 1);
+///     Ok(())
+/// }
+/// ```
+///
+/// The arguments are `flavor = "multi_thread"` and `worker_threads = 2`, spelled as in `#[tokio::test]`, and `crate = path`.
+/// A test that asks for another flavor than the worker's last one gets a new runtime. `start_paused` is not supported.
+///
+/// When the body has returned, tasks of the test have 50 ms to end if services were built on the runtime. If tasks, or
+/// closures of `spawn_blocking`, are left then, or the clock was paused, the runtime is shut down, which aborts the tasks;
+/// the services are built anew, and a line on standard error says so. Keep the tasks of a test in a `tokio::task::JoinSet`,
+/// which aborts them when it is dropped. A task that cannot be aborted keeps the worker reserved, as a thread does.
+///
+/// It works on functions that are not async too; they have no runtime. Results, `#[should_panic]`, `#[ignore]` and
+/// [`serial`](macro@serial) mean what they do on other tests. It belongs below `#[rstest]`.
+#[cfg(all(feature = "macros", feature = "tokio"))]
+pub use cofferdam_macros::test;
 pub use error::{BoxError, Error};
 pub use fixture::{Fixture, Setup};
 pub use locator::{Context, ServiceLocator, WorkerLocal};
@@ -405,6 +445,7 @@ pub use worker::{Worker, claim};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/start.md")]
+#[cfg_attr(all(feature = "macros", feature = "tokio"), doc = include_str!("../docs/guide/async.md"))]
 #[doc = include_str!("../docs/guide/best-practices.md")]
 #[doc = include_str!("../docs/guide/claims.md")]
 #[doc = include_str!("../docs/guide/databases.md")]

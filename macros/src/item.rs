@@ -20,7 +20,7 @@ impl Attribute {
 
     /// Returns whether it is `serial` or `parallel` of this crate. A path of another crate is ours only if its `crate = path`
     /// argument says so.
-    fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         if !self.is("serial") && !self.is("parallel") {
             return false;
         }
@@ -40,7 +40,7 @@ impl Attribute {
         Arguments::read(self.arguments.clone(), self.is("parallel"))
     }
 
-    fn is_test(&self) -> bool {
+    pub(crate) fn is_test(&self) -> bool {
         makes_test(&self.path, &self.arguments)
     }
 }

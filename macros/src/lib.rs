@@ -1,11 +1,11 @@
 //! The attributes of [cofferdam](https://docs.rs/cofferdam), which re-exports and documents them.
 //!
-//! They only insert a guard at the beginning of a test's body, so they parse no more than the position of the body and need no
-//! parser of Rust.
+//! They parse no more of a test than the positions of its name, its result and its body, and need no parser of Rust.
 
 mod arguments;
 mod gate;
 mod item;
+mod test;
 
 use arguments::{Arguments, UsageError};
 use proc_macro::TokenStream;
@@ -32,6 +32,12 @@ pub fn parallel(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn isolated(arguments: TokenStream, item: TokenStream) -> TokenStream {
     or_error(gate::gate(arguments, item.clone()), item)
+}
+
+/// Runs a test on the runtime of its worker; see `cofferdam::test`.
+#[proc_macro_attribute]
+pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    or_error(test::test(arguments, item.clone()), item)
 }
 
 fn expand(arguments: TokenStream, item: TokenStream, shared: bool) -> TokenStream {

@@ -10,6 +10,7 @@ use std::time::Duration;
 pub(super) enum Kind {
     NoWorker {
         thread: String,
+        is_of_runtime: bool,
     },
     TestOver,
     BadVariable {
@@ -69,6 +70,21 @@ pub(super) enum Kind {
         builder: String,
         waited: Duration,
     },
+    #[cfg(any(test, feature = "tokio"))]
+    NeedsAwait {
+        service: String,
+    },
+    #[cfg(any(test, feature = "tokio"))]
+    ForeignRuntime {
+        service: String,
+        runtime: String,
+        here: String,
+    },
+    #[cfg(any(test, feature = "tokio"))]
+    BuildEnded {
+        service: String,
+        worker: String,
+    },
     Busy {
         lock: String,
         waited: Duration,
@@ -96,12 +112,20 @@ pub(super) enum Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::NoWorker { thread } => write!(
-                f,
-                "no worker is known on {thread}: only a test's own thread and `main` are assigned a worker \
-                 automatically; guessing could hand you another worker's services. In the test, call \
-                 `Worker::current()` and start this work with its `spawn` or `wrap`, or call `enter()` on it here"
-            ),
+            Kind::NoWorker { thread, is_of_runtime } => {
+                write!(
+                    f,
+                    "no worker is known on {thread}: only a test's own thread and `main` are assigned a worker \
+                     automatically; guessing could hand you another worker's services. "
+                )?;
+                f.write_str(match is_of_runtime {
+                    false => "In the test, call `Worker::current()` and start this work with its `spawn` or `wrap`, or \
+                              call `enter()` on it here",
+                    true => "The thread is one of an async runtime: make the test a `#[cofferdam::test]`, whose runtime \
+                             has the worker on each of its threads, or start this work with `Worker::current()` and its \
+                             `instrument` (a future) or `wrap` (a closure) in the test",
+                })
+            }
             Kind::TestOver => f.write_str(
                 "this thread's test has ended and no longer has a worker: a value that outlives its test requested a \
                  service while it was dropped. Keep the service in the value instead of requesting it in `drop`",
@@ -169,6 +193,24 @@ impl fmt::Display for Kind {
                 "{service} of worker {worker} is still busy after {} s: {builder}. Find out what that thread waits \
                  for; `build_timeout` sets the limit",
                 waited.as_secs_f64()
+            ),
+            #[cfg(any(test, feature = "tokio"))]
+            Kind::NeedsAwait { service } => write!(
+                f,
+                "{service} has an async factory and was requested by a blocking call inside a runtime, which could never \
+                 finish building it: await `get_async` instead"
+            ),
+            #[cfg(any(test, feature = "tokio"))]
+            Kind::ForeignRuntime { service, runtime, here } => write!(
+                f,
+                "{service} belongs to {runtime} and was requested {here}, where what it started would not run: make the \
+                 test a `#[cofferdam::test]`, which runs on the runtime of its worker"
+            ),
+            #[cfg(any(test, feature = "tokio"))]
+            Kind::BuildEnded { service, worker } => write!(
+                f,
+                "{service} was not built: the runtime of worker {worker} ended first, with the test that requested it. \
+                 Await the request in the test's body"
             ),
             Kind::Busy { lock, waited, holder } => write!(
                 f,

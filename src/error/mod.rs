@@ -41,6 +41,17 @@ pub(crate) fn or_panic<T>(result: Result<T, Error>) -> T {
     }
 }
 
+/// Awaits the value, or panics with the error and the caller's line: `#[track_caller]` does not reach into a future.
+#[cfg(feature = "tokio")]
+pub(crate) async fn or_panic_at<T>(
+    result: impl Future<Output = Result<T, Error>>,
+    place: &'static Location<'static>,
+) -> T {
+    result
+        .await
+        .unwrap_or_else(|error| panic!("{error}\nIt was requested at {place}"))
+}
+
 /// Returns the text of an error and its causes, without those that an outer message already contains.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -59,8 +70,21 @@ impl Error {
     pub(crate) fn no_worker(thread: impl Into<String>) -> Self {
         Kind::NoWorker {
             thread: thread.into(),
+            is_of_runtime: false,
         }
         .into()
+    }
+
+    /// Returns the error with the help for a thread of an async runtime, if it is about a thread without a worker.
+    pub(crate) fn on_runtime(self) -> Self {
+        match &*self.0 {
+            Kind::NoWorker { thread, .. } => Kind::NoWorker {
+                thread: thread.clone(),
+                is_of_runtime: true,
+            }
+            .into(),
+            _ => self,
+        }
     }
 
     pub(crate) fn test_over() -> Self {
@@ -197,6 +221,26 @@ impl Error {
         .into()
     }
 
+    #[cfg(any(test, feature = "tokio"))]
+    pub(crate) fn needs_await(service: String) -> Self {
+        Kind::NeedsAwait { service }.into()
+    }
+
+    #[cfg(any(test, feature = "tokio"))]
+    pub(crate) fn foreign_runtime(service: String, runtime: String, here: String) -> Self {
+        Kind::ForeignRuntime {
+            service,
+            runtime,
+            here,
+        }
+        .into()
+    }
+
+    #[cfg(any(test, feature = "tokio"))]
+    pub(crate) fn build_ended(service: String, worker: String) -> Self {
+        Kind::BuildEnded { service, worker }.into()
+    }
+
     pub(crate) fn busy(lock: String, waited: Duration, holder: String) -> Self {
         Kind::Busy { lock, waited, holder }.into()
     }
@@ -294,7 +338,8 @@ mod tests {
         let place = place();
         let repo = || "dyn Repo".to_owned();
         vec![
-            Error::no_worker("the thread \"tokio-rt-worker\""),
+            Error::no_worker("a thread without a name"),
+            Error::no_worker("the thread \"tokio-rt-worker\"").on_runtime(),
             Error::test_over(),
             Error::bad_variable("COFFERDAM_WORKER", "../w0", "it starts with a dot"),
             Error::no_place(),
@@ -333,6 +378,13 @@ mod tests {
                 "another thread is still building it".to_owned(),
                 Duration::from_secs(60),
             ),
+            Error::needs_await("Pool".to_owned()),
+            Error::foreign_runtime(
+                "Pool".to_owned(),
+                "tokio runtime 1 of worker w0".to_owned(),
+                "on tokio runtime 2".to_owned(),
+            ),
+            Error::build_ended("Pool".to_owned(), "w0".to_owned()),
             Error::busy(
                 "schema".to_owned(),
                 Duration::from_secs(300),

@@ -1,8 +1,10 @@
 //! The builder of a locator.
 
-use super::context::{Context, Factory};
+#[cfg(feature = "tokio")]
+use super::async_context::{AsyncContext, BuildFuture};
+use super::context::Context;
 use super::instance::Instance;
-use super::registry::{Registered, Registry};
+use super::registry::{AnyFactory, Registered, Registry};
 use super::service::{Key, Lifetime, Service, reset_of};
 use super::{Locator, ServiceLocator};
 use crate::error::{self, BoxError, Error};
@@ -16,7 +18,7 @@ use std::time::Duration;
 /// The default number of unused services that a worker keeps.
 const CAPACITY: usize = 50;
 /// The default timeout for another thread's build.
-const BUILD_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const BUILD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Builds a [`ServiceLocator`]. `T` is the service registered last, to which [`named`](Self::named),
 /// [`per_test`](Self::per_test) and [`reset`](Self::reset) apply.
@@ -45,7 +47,7 @@ pub struct LocatorBuilder<T: ?Sized = Nothing> {
     name: Arc<str>,
     capacity: usize,
     build_timeout: Duration,
-    services: Vec<(Service, Box<Factory>)>,
+    services: Vec<(Service, AnyFactory)>,
     /// The first combination of options that is not possible.
     refused: Option<Error>,
     last: PhantomData<fn() -> Box<T>>,
@@ -104,7 +106,29 @@ impl<T: ?Sized> LocatorBuilder<T> {
         self,
         factory: impl Fn(&Context<'_>) -> Result<Arc<U>, BoxError> + Send + Sync + 'static,
     ) -> LocatorBuilder<U> {
-        self.with(Lifetime::Worker, factory)
+        self.with_blocking(Lifetime::Worker, factory)
+    }
+
+    /// Registers a service of which each worker has its own, built by an async factory on the worker's runtime, to which it
+    /// belongs. Request it with [`get_async`](ServiceLocator::get_async).
+    ///
+    /// The factory runs as a task of its own, which a request that is cancelled does not cancel; otherwise it is like
+    /// [`register`](Self::register).
+    #[cfg(feature = "tokio")]
+    #[track_caller]
+    pub fn register_async<U, R>(
+        self,
+        factory: impl Fn(AsyncContext) -> R + Send + Sync + 'static,
+    ) -> LocatorBuilder<U>
+    where
+        U: ?Sized + Send + Sync + 'static,
+        R: Future<Output = Result<Arc<U>, BoxError>> + Send + 'static,
+    {
+        let factory = move |context| -> BuildFuture {
+            let built = factory(context);
+            Box::pin(async { built.await.map(Instance::new) })
+        };
+        self.with(Lifetime::Worker, AnyFactory::Async(Arc::new(factory)))
     }
 
     /// Registers a service that all workers of the process share: for read-only data, or for types made for many threads.
@@ -117,14 +141,24 @@ impl<T: ?Sized> LocatorBuilder<T> {
         self,
         factory: impl Fn(&Context<'_>) -> Result<Arc<U>, BoxError> + Send + Sync + 'static,
     ) -> LocatorBuilder<U> {
-        self.with(Lifetime::Shared, factory)
+        self.with_blocking(Lifetime::Shared, factory)
+    }
+
+    #[track_caller]
+    fn with_blocking<U: ?Sized + Send + Sync + 'static>(
+        self,
+        lifetime: Lifetime,
+        factory: impl Fn(&Context<'_>) -> Result<Arc<U>, BoxError> + Send + Sync + 'static,
+    ) -> LocatorBuilder<U> {
+        let factory = move |context: &Context<'_>| factory(context).map(Instance::new);
+        self.with(lifetime, AnyFactory::Blocking(Box::new(factory)))
     }
 
     #[track_caller]
     fn with<U: ?Sized + Send + Sync + 'static>(
         mut self,
         lifetime: Lifetime,
-        factory: impl Fn(&Context<'_>) -> Result<Arc<U>, BoxError> + Send + Sync + 'static,
+        factory: AnyFactory,
     ) -> LocatorBuilder<U> {
         let service = Service {
             key: Key {
@@ -138,7 +172,6 @@ impl<T: ?Sized> LocatorBuilder<T> {
             reset: None,
             place: Location::caller(),
         };
-        let factory: Box<Factory> = Box::new(move |context| factory(context).map(Instance::new));
         self.services.push((service, factory));
         let Self {
             id,

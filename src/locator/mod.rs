@@ -3,6 +3,10 @@
 //! A suite uses [`ServiceLocator`] or [`WorkerLocal`]; this module has the types
 //! that they return.
 
+#[cfg(feature = "tokio")]
+mod async_context;
+#[cfg(feature = "tokio")]
+mod async_resolve;
 mod builder;
 mod context;
 mod instance;
@@ -22,6 +26,8 @@ mod wait_graph;
 mod waiting;
 mod worker_local;
 
+#[cfg(feature = "tokio")]
+pub use async_context::AsyncContext;
 pub use builder::{LocatorBuilder, Nothing};
 pub use context::Context;
 pub use lazy::LazyProxy;
@@ -34,7 +40,7 @@ use crate::sys::sorted;
 use crate::worker::Worker;
 use instance::Instance;
 use lane::{all, thread_cache, view};
-use registry::{Registered, Registry};
+use registry::{AnyFactory, Registered, Registry};
 use resolve::{ServiceRequest, resolve};
 use service::{Lifetime, Service};
 use std::fmt;
@@ -144,6 +150,66 @@ impl ServiceLocator {
             .map(|(found, ..)| found)
     }
 
+    /// Returns the worker's `T`, building it if necessary, without blocking the runtime while it is built by an async factory.
+    ///
+    /// # Panics
+    /// On the error that [`try_get_async`](Self::try_get_async) returns, when it is awaited.
+    #[cfg(feature = "tokio")]
+    #[track_caller]
+    pub fn get_async<T: ?Sized + Send + Sync + 'static>(
+        &self,
+    ) -> impl Future<Output = ServiceHandle<T>> + Send + use<'_, T> {
+        error::or_panic_at(self.try_get_async(), Location::caller())
+    }
+
+    /// Returns the worker's `T`, building it if necessary.
+    ///
+    /// # Errors
+    /// Like [`try_get`](Self::try_get); also on any runtime but the worker's own, which `#[cofferdam::test]` provides, if the
+    /// service has an async factory.
+    #[cfg(feature = "tokio")]
+    pub async fn try_get_async<T: ?Sized + Send + Sync + 'static>(&self) -> Result<ServiceHandle<T>, Error> {
+        self.try_get_named_async("").await
+    }
+
+    /// Like [`try_get_async`](Self::try_get_async), for one of several `T`.
+    ///
+    /// # Errors
+    /// Like [`try_get_async`](Self::try_get_async).
+    #[cfg(feature = "tokio")]
+    pub async fn try_get_named_async<T: ?Sized + Send + Sync + 'static>(
+        &self,
+        name: &str,
+    ) -> Result<ServiceHandle<T>, Error> {
+        let registered = self.find::<T>(name)?;
+        let AnyFactory::Async(factory) = &registered.factory else {
+            return self.try_get_named(name);
+        };
+        let worker = Worker::try_current()?;
+        let request = self.async_request(&registered.service, factory, None);
+        let resolved = async_resolve::resolve_async(request, &worker).await?;
+        resolved
+            .downcast(&registered.service, &worker)
+            .map(ServiceHandle::new)
+    }
+
+    #[cfg(feature = "tokio")]
+    fn async_request(
+        &self,
+        service: &Arc<Service>,
+        factory: &Arc<async_context::AsyncFactory>,
+        holder: Option<&ProxyHolder>,
+    ) -> async_resolve::AsyncRequest {
+        async_resolve::AsyncRequest {
+            service: Arc::clone(service),
+            factory: Arc::clone(factory),
+            locator: Some(self.clone()),
+            capacity: Some(self.0.capacity),
+            build_timeout: self.0.build_timeout,
+            holder: holder.cloned(),
+        }
+    }
+
     /// Returns a proxy for the worker's `T`, which is built when the proxy is first used.
     ///
     /// # Panics
@@ -221,15 +287,23 @@ impl ServiceLocator {
         let key = &service.key;
         let registered = self.0.registry.get(key.type_id, Arc::clone(&key.name));
         let unknown = || Error::unknown(service.label(), self.0.name.to_string(), Vec::new());
-        let request = ServiceRequest {
-            service,
-            factory: &*registered.ok_or_else(unknown)?.factory,
-            locator: Some(self),
-            capacity: (service.lifetime != Lifetime::Shared).then_some(self.0.capacity),
-            build_timeout: self.0.build_timeout,
-            holder,
+        let resolved = match &registered.ok_or_else(unknown)?.factory {
+            AnyFactory::Blocking(factory) => resolve(
+                &ServiceRequest {
+                    service,
+                    factory: &**factory,
+                    locator: Some(self),
+                    capacity: (service.lifetime != Lifetime::Shared).then_some(self.0.capacity),
+                    build_timeout: self.0.build_timeout,
+                    holder,
+                },
+                worker,
+            )?,
+            #[cfg(feature = "tokio")]
+            AnyFactory::Async(factory) => {
+                async_resolve::resolve_blocking(self.async_request(service, factory, holder), worker)?
+            }
         };
-        let resolved = resolve(&request, worker)?;
         let (number, lane) = (resolved.instance.number, resolved.lane.name.clone());
         Ok((resolved.downcast(service, worker)?, number, lane))
     }

@@ -1,5 +1,7 @@
 //! The factories of one locator, by key.
 
+#[cfg(feature = "tokio")]
+use super::async_context::AsyncFactory;
 use super::context::Factory;
 use super::service::{Service, label};
 use crate::error::Error;
@@ -10,7 +12,13 @@ use std::sync::Arc;
 /// A service with its factory.
 pub(crate) struct Registered {
     pub(crate) service: Arc<Service>,
-    pub(crate) factory: Box<Factory>,
+    pub(crate) factory: AnyFactory,
+}
+
+pub(crate) enum AnyFactory {
+    Blocking(Box<Factory>),
+    #[cfg(feature = "tokio")]
+    Async(Arc<AsyncFactory>),
 }
 
 /// The services of one locator.

@@ -6,7 +6,7 @@ use super::instance::Instance;
 use super::lane::cache::{InstanceInfo, InstanceRef};
 use super::lane::retired::name_of;
 use super::lane::{BuildFlight, Lane, Lookup, all, thread_cache};
-use super::service::{Lifetime, Service, ServiceClaim};
+use super::service::{Key, Lifetime, Service, ServiceClaim};
 use super::wait_graph::{ProxyHolder, graph};
 use crate::error::{BoxError, Error};
 use crate::event::Event;
@@ -14,9 +14,12 @@ use crate::exit;
 use crate::journal;
 use crate::resource::Access;
 use crate::sys::clock::{self, Deadline};
+#[cfg(feature = "tokio")]
+use crate::worker::runtime;
 use crate::worker::{Entered, Worker, current};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 /// A request for a service.
@@ -40,6 +43,15 @@ pub(crate) struct Resolved {
 }
 
 impl Resolved {
+    #[cfg(feature = "tokio")]
+    pub(super) fn new(instance: InstanceRef, lane: Arc<Lane>) -> Self {
+        Self {
+            instance,
+            lane,
+            own: None,
+        }
+    }
+
     /// Returns the instance as its type and caches it for this thread's next call.
     pub(crate) fn downcast<T: ?Sized + Send + Sync + 'static>(
         self,
@@ -66,13 +78,10 @@ impl Resolved {
 pub(crate) fn resolve(request: &ServiceRequest<'_>, worker: &Worker) -> Result<Resolved, Error> {
     let (service, key) = (request.service, &request.service.key);
     let by = current::builds().last().copied();
-    let user = by.and_then(|by| graph().get(by).map(|build| (build.label.clone(), build.lifetime)));
-    if let Some((label, lifetime)) = &user {
-        service.check_user(label, *lifetime)?;
-    }
+    let user = check_user(service, by)?;
     let lane = all::of(service.lifetime, worker);
     // An override belongs to one worker, so no shared service is built from it.
-    let is_for_shared = user.is_some_and(|(_, lifetime)| lifetime == Lifetime::Shared)
+    let is_for_shared = user == Some(Lifetime::Shared)
         || request
             .holder
             .is_some_and(|holder| holder.lifetime == Lifetime::Shared);
@@ -96,11 +105,33 @@ pub(crate) fn resolve(request: &ServiceRequest<'_>, worker: &Worker) -> Result<R
             own,
         },
     };
-    let instance = &resolved.instance;
+    record_use(service, worker, request.holder, by, &resolved.instance);
+    Ok(resolved)
+}
+
+/// Returns the lifetime of the build that requests the service, if one does and may.
+pub(super) fn check_user(service: &Service, by: Option<u64>) -> Result<Option<Lifetime>, Error> {
+    let user = by.and_then(|by| graph().get(by).map(|build| (build.label.clone(), build.lifetime)));
+    let Some((label, lifetime)) = user else {
+        return Ok(None);
+    };
+    service.check_user(&label, lifetime)?;
+    Ok(Some(lifetime))
+}
+
+/// Records that a test, a build or the holder of a proxy received the instance.
+pub(super) fn record_use(
+    service: &Service,
+    worker: &Worker,
+    holder: Option<&ProxyHolder>,
+    by: Option<u64>,
+    instance: &InstanceRef,
+) {
+    let key = &service.key;
     if let Some(by) = by {
         graph().add_part(by, service.label(), key.clone(), instance.number, &instance.from);
     }
-    if let Some(holder) = request.holder
+    if let Some(holder) = holder
         && let Some(lane) = all::named(&holder.lane)
     {
         lane.add_part(holder.build, key, instance);
@@ -112,7 +143,6 @@ pub(crate) fn resolve(request: &ServiceRequest<'_>, worker: &Worker) -> Result<R
             guards: current::guards(Access::Write),
         });
     }
-    Ok(resolved)
 }
 
 /// Returns the service from its lane, building it if necessary.
@@ -162,7 +192,7 @@ fn wait_for(
     })
 }
 
-/// Builds the service, publishes the outcome to all waiters, and evicts what exceeds the capacity.
+/// Builds the service and publishes the outcome.
 fn build(
     request: &ServiceRequest<'_>,
     worker: &Worker,
@@ -171,8 +201,17 @@ fn build(
     epoch: u64,
     by: Option<u64>,
 ) -> Result<InstanceRef, Error> {
-    let key = &request.service.key;
     let built = call_factory(request, worker, lane, flight.build, epoch, by);
+    publish(&request.service.key, lane, flight, built)
+}
+
+/// Publishes the outcome of a build to all waiters, and evicts what exceeds the capacity.
+pub(super) fn publish(
+    key: &Key,
+    lane: &Lane,
+    flight: &Arc<BuildFlight>,
+    built: Result<(Instance, InstanceInfo), Error>,
+) -> Result<InstanceRef, Error> {
     let outcome = built.map(|(instance, info)| lane.admit(flight, key, instance, info));
     lane.end_flight(key, flight);
     flight.land(outcome.clone().map(|instance| InstanceRef {
@@ -201,10 +240,62 @@ fn call_factory(
     // A proxy may be used on any thread; the factory's own requests are for the proxy's worker nonetheless.
     let _scope = Entered::to_build(worker);
     let building = current::build(build);
+    // Such a value may belong to the runtime too: a pool that connects later, a client that starts tasks.
+    #[cfg(feature = "tokio")]
+    let runtime = runtime::here(worker).ok().map(|runtime| {
+        let tasks = runtime.alive_tasks();
+        (runtime, tasks)
+    });
     let start = clock::now();
     let result = catch_unwind(AssertUnwindSafe(|| (request.factory)(&context)));
     let micros = start.elapsed().as_micros() as u64;
     drop(building);
+    let finished = FinishedBuild {
+        build,
+        epoch,
+        by,
+        micros,
+        claims: context.into_claims(),
+        result,
+    };
+    let built = finish(service, worker, lane, finished);
+    #[cfg(feature = "tokio")]
+    let built = built.map(|(instance, mut info)| {
+        info.runtime = runtime.map(|(runtime, tasks)| {
+            runtime.count_tasks_since(tasks);
+            runtime
+        });
+        (instance, info)
+    });
+    built
+}
+
+/// A build whose factory has returned.
+pub(super) struct FinishedBuild {
+    pub(super) build: u64,
+    pub(super) epoch: u64,
+    /// The build that requested it.
+    pub(super) by: Option<u64>,
+    pub(super) micros: u64,
+    pub(super) claims: Vec<ServiceClaim>,
+    pub(super) result: thread::Result<Result<Instance, BoxError>>,
+}
+
+/// Ends a build in the graph of waits, and returns the instance with its data.
+pub(super) fn finish(
+    service: &Arc<Service>,
+    worker: &Worker,
+    lane: &Lane,
+    finished: FinishedBuild,
+) -> Result<(Instance, InstanceInfo), Error> {
+    let FinishedBuild {
+        build,
+        epoch,
+        by,
+        micros,
+        claims,
+        result,
+    } = finished;
     let ended = graph().end(build, by, micros);
     let instance = match result {
         Ok(Ok(instance)) => instance,
@@ -222,7 +313,7 @@ fn call_factory(
     };
     let mut info = InstanceInfo::new(service, &instance, epoch, worker);
     info.build = build;
-    info.claims = context.into_claims();
+    info.claims = claims;
     if let Some(ended) = ended {
         (info.asked, info.from) = (ended.asked, Arc::new(ended.from));
         info.parts = ended.parts;

@@ -102,7 +102,8 @@ pub(crate) fn label(type_name: &str, name: &str) -> String {
             continue;
         }
         short.push(next);
-        if !(next.is_alphanumeric() || next == '_') {
+        // A type in the body of an async function has `{{closure}}` in its path.
+        if !(next.is_alphanumeric() || "_{}".contains(next)) {
             word = short.len();
         }
         rest = &rest[next.len_utf8()..];
@@ -125,6 +126,7 @@ mod tests {
             ("alloc::vec::Vec<shop::Order>", "Vec<Order>"),
             ("(a::B, &c::D)", "(B, &D)"),
             ("<a::B as c::D>::E", "<B as D>::E"),
+            ("shop::test::{{closure}}::Repo", "Repo"),
             ("u8", "u8"),
         ] {
             assert_eq!(label(full, ""), short, "{full}");

@@ -1,6 +1,11 @@
 //! Statics with one value per worker.
 
 use super::Context;
+#[cfg(feature = "tokio")]
+use super::async_context::{AsyncContext, StaticFactory};
+#[cfg(feature = "tokio")]
+use super::async_resolve::{AsyncRequest, resolve_async, resolve_blocking};
+use super::builder::BUILD_TIMEOUT;
 use super::instance::Instance;
 use super::lane::thread_cache;
 use super::override_guard::OverrideGuard;
@@ -15,7 +20,6 @@ use std::any::{TypeId, type_name};
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A static like [`LazyLock`](std::sync::LazyLock), but with one value per worker, dropped at exit.
 ///
@@ -33,7 +37,7 @@ use std::time::Duration;
 /// assert_eq!(*ORDERS.get().lock().unwrap(), [7]);
 /// ```
 pub struct WorkerLocal<T> {
-    factory: fn(&Context<'_>) -> Result<T, BoxError>,
+    factory: ValueFactory<T>,
     lifetime: Lifetime,
     reset: Option<ResetFn<T>>,
     place: &'static Location<'static>,
@@ -43,12 +47,18 @@ pub struct WorkerLocal<T> {
 /// A function that restores a value to its initial state.
 type ResetFn<T> = fn(&T) -> Result<(), BoxError>;
 
+enum ValueFactory<T> {
+    Blocking(fn(&Context<'_>) -> Result<T, BoxError>),
+    #[cfg(feature = "tokio")]
+    Async(&'static dyn StaticFactory),
+}
+
 impl<T: Send + Sync + 'static> WorkerLocal<T> {
     /// Creates the static. `factory` builds each worker's value at the worker's first use.
     #[track_caller]
     pub const fn new(factory: fn(&Context<'_>) -> Result<T, BoxError>) -> Self {
         Self {
-            factory,
+            factory: ValueFactory::Blocking(factory),
             lifetime: Lifetime::Worker,
             reset: None,
             place: Location::caller(),
@@ -102,6 +112,75 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
         self
     }
 
+    /// Creates the static with an async factory, which runs on the worker's runtime. Request the value, which belongs to that
+    /// runtime, with [`get_async`](Self::get_async).
+    ///
+    /// ```
+    /// use cofferdam::WorkerLocal;
+    /// use cofferdam::locator::AsyncContext;
+    /// # struct Pool;
+    /// # impl Pool { async fn connect(_url: &str) -> Result<Self, std::io::Error> { Ok(Self) } }
+    ///
+    /// static POOL: WorkerLocal<Pool> = WorkerLocal::new_async(&|cx: AsyncContext| async move {
+    ///     Ok(Pool::connect(&format!("postgres://localhost/{}", cx.worker())).await?)
+    /// });
+    /// # POOL.get();
+    /// ```
+    ///
+    /// The factory runs as a task of its own, which a request that is cancelled does not cancel.
+    #[cfg(feature = "tokio")]
+    #[track_caller]
+    pub const fn new_async<F, R>(factory: &'static F) -> Self
+    where
+        F: Fn(AsyncContext) -> R + Sync,
+        R: Future<Output = Result<T, BoxError>> + Send + 'static,
+    {
+        Self {
+            factory: ValueFactory::Async(factory),
+            lifetime: Lifetime::Worker,
+            reset: None,
+            place: Location::caller(),
+            service: OnceCell::new(),
+        }
+    }
+
+    /// Returns this worker's value, building it if necessary, without blocking the runtime while an async factory builds it.
+    ///
+    /// # Panics
+    /// On the error that [`try_get_async`](Self::try_get_async) returns, when it is awaited.
+    #[cfg(feature = "tokio")]
+    #[track_caller]
+    pub fn get_async(&self) -> impl Future<Output = ServiceHandle<T>> + Send + use<'_, T> {
+        error::or_panic_at(self.try_get_async(), Location::caller())
+    }
+
+    /// Returns this worker's value, building it if necessary.
+    ///
+    /// # Errors
+    /// Like [`try_get`](Self::try_get); also on any runtime but the worker's own, which `#[cofferdam::test]` provides, if the
+    /// factory is async.
+    #[cfg(feature = "tokio")]
+    pub async fn try_get_async(&self) -> Result<ServiceHandle<T>, Error> {
+        let ValueFactory::Async(factory) = self.factory else {
+            return self.try_get();
+        };
+        let worker = Worker::try_current()?;
+        let resolved = resolve_async(self.async_request(factory), &worker).await?;
+        resolved.downcast(self.service(), &worker).map(ServiceHandle::new)
+    }
+
+    #[cfg(feature = "tokio")]
+    fn async_request(&self, factory: &'static dyn StaticFactory) -> AsyncRequest {
+        AsyncRequest {
+            service: Arc::clone(self.service()),
+            factory: Arc::new(|context| factory.start(context)),
+            locator: None,
+            capacity: None,
+            build_timeout: BUILD_TIMEOUT,
+            holder: None,
+        }
+    }
+
     /// Returns this worker's value.
     ///
     /// # Panics
@@ -123,7 +202,15 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
             return Ok(ServiceHandle::new(found));
         }
         let worker = Worker::try_current()?;
-        let factory = self.factory;
+        let factory = match self.factory {
+            ValueFactory::Blocking(factory) => factory,
+            #[cfg(feature = "tokio")]
+            ValueFactory::Async(factory) => {
+                return resolve_blocking(self.async_request(factory), &worker)?
+                    .downcast(service, &worker)
+                    .map(ServiceHandle::new);
+            }
+        };
         let factory =
             move |context: &Context<'_>| factory(context).map(|value| Instance::new(Arc::new(value)));
         let request = ServiceRequest {
@@ -131,7 +218,7 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
             factory: &factory,
             locator: None,
             capacity: None,
-            build_timeout: Duration::from_secs(60),
+            build_timeout: BUILD_TIMEOUT,
             holder: None,
         };
         resolve(&request, &worker)?

@@ -1,13 +1,17 @@
 //! The state of a thread: its worker, and the builds that it is running.
 
 use super::Worker;
-use super::execution::{Execution, Part, begin, begin_named, end};
+use super::execution::{Part, begin, begin_named, end};
+use super::member::Member;
+#[cfg(feature = "tokio")]
+use super::runtime_threads::CurrentTest;
 use super::test_outcome::Outcome;
 use crate::error::Error;
 use crate::resource::Access;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "tokio")]
 use std::sync::Arc;
 
 thread_local! {
@@ -15,7 +19,7 @@ thread_local! {
     /// Separate from the state because it has no destructor, so reading it is one load.
     static EXECUTION: Cell<u64> = const { Cell::new(0) };
     static STATE: RefCell<ThreadState> =
-        const { RefCell::new(ThreadState { scopes: Vec::new(), entered: 0, own: None }) };
+        const { RefCell::new(ThreadState::new()) };
     static GUARDS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -25,6 +29,12 @@ struct ThreadState {
     entered: u64,
     /// The thread's worker outside all scopes.
     own: Option<OwnScope>,
+    /// The test that the thread works for outside all scopes, on a thread of a worker's runtime.
+    #[cfg(feature = "tokio")]
+    of_runtime: Option<Arc<CurrentTest>>,
+    /// Whether the thread's own test has ended before the thread.
+    #[cfg(feature = "tokio")]
+    is_over: bool,
 }
 
 #[derive(Clone)]
@@ -64,6 +74,37 @@ impl Drop for OwnScope {
 }
 
 impl ThreadState {
+    const fn new() -> Self {
+        Self {
+            scopes: Vec::new(),
+            entered: 0,
+            own: None,
+            #[cfg(feature = "tokio")]
+            of_runtime: None,
+            #[cfg(feature = "tokio")]
+            is_over: false,
+        }
+    }
+
+    /// Returns the worker if it is known; otherwise it has to be looked up.
+    fn worker(&mut self) -> Result<Option<Worker>, Error> {
+        if let Some(scope) = self.top() {
+            return match scope.is_ending {
+                true => Err(Error::test_over()),
+                false => Ok(Some(scope.worker.clone())),
+            };
+        }
+        #[cfg(feature = "tokio")]
+        if self.is_over {
+            return Err(Error::test_over());
+        }
+        #[cfg(feature = "tokio")]
+        if let Some(test) = &self.of_runtime {
+            return test.worker().ok_or_else(Error::test_over).map(Some);
+        }
+        Ok(None)
+    }
+
     fn top(&mut self) -> Option<&mut WorkerScope> {
         match self.scopes.last_mut() {
             Some((_, scope)) => Some(scope),
@@ -83,19 +124,54 @@ impl ThreadState {
 /// Returns the execution that this thread works for, or 0 if it has not been looked up or a build is running.
 #[inline]
 pub(crate) fn execution() -> u64 {
-    EXECUTION.get()
+    match EXECUTION.get() {
+        #[cfg(feature = "tokio")]
+        0 => execution_of_runtime(),
+        known => known,
+    }
+}
+
+/// Returns the execution that the threads of a worker's runtime work for. It changes from test to test.
+#[cfg(feature = "tokio")]
+#[cold]
+fn execution_of_runtime() -> u64 {
+    let execution = STATE.try_with(|state| {
+        let state = state.try_borrow().ok()?;
+        let test = state.of_runtime.as_ref()?;
+        state.scopes.is_empty().then(|| test.execution())
+    });
+    execution.ok().flatten().unwrap_or_default()
+}
+
+/// Makes this thread, one of a worker's runtime, work for the runtime's current test, or for none.
+#[cfg(feature = "tokio")]
+pub(super) fn work_for(test: Option<Arc<CurrentTest>>) {
+    let before = STATE.try_with(|state| std::mem::replace(&mut state.borrow_mut().of_runtime, test));
+    drop(before);
+}
+
+/// Ends the test of this thread before the thread ends. Does nothing on a thread that may have a further test.
+#[cfg(feature = "tokio")]
+pub(super) fn end_own_test() {
+    if std::thread::current().name() == Some("main") {
+        return;
+    }
+    let own = STATE.try_with(|state| {
+        let mut state = state.borrow_mut();
+        let own = state.own.take_if(|own| own.owns_test);
+        state.is_over |= own.is_some();
+        own
+    });
+    // The end calls user code, so the state must no longer be borrowed.
+    drop(own);
 }
 
 /// Returns the worker of this thread, which the first call determines.
 pub(crate) fn current() -> Result<Worker, Error> {
-    let known = STATE.try_with(|state| {
-        let mut state = state.borrow_mut();
-        state.top().map(|scope| (scope.worker.clone(), scope.is_ending))
-    });
-    match known {
-        Err(_) | Ok(Some((_, true))) => Err(Error::test_over()),
-        Ok(Some((worker, false))) => Ok(worker),
-        Ok(None) => {
+    let known = STATE.try_with(|state| state.borrow_mut().worker());
+    match known.unwrap_or_else(|_| Err(Error::test_over()))? {
+        Some(worker) => Ok(worker),
+        None => {
             let (worker, part) = begin()?;
             let member = match part {
                 Part::Child => Some(Member::new(&worker).ok_or_else(Error::test_over)?),
@@ -119,11 +195,11 @@ pub(crate) fn current() -> Result<Worker, Error> {
 /// Notes the outcome of the test that this thread works for, if it has used the library.
 #[cold]
 fn mark(outcome: Outcome) {
-    let _ = STATE.try_with(|state| {
-        if let Some(scope) = state.borrow_mut().top() {
-            scope.worker.0.outcome.set(outcome);
-        }
-    });
+    // The last clone of a worker must be dropped after the state is no longer borrowed.
+    let worker = STATE.try_with(|state| state.borrow_mut().worker());
+    if let Ok(Ok(Some(worker))) = worker {
+        worker.0.outcome.set(outcome);
+    }
 }
 
 /// A part of a handle or guard, which notes a panic that drops it as the outcome of this thread's test.
@@ -321,30 +397,14 @@ impl Drop for Entered {
     }
 }
 
-/// Work that belongs to a test and may outlive it. While it exists, the lane stays the test's.
-#[derive(Debug)]
-pub(super) struct Member(Arc<Execution>);
-
-impl Member {
-    pub(super) fn new(worker: &Worker) -> Option<Self> {
-        worker.0.lease.join().then(|| Self(Arc::clone(&worker.0)))
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.0.lease.leave();
-    }
-}
-
 /// Returns the locks that protect an access by this thread: those that it declared, and those of its test, taken on any of
 /// the test's threads. A shared lock protects reads only, because it does not exclude the writes of other holders.
 pub(crate) fn guards(access: Access) -> Vec<String> {
     let mut names = GUARDS
         .try_with(|guards| guards.borrow().clone())
         .unwrap_or_default();
-    let worker = STATE.try_with(|state| state.borrow_mut().top().map(|scope| scope.worker.clone()));
-    if let Ok(Some(worker)) = worker {
+    let worker = STATE.try_with(|state| state.borrow_mut().worker());
+    if let Ok(Ok(Some(worker))) = worker {
         names.extend(worker.locks(access));
     }
     names

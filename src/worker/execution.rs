@@ -59,12 +59,20 @@ impl Execution {
 /// at most 16 lanes are in use, without it 136.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// The hook at the end of a test. One subscriber is enough: the locators.
-static AT_END: OnceCell<fn(&Worker)> = OnceCell::new();
+/// What ends with a test, in this order.
+#[derive(Clone, Copy)]
+pub(crate) enum AtEnd {
+    Services,
+    #[cfg(feature = "tokio")]
+    Runtime,
+}
+
+/// The hooks at the end of a test.
+static AT_END: [OnceCell<fn(&Worker)>; 2] = [const { OnceCell::new() }; 2];
 
 /// Calls `hook` at the end of every test, before its lane is given back.
-pub(crate) fn at_test_end(hook: fn(&Worker)) {
-    let _ = AT_END.set(hook);
+pub(crate) fn at_test_end(what: AtEnd, hook: fn(&Worker)) {
+    let _ = AT_END[what as usize].set(hook);
 }
 
 /// The part of a thread in the test that it works for.
@@ -95,7 +103,10 @@ pub(super) fn begin() -> Result<(Worker, Part), Error> {
         let part = if owns_test { Part::Owner } else { Part::None };
         return Ok((continued(inherited), part));
     }
-    let identity = identify(run::facts(), run::run(), kind)?;
+    let identity = identify(run::facts(), run::run(), kind).map_err(|error| match is_of_runtime(kind) {
+        true => error.on_runtime(),
+        false => error,
+    })?;
     let part = if identity.owns_test {
         Part::Owner
     } else {
@@ -191,6 +202,15 @@ fn continued(inherited: &Inherited) -> Worker {
         worker
     };
     PROCESS.get_or_init(new).clone()
+}
+
+/// Returns whether the calling thread is one of an async runtime: by its name, or (with the feature `tokio`) as tokio says.
+fn is_of_runtime(kind: ThreadKind<'_>) -> bool {
+    #[cfg(feature = "tokio")]
+    if super::runtime_threads::is_inside() {
+        return true;
+    }
+    matches!(kind, ThreadKind::Named(name) if name.starts_with("tokio-"))
 }
 
 fn start(execution: Execution) -> Worker {
@@ -290,7 +310,7 @@ pub(super) fn end(worker: &Worker) {
         lock(&THREADS).retain(|(known, _)| known != thread);
     }
     let children = execution.lease.end(PATIENCE, || {
-        if let Some(hook) = AT_END.get() {
+        for hook in AT_END.iter().filter_map(OnceCell::get) {
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(worker)));
             if let Err(panic) = result {
                 stderr::line(&format!(

@@ -1,7 +1,8 @@
 //! Futures that are polled inside a worker.
 
 use super::Worker;
-use super::current::{self, Entered, Member};
+use super::current::{self, Entered};
+use super::member::Member;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -14,7 +15,7 @@ pub struct Instrumented<F> {
     worker: Worker,
     builds: Vec<u64>,
     /// Keeps the lane, so that a poll needs no member of its own.
-    _member: Member,
+    _member: Option<Member>,
 }
 
 impl<F> Instrumented<F> {
@@ -23,7 +24,19 @@ impl<F> Instrumented<F> {
             future: Some(Box::pin(future)),
             worker: worker.clone(),
             builds: current::builds(),
-            _member: member,
+            _member: Some(member),
+        }
+    }
+
+    /// Instruments the future of a build.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn to_build(worker: &Worker, build: u64, future: Pin<Box<F>>) -> Self {
+        Self {
+            future: Some(future),
+            worker: worker.clone(),
+            builds: vec![build],
+            // Its runtime ends it with the test.
+            _member: None,
         }
     }
 

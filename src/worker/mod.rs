@@ -4,8 +4,13 @@ pub(crate) mod claim;
 pub(crate) mod current;
 mod execution;
 mod identity;
-#[cfg(feature = "tokio")]
 mod instrumented;
+mod member;
+#[cfg(feature = "tokio")]
+#[doc(hidden)]
+pub mod runtime;
+#[cfg(feature = "tokio")]
+mod runtime_threads;
 mod slots;
 pub(crate) mod test_folder;
 mod test_outcome;
@@ -14,16 +19,15 @@ pub use claim::{Claim, claim};
 pub use current::{BegunTest, Entered};
 #[doc(hidden)]
 pub use current::{mark_failed, mark_panicked, mark_passed};
-pub(crate) use execution::at_test_end;
-#[cfg(feature = "tokio")]
+pub(crate) use execution::{AtEnd, at_test_end};
 pub use instrumented::Instrumented;
 
 use crate::error::{self, Error};
 use crate::event::Event;
 use crate::resource::Access;
 use crate::{journal, run};
-use current::Member;
 use execution::Execution;
+use member::Member;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -244,7 +248,6 @@ impl Worker {
     ///
     /// # Panics
     /// When the test has ended and the worker may belong to another test.
-    #[cfg(feature = "tokio")]
     #[track_caller]
     pub fn instrument<F: Future>(&self, future: F) -> Instrumented<F> {
         Instrumented::new(self, future, self.member())

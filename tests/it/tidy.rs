@@ -9,7 +9,7 @@ use std::path::Path;
 const LONGEST: usize = 800;
 
 /// The dependencies of the library, which every suite compiles. A new one needs a decision in adr/.
-const DEPENDENCIES: [&str; 7] = [
+const DEPENDENCIES: [&str; 8] = [
     "cofferdam-macros",
     "dashmap",
     "libc",
@@ -17,6 +17,7 @@ const DEPENDENCIES: [&str; 7] = [
     "once_cell",
     "serde_core",
     "serde_json",
+    "tokio",
 ];
 
 /// Returns all Rust files of the repository, including tests, benches and examples.

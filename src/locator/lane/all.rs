@@ -13,7 +13,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 static LANES: Lazy<DashMap<String, Arc<Lane>>> = Lazy::new(|| {
     exit::register(close_all);
-    worker::at_test_end(end_test);
+    worker::at_test_end(worker::AtEnd::Services, end_test);
+    #[cfg(feature = "tokio")]
+    worker::runtime::of_services(worker::runtime::ServicesOfRuntime {
+        exist: |worker, runtime| of_worker(worker).any(|lane| lane.has_services_of(runtime)),
+        end: |worker, runtime| {
+            of_worker(worker)
+                .flat_map(|lane| lane.end_runtime(runtime))
+                .collect()
+        },
+    });
     sync::map()
 });
 
@@ -71,10 +80,14 @@ pub(crate) fn shared_first() -> Vec<Arc<Lane>> {
 }
 
 fn end_test(worker: &Worker) {
-    // Not by `of`: a test that requested no services needs no lane.
-    for lane in [worker.id(), MIXED].into_iter().filter_map(named) {
+    for lane in of_worker(worker.id()) {
         lane.end_test(worker.execution(), worker.has_failed());
     }
+}
+
+/// Returns the lanes with a worker's services. Not by `of`: a test that requested no services needs no lane.
+fn of_worker(id: &str) -> impl Iterator<Item = Arc<Lane>> {
+    [id, MIXED].into_iter().filter_map(named)
 }
 
 /// Retires one locator's services in all lanes.

@@ -7,6 +7,8 @@ use crate::locator::instance::{Instance, InstanceNumber};
 use crate::locator::service::{Key, Service, ServiceClaim};
 use crate::sys::clock;
 use crate::worker::Worker;
+#[cfg(feature = "tokio")]
+use crate::worker::runtime::RuntimeRef;
 use lru::LruCache;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -56,6 +58,8 @@ impl Entry {
             fakes: info.fakes.clone(),
             counter: Some(info.new_counter()),
             is_known,
+            #[cfg(feature = "tokio")]
+            runtime: info.runtime.clone(),
         }
     }
 
@@ -77,6 +81,8 @@ pub(crate) struct InstanceRef {
     pub(crate) counter: Option<Arc<UseCounter>>,
     /// Whether this execution has used the instance before.
     pub(crate) is_known: bool,
+    #[cfg(feature = "tokio")]
+    pub(crate) runtime: Option<RuntimeRef>,
 }
 
 /// The data of an instance, which outlives the cache's reference to it.
@@ -115,6 +121,9 @@ pub(crate) struct InstanceInfo {
     pub(crate) misses: u64,
     tick: u64,
     counters: Vec<Arc<UseCounter>>,
+    /// The worker's runtime, if it was built on that.
+    #[cfg(feature = "tokio")]
+    pub(crate) runtime: Option<RuntimeRef>,
 }
 
 impl InstanceInfo {
@@ -145,7 +154,16 @@ impl InstanceInfo {
             misses: 0,
             tick: 0,
             counters: Vec::new(),
+            #[cfg(feature = "tokio")]
+            runtime: None,
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_of_runtime(&self, number: u64) -> bool {
+        self.runtime
+            .as_ref()
+            .is_some_and(|runtime| runtime.number == number)
     }
 
     /// Returns a counter for one more thread.

@@ -5,36 +5,70 @@ use crate::sys::sync::{Condvar, Mutex, lock, wait};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::task::Waker;
+#[cfg(any(feature = "tokio", all(test, loom)))]
+use std::task::{Context, Poll};
 
 /// One build of one key. The thread that starts it must land it, whatever the outcome.
 pub(crate) struct Flight<V> {
     /// The build's number in the wait graph.
     pub(crate) build: u64,
-    outcome: Mutex<Option<V>>,
+    outcome: Mutex<Outcome<V>>,
     landed: Condvar,
+}
+
+struct Outcome<V> {
+    value: Option<V>,
+    /// The tasks that wait for it.
+    wakers: Vec<Waker>,
 }
 
 impl<V: Clone> Flight<V> {
     fn new(build: u64) -> Self {
         Self {
             build,
-            outcome: Mutex::new(None),
+            outcome: Mutex::new(Outcome {
+                value: None,
+                wakers: Vec::new(),
+            }),
             landed: Condvar::new(),
         }
     }
 
     /// Publishes the outcome to all current and later waiters.
     pub(crate) fn land(&self, outcome: V) {
-        *lock(&self.outcome) = Some(outcome);
+        let wakers = {
+            let mut landing = lock(&self.outcome);
+            landing.value = Some(outcome);
+            std::mem::take(&mut landing.wakers)
+        };
         self.landed.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Polls for the outcome, without blocking the thread.
+    #[cfg(any(feature = "tokio", all(test, loom)))]
+    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<V> {
+        let mut outcome = lock(&self.outcome);
+        if let Some(value) = &outcome.value {
+            return Poll::Ready(value.clone());
+        }
+        if !outcome
+            .wakers
+            .iter()
+            .any(|waker| waker.will_wake(context.waker()))
+        {
+            outcome.wakers.push(context.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Waits for the outcome; `None` when the deadline passes first.
     pub(crate) fn outcome(&self, deadline: Deadline) -> Option<V> {
         let mut outcome = lock(&self.outcome);
         loop {
-            if let Some(outcome) = &*outcome {
-                return Some(outcome.clone());
+            if let Some(value) = &outcome.value {
+                return Some(value.clone());
             }
             outcome = wait(&self.landed, outcome, deadline.left()?);
         }
@@ -192,6 +226,30 @@ mod loom_model {
                 assert_eq!(other.join().unwrap(), own);
             }
             assert_eq!(lane.builds.load(Ordering::SeqCst), 1);
+        });
+    }
+
+    #[test]
+    fn a_task_that_waits_is_woken_or_finds_the_outcome() {
+        struct Flag(AtomicUsize);
+        impl std::task::Wake for Flag {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        model(|| {
+            let flight = Arc::new(Flight::new(1));
+            let builder = {
+                let flight = Arc::clone(&flight);
+                thread::spawn(move || flight.land(7))
+            };
+            let flag = Arc::new(Flag(AtomicUsize::new(0)));
+            let waker = Waker::from(Arc::clone(&flag));
+            let context = Context::from_waker(&waker);
+            let first = flight.poll(&context);
+            builder.join().unwrap();
+            assert!(first == Poll::Ready(7) || flag.0.load(Ordering::SeqCst) == 1);
+            assert_eq!(flight.poll(&context), Poll::Ready(7));
         });
     }
 

@@ -19,6 +19,8 @@ use crate::locator::instance::Instance;
 use crate::locator::service::{Key, Service};
 use crate::sys::clock::{self, Deadline};
 use crate::sys::stderr;
+#[cfg(feature = "tokio")]
+use crate::worker::runtime::RuntimeRef;
 use cache::{Cache, Entry, InstanceInfo, InstanceRef};
 use flight::Role;
 use handover::Handover;
@@ -171,6 +173,8 @@ impl Lane {
             fakes: fakes.clone(),
             counter: None,
             is_known: false,
+            #[cfg(feature = "tokio")]
+            runtime: info.runtime.clone(),
         };
         let is_current = state.flights.is_in_flight(key, flight) && !state.closed;
         let Some(cache) = state.caches.get_mut(&key.locator) else {
@@ -288,6 +292,29 @@ impl Lane {
             retired
         };
         self.dispose(retired);
+    }
+
+    /// Returns whether a service was built on this runtime of the worker.
+    #[cfg(feature = "tokio")]
+    fn has_services_of(&self, runtime: u64) -> bool {
+        let mut state = self.lock();
+        state.infos_mut().iter().any(|info| info.is_of_runtime(runtime))
+    }
+
+    /// Ends the services that were built on a runtime that has ended, and returns their names.
+    #[cfg(feature = "tokio")]
+    fn end_runtime(&self, runtime: u64) -> Vec<String> {
+        let retired = {
+            let mut state = self.lock();
+            let retired = state.retire_of_runtime(runtime);
+            if !retired.is_empty() {
+                self.next_epoch(&mut state);
+            }
+            retired
+        };
+        let names = retired.iter().map(|one| one.info.service.label()).collect();
+        self.dispose(retired);
+        names
     }
 
     /// Prepares the lane for an execution, if that has not been done.
@@ -424,6 +451,10 @@ impl Lane {
         let mut reports = Vec::new();
         let mut dead = Vec::new();
         for mut one in retired {
+            #[cfg(feature = "tokio")]
+            let runtime = one.info.runtime.clone();
+            #[cfg(feature = "tokio")]
+            let _inside = runtime.as_ref().and_then(RuntimeRef::enter);
             if let Some(message) = one.instance.take().and_then(retired::drop_instance) {
                 let (label, worker) = (one.info.service.label(), &one.info.worker);
                 stderr::line(&format!("{label} of {worker} panicked in its drop: {message}"));

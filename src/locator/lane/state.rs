@@ -361,6 +361,24 @@ impl LaneState {
         self.retire(entries, Why::Panicked)
     }
 
+    /// Retires the instances that were built on a runtime that has ended, and all that are built from any of these.
+    #[cfg(feature = "tokio")]
+    pub(super) fn retire_of_runtime(&mut self, runtime: u64) -> Vec<Retired> {
+        let mut keys = HashSet::new();
+        for info in self.infos_mut() {
+            if info.is_of_runtime(runtime) {
+                keys.insert(info.service.key.clone());
+            }
+        }
+        if keys.is_empty() {
+            return Vec::new();
+        }
+        let is_it = |info: &InstanceInfo| info.is_of_runtime(runtime) || !info.from.is_disjoint(&keys);
+        let entries = self.take_everywhere(&is_it);
+        self.flights.detach(&|_| true);
+        self.retire(entries, Why::TestOver)
+    }
+
     /// Retires the per-test services and overrides of the tests that `is_over` selects, and the services that a panic
     /// spoiled.
     pub(super) fn end_test(&mut self, is_over: &dyn Fn(u64) -> bool) -> Vec<Retired> {

@@ -1,5 +1,7 @@
 //! The public API of locators, under both runners.
 
+#[cfg(all(feature = "macros", feature = "tokio", not(miri)))]
+mod async_services;
 mod building;
 mod clearing;
 #[cfg(all(unix, not(miri)))]

@@ -6,6 +6,8 @@ fn is_one_test() -> bool {
     std::env::var_os("NEXTEST").is_some()
 }
 
+#[cfg(all(feature = "macros", feature = "tokio", target_os = "linux", not(miri)))]
+mod async_suite;
 #[cfg(all(unix, not(miri)))]
 mod environment;
 #[cfg(not(miri))]
@@ -44,6 +46,8 @@ mod planted;
 mod ready;
 #[cfg(all(feature = "macros", not(miri)))]
 mod serial;
+#[cfg(all(feature = "macros", feature = "tokio", not(miri)))]
+pub(crate) use serial::state;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod teardown;
 #[cfg(all(unix, not(miri)))]

@@ -7,7 +7,7 @@ use cofferdam::{parallel, serial};
 use std::fmt;
 
 /// The state of the lock as another process sees it.
-fn state(name: &str) -> LockState {
+pub(crate) fn state(name: &str) -> LockState {
     let all = locks(&cofferdam::diagnostics::base_dir(None).unwrap()).unwrap();
     all.iter().find(|lock| lock.name == name).unwrap().state
 }
