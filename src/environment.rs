@@ -37,8 +37,8 @@ use std::time::Duration;
 ///
 /// # Safety
 /// As for [`std::env::set_var`], until the guard has been dropped: on systems other than Windows, no other thread may read or
-/// change the environment at these two moments other than by [`std::env`]. In C, `getenv` reads it, and so do functions such
-/// as `getaddrinfo` and `localtime_r`. Tests of the standard library's network functions in other threads are such readers.
+/// change the environment at these two moments other than by [`std::env`](mod@std::env). In C, `getenv` reads it, and so do
+/// functions such as `getaddrinfo` and `localtime_r`: a test on another thread that resolves a host name is such a reader.
 ///
 /// # Panics
 /// When the other test's guard is not dropped within 300 seconds, on a thread without a worker, when the name is empty or
