@@ -20,8 +20,12 @@ use std::time::Duration;
 pub use tokio::runtime::Builder;
 use tokio::runtime::{EnterGuard, Handle, Runtime};
 
-/// The time that the end of a test waits for the tasks and closures that it left on its runtime.
+/// The time that the end of a test waits for the tasks that it left on its runtime.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The time that the end of a test waits for threads of `spawn_blocking`. They are hardly ever busy then, and an idle one
+/// needs a processor to end: on a busy machine 50 ms were too short.
+const PATIENCE_WITH_THREADS: Duration = Duration::from_secs(1);
 
 /// The time after which an idle thread of `spawn_blocking` ends. Short, because those that are left at the end of a test
 /// count as busy: tokio does not say which are.
@@ -252,8 +256,12 @@ impl WorkerRuntime {
 
     /// Gives tasks the time to end: a pool takes a connection back in one.
     fn wait_for_tasks(&self) {
-        let deadline = Deadline::after(PATIENCE);
-        let is_done = || self.left(true) == (0, 0) || deadline.left().is_none();
+        let [for_tasks, for_threads] = [PATIENCE, PATIENCE_WITH_THREADS].map(Deadline::after);
+        let is_done = || match self.left(true) {
+            (0, 0) => true,
+            (0, _) => for_threads.left().is_none(),
+            _ => for_tasks.left().is_none(),
+        };
         self.block_on(async {
             for _ in 0..10 {
                 tokio::task::yield_now().await;
