@@ -3,6 +3,7 @@
 use super::report::Report;
 use crate::sys::preparation::{RedirectedOutput, inherited_file};
 use crate::sys::process;
+use crate::worker::mark_panicked;
 use crate::{exit, run};
 use std::cell::RefCell;
 use std::io::Write as _;
@@ -42,6 +43,7 @@ pub(super) fn run(body: impl FnOnce() -> ExitCode) -> ExitCode {
             code
         }
         Err(panic) => {
+            mark_panicked();
             let message = exit::message(&*panic);
             let last = PANIC.try_with(RefCell::take).ok().flatten();
             let place = last.filter(|(last, _)| *last == message).map(|(_, place)| place);

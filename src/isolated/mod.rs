@@ -24,6 +24,7 @@ pub use elsewhere::Parent;
 pub use parent::Parent;
 
 use crate::run;
+use crate::worker::{mark_failed, mark_passed};
 use std::process::{ExitCode, Termination};
 
 /// The part of this process in an isolated test.
@@ -43,7 +44,15 @@ pub struct Test {
 impl Test {
     /// Runs the body. A returned error is reported on standard error, as libtest does it.
     pub fn run<T: Termination>(self, body: impl FnOnce() -> T) -> ExitCode {
-        let test = || body().report();
+        let test = || {
+            let code = body().report();
+            if code == ExitCode::SUCCESS {
+                mark_passed();
+            } else {
+                mark_failed();
+            }
+            code
+        };
         if self.is_child { body::run(test) } else { test() }
     }
 }

@@ -7,6 +7,7 @@ use crate::lease::{self, DirLease};
 use crate::run;
 use crate::sys::preparation::Limits;
 use crate::sys::{process, stderr};
+use crate::worker::mark_failed;
 use once_cell::unsync::OnceCell;
 use std::ffi::OsStr;
 use std::panic::resume_unwind;
@@ -104,6 +105,7 @@ impl Parent {
         match result {
             Verdict::Returned { success: true } => ExitCode::SUCCESS,
             Verdict::Returned { success: false } => {
+                mark_failed();
                 if let Some(Ok(tmp)) = self.tmp.into_inner() {
                     let kept = tmp.keep();
                     stderr::line(&format!(

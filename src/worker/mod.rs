@@ -281,6 +281,12 @@ impl Worker {
         self.0.outcome.get() == Outcome::Failed
     }
 
+    /// Returns whether an attribute saw the test fail, or a handle saw it panic.
+    #[cfg(feature = "tokio")]
+    fn is_known_to_fail(&self) -> bool {
+        matches!(self.0.outcome.get(), Outcome::Failed | Outcome::Panicked)
+    }
+
     /// Records that the test holds a lock: exclusively to write, or shared to read.
     pub(crate) fn add_lock(&self, lock: &str, access: Access) {
         execution::lock(&self.0.locks).push((lock.to_owned(), access));

@@ -94,30 +94,27 @@ pub fn block_on<R: Outcome>(flavor: Flavor, body: impl Future<Output = R>) -> R 
     let worker = Worker::current();
     let runtime = error::or_panic(WorkerRuntime::of(&worker, Some(flavor)));
     // The runtime's last owner may have to shut it down, so this one goes before the test ends.
-    run_and_end(&worker, move || runtime.block_on(body))
+    run_and_end(move || runtime.block_on(body))
 }
 
 /// Runs the body of a test that is not async, and ends the test.
 #[track_caller]
 pub fn run<R: Outcome>(body: impl FnOnce() -> R) -> R {
-    run_and_end(&Worker::current(), body)
+    // The test begins here, if nothing of it has begun before.
+    let _worker = Worker::current();
+    run_and_end(body)
 }
 
-fn run_and_end<R: Outcome>(worker: &Worker, body: impl FnOnce() -> R) -> R {
+fn run_and_end<R: Outcome>(body: impl FnOnce() -> R) -> R {
     let outcome = catch_unwind(AssertUnwindSafe(body));
-    if outcome.as_ref().map_or(true, Outcome::is_failure) {
-        mark_failed(worker);
+    match &outcome {
+        Err(_) => current::mark_panicked(),
+        Ok(result) if result.is_failure() => current::mark_failed(),
+        Ok(_) => current::mark_passed(),
     }
     current::end_own_test();
     // The panic hook has run.
     outcome.unwrap_or_else(|panic| resume_unwind(panic))
-}
-
-/// Records that the test has failed: by a panic, or by its result.
-fn mark_failed(worker: &Worker) {
-    if let Some(runtime) = known(worker) {
-        runtime.test.mark_failed();
-    }
 }
 
 /// The runtimes of this process, by the ID of their worker.
@@ -329,7 +326,7 @@ fn end_test(worker: &Worker) {
         runtime.test.end(None);
         return;
     }
-    let has_failed = runtime.test.has_failed();
+    let has_failed = worker.is_known_to_fail();
     if let Some(all) = &mut *lock(&RUNTIMES) {
         all.remove(worker.id());
     }

@@ -19,7 +19,6 @@ pub(super) struct CurrentTest {
 #[derive(Default)]
 struct TestState {
     worker: Option<Worker>,
-    has_failed: bool,
     /// The number of threads, those of `spawn_blocking` included.
     threads: usize,
     /// The number of tasks that belong to the worker's services: those that ran before the test, and those that factories
@@ -46,7 +45,6 @@ impl CurrentTest {
     pub(super) fn begin(&self, worker: &Worker, alive_tasks: usize) {
         let mut state = self.lock();
         state.worker = Some(worker.clone());
-        state.has_failed = false;
         state.tasks_of_services = alive_tasks;
         self.execution.store(worker.execution(), Ordering::Release);
     }
@@ -62,14 +60,6 @@ impl CurrentTest {
         };
         drop(state);
         drop((worker, superfluous));
-    }
-
-    pub(super) fn mark_failed(&self) {
-        self.lock().has_failed = true;
-    }
-
-    pub(super) fn has_failed(&self) -> bool {
-        self.lock().has_failed
     }
 
     pub(super) fn tasks_of_services(&self) -> usize {

@@ -227,3 +227,43 @@ fn a_fixture_of_a_worker_is_reset_before_its_next_test() {
     assert!(heard[6].contains("it needs itself"), "{}", heard[6]);
     resets.end().passed();
 }
+
+/// A factory that blocks on a runtime of its own.
+#[cfg(feature = "tokio")]
+static ASYNC: Fixture<u32> = Fixture::per_run("async", |_| {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    Ok(runtime.block_on(async { 7 }))
+});
+
+#[cfg(feature = "tokio")]
+const START_ASYNC: &str = "run::ready::role_start_async";
+
+#[cfg(feature = "tokio")]
+#[test]
+#[ignore = "a role"]
+fn role_start_async() {
+    if plays(START_ASYNC) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let handle = runtime.block_on(async {
+            // While the fixture starts, the runtime has time for others.
+            let other = tokio::spawn(async { 1 });
+            ASYNC.get_async().await.checked_add(other.await.unwrap())
+        });
+        say(&handle.unwrap().to_string());
+        let failed = runtime.block_on(FAILING_ASYNC.try_get_async()).unwrap_err();
+        say(&failed.to_string());
+    }
+}
+
+#[cfg(feature = "tokio")]
+static FAILING_ASYNC: Fixture<u32> = Fixture::per_run("failing async", |_| Err("no luck".into()));
+
+#[cfg(feature = "tokio")]
+#[test]
+fn an_async_test_starts_a_fixture_without_blocking_its_runtime() {
+    let base = tempfile::tempdir().unwrap();
+    let mut starts = asks(base.path(), START_ASYNC, "async");
+    assert_eq!(starts.hear(), "8");
+    assert!(starts.hear().contains("no luck"));
+    starts.end().passed();
+}
