@@ -52,7 +52,7 @@
 //! | a database, a bucket, a queue with a unique name | [`Names`] |
 //! | output that two runs must not mix | [`namespace::output_dir`], a [`Namespace`](namespace::Namespace) |
 //! | a file that other processes read or write at the same time | [`file::write_atomic`], [`file::AtomicFile`]; [`file::Appender`] for lines |
-//! | a server or database, started once for all processes | [`Fixture`]; [`Setup::container`] |
+//! | a server or database, started once for all processes | [`Fixture`]; [`Setup::container`](fixture::Setup::container) |
 //! | a file, port or name that tests share | [`claim`], or [`Context::claim`] for a service |
 //! | a resource for one test at a time | [`lock()`], [`lock::lock_shared`], [`lock::try_lock`], [`lock::LockOptions`] |
 //! | a test that must not run beside others | `#[serial]`, `#[parallel]`, with the feature `macros` |
@@ -435,11 +435,11 @@ pub use cofferdam_macros::serial;
 #[cfg(all(feature = "macros", feature = "tokio"))]
 pub use cofferdam_macros::test;
 pub use error::{BoxError, Error};
-pub use fixture::{Fixture, Setup};
+pub use fixture::Fixture;
 pub use locator::{Context, ServiceLocator, WorkerLocal};
 pub use lock::lock;
 pub use names::Names;
-pub use resource::{Access, Resource, ResourceKind};
+pub use resource::{Access, Resource};
 pub use worker::{Worker, claim};
 
 #[cfg(doctest)]

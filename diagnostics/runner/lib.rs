@@ -17,16 +17,16 @@
     expect(dead_code, reason = "only a program has a beginning")
 )]
 
-mod account;
 #[path = "../observer/account_layout.rs"]
 #[expect(dead_code, reason = "the observer and the reader use the rest")]
 mod account_layout;
+mod becoming;
 mod buffer;
-mod start;
+mod entry;
 mod sys;
 
 #[cfg(panic = "abort")]
 #[panic_handler]
 fn panicked(_: &core::panic::PanicInfo<'_>) -> ! {
-    sys::exit(start::UNKNOWN)
+    sys::exit(becoming::UNKNOWN)
 }

@@ -132,6 +132,9 @@ pub(super) fn begin() -> Result<(Worker, Part), Error> {
 /// Returns a worker for the test of that name, and whether the test ends before the process. A worker that is fixed for the
 /// process executes one test, that of the process.
 pub(super) fn begin_named(test: &str) -> Result<(Worker, bool), Error> {
+    if let Some(inherited) = run::inherited() {
+        return Ok((continued(inherited), true));
+    }
     let mut identity = identify(run::facts(), run::run(), ThreadKind::Main)?;
     let is_leased = matches!(identity.lane, LaneSource::Leased { .. });
     if is_leased {

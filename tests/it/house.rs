@@ -427,14 +427,14 @@ fn the_root_of_the_library_exports_what_tests_write() {
     }
     names.retain(|name| name.starts_with(char::is_alphabetic));
     assert!(
-        names.len() <= 17,
-        "{} names at the root, 17 may be there: {names:?}",
+        names.len() <= 16,
+        "{} names at the root, 16 may be there: {names:?}",
         names.len()
     );
 }
 
 /// The size of the product, without tests, comments and empty lines.
-const CODE_LINES: usize = 53_500;
+const CODE_LINES: usize = 55_800;
 
 #[test]
 fn the_product_has_not_grown_unseen() {

@@ -293,7 +293,8 @@ impl fmt::Display for Test {
 
 /// A resource in JSON: `{"kind": KEY, "name": NAME}`.
 mod resource {
-    use cofferdam::{Resource, ResourceKind};
+    use cofferdam::Resource;
+    use cofferdam::format::ResourceKind;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
     #[derive(Serialize, Deserialize)]

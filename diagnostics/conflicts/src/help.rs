@@ -1,7 +1,8 @@
 //! Help texts for each kind of resource, with the API that the suite has.
 
+use cofferdam::Resource;
+use cofferdam::format::ResourceKind;
 use cofferdam::format::Scope;
-use cofferdam::{Resource, ResourceKind};
 
 /// The crate whose API a suite can use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

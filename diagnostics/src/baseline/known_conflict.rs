@@ -2,7 +2,8 @@
 
 use super::Known;
 use crate::findings::{Fold, folded};
-use cofferdam::{Resource, ResourceKind};
+use cofferdam::Resource;
+use cofferdam::format::ResourceKind;
 use cofferdam_conflicts::Conflict;
 use std::path::{Path, PathBuf};
 

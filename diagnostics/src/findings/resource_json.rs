@@ -1,6 +1,7 @@
 //! Resources in JSON, as conflicts have them: `{"kind": KEY, "name": NAME}`.
 
-use cofferdam::{Resource, ResourceKind};
+use cofferdam::Resource;
+use cofferdam::format::ResourceKind;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 #[derive(Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Names for new keys.
 
-use cofferdam::{Resource, ResourceKind as Kind};
+use cofferdam::Resource;
+use cofferdam::format::ResourceKind as Kind;
 use std::collections::BTreeSet;
 
 /// The length limit of a name.

@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn tests_connected_by_any_resource_are_in_one_group() {
         let shared = |name: &str, users: &[usize]| SharedResource {
-            resource: Resource::new(cofferdam::ResourceKind::File, name),
+            resource: Resource::new(cofferdam::format::ResourceKind::File, name),
             users: users.iter().map(|test| (*test, true)).collect(),
         };
         let all = [

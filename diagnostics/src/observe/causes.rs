@@ -4,7 +4,8 @@
 //! This module maps conflicts to causes; `interpret::reading` then detects conflicts on the causes.
 
 use crate::findings::{Fold, folded, is_random_name, numbers};
-use cofferdam::{Resource, ResourceKind};
+use cofferdam::Resource;
+use cofferdam::format::ResourceKind;
 use cofferdam_conflicts::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

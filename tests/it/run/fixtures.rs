@@ -1,7 +1,8 @@
 //! Fixtures that fail, each in a separate run: the processes that request them, and the errors that they get.
 
 use crate::role::{Player, listen, play, plays, role, say};
-use cofferdam::{BoxError, Fixture, Setup, Worker};
+use cofferdam::fixture::Setup;
+use cofferdam::{BoxError, Fixture, Worker};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;

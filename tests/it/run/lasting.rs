@@ -3,7 +3,8 @@
 use super::fixtures::{asks, outcome, shell};
 use super::kept::Process;
 use crate::role::{listen, plays, say};
-use cofferdam::{BoxError, Fixture, Setup};
+use cofferdam::fixture::Setup;
+use cofferdam::{BoxError, Fixture};
 use std::fs::OpenOptions;
 use std::time::Duration;
 

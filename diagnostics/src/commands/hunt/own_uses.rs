@@ -3,8 +3,9 @@
 use crate::findings::SharedUse;
 use crate::hunt::Class;
 use crate::scene::TestId;
+use cofferdam::format::ResourceKind;
 use cofferdam::format::Scope;
-use cofferdam::{Access, Resource, ResourceKind};
+use cofferdam::{Access, Resource};
 use serde::Deserialize;
 use std::env;
 

@@ -12,7 +12,8 @@ use crate::observe::interpret::{Effect, FileAccess, effects, is_shared, through_
 use crate::observe::log::Log;
 use crate::observe::log::attribution::{Attribution, KnownTests};
 use crate::observe::log::backtraces::BacktraceFilter;
-use cofferdam::{Resource, ResourceKind};
+use cofferdam::Resource;
+use cofferdam::format::ResourceKind;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -16,7 +16,8 @@ use crate::observe::interpret::{
 use crate::observe::log::attribution::Attribution;
 use crate::observe::log::source_lines::CallSite;
 use crate::observe::log::{Log, Record};
-use cofferdam::{Access, Resource, ResourceKind};
+use cofferdam::format::ResourceKind;
+use cofferdam::{Access, Resource};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::Hash;

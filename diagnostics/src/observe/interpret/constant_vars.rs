@@ -3,7 +3,7 @@
 
 use crate::observe::format::Kind;
 use crate::observe::log::Record;
-use cofferdam::ResourceKind;
+use cofferdam::format::ResourceKind;
 use std::collections::{HashMap, HashSet};
 
 /// The mark of an unset variable and of a default disposition: no value has mark 0.

@@ -14,7 +14,8 @@ pub(crate) mod written_programs;
 
 use super::format::{ITSELF, Kind, SHARED_MEMORY};
 use super::log::{Log, Record};
-use cofferdam::{Access, Resource, ResourceKind};
+use cofferdam::format::ResourceKind;
+use cofferdam::{Access, Resource};
 use paths::{Links, absolute};
 use ports::Port;
 use std::ffi::OsStr;

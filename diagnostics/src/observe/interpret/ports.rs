@@ -5,7 +5,8 @@
 
 use crate::observe::format::{Kind, ONLY_V6};
 use crate::observe::log::Record;
-use cofferdam::{Resource, ResourceKind};
+use cofferdam::Resource;
+use cofferdam::format::ResourceKind;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

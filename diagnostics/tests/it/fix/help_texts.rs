@@ -2,7 +2,8 @@
 
 use crate::recording::Told;
 use crate::suites::has_nextest;
-use cofferdam::{Resource, ResourceKind as Kind};
+use cofferdam::Resource;
+use cofferdam::format::ResourceKind as Kind;
 use cofferdam_conflicts::{Harness, HelpContext, SuiteApi};
 use std::fmt::Write as _;
 use std::fs;

@@ -1,7 +1,8 @@
 //! The server: one for the run.
 
 use cofferdam::fixture::StopSignal;
-use cofferdam::{BoxError, Fixture, Names, Setup};
+use cofferdam::fixture::Setup;
+use cofferdam::{BoxError, Fixture, Names};
 use meeting_rooms::SCHEMA;
 use postgres::{Client, NoTls};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! From the runner's arguments and variables to the program that it becomes.
 
-use crate::account;
 use crate::buffer::{Buffer, List};
+use crate::entry;
 use crate::sys::{self, File, O_CREAT, O_TRUNC, O_WRONLY, Path};
 
 // These names are known to `src/observe/launch/` and to the observer, too.
@@ -227,7 +227,7 @@ impl Start {
             (Some(binary), Some(test)) => buffer.text(&[binary, b" ", test])?,
             _ => program,
         };
-        let slot = account::enter(buffer, folder, path, name)?;
+        let slot = entry::enter(buffer, folder, path, name)?;
         buffer.push(OBSERVE)?;
         buffer.push(b"=")?;
         // The observer passes a slot on in a place of this width.
