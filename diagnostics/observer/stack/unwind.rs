@@ -120,7 +120,7 @@ impl KnownRow {
             restored |= match (rule, place) {
                 (Rule::Same, _) => 0,
                 (Rule::At(offset @ -2040..=-8), Some(place)) if offset % 8 == 0 => {
-                    offset.unsigned_abs() / 8 << (place * 8)
+                    (offset.unsigned_abs() / 8) << (place * 8)
                 }
                 _ => return,
             };
