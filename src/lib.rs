@@ -445,7 +445,7 @@ pub use worker::{Worker, claim};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/start.md")]
-#[cfg_attr(all(feature = "macros", feature = "tokio"), doc = include_str!("../docs/guide/async.md"))]
+#[doc = include_str!("../docs/guide/async.md")]
 #[doc = include_str!("../docs/guide/best-practices.md")]
 #[doc = include_str!("../docs/guide/claims.md")]
 #[doc = include_str!("../docs/guide/databases.md")]

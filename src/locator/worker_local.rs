@@ -202,6 +202,13 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
             return Ok(ServiceHandle::new(found));
         }
         let worker = Worker::try_current()?;
+        #[cfg_attr(
+            not(feature = "tokio"),
+            expect(
+                clippy::infallible_destructuring_match,
+                reason = "with tokio there is another kind"
+            )
+        )]
         let factory = match self.factory {
             ValueFactory::Blocking(factory) => factory,
             #[cfg(feature = "tokio")]
