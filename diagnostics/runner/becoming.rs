@@ -148,9 +148,9 @@ impl Start {
             None => false,
         };
         for (text, at) in self.variables.iter() {
-            let is_kept = parts(text)
-                .is_none_or(|(name, _)| !replaced.contains(&name) && !(is_observed && own.contains(&name)));
-            if is_kept {
+            let is_replaced = parts(text)
+                .is_some_and(|(name, _)| replaced.contains(&name) || is_observed && own.contains(&name));
+            if !is_replaced {
                 variables.push(at)?;
             }
         }

@@ -72,7 +72,7 @@ pub(crate) fn is_of_interest(path: &Path, ours: &Path) -> bool {
     };
     // Both are absolute and without `.`, so the bytes show most paths to be elsewhere.
     let is_near = text.starts_with(ours.as_os_str().as_encoded_bytes());
-    !is_for_the_machine(text) && !(is_near && is_ours())
+    !(is_for_the_machine(text) || is_near && is_ours())
 }
 
 /// Returns whether the path is cofferdam's machine-wide directory, `cofferdam-USER` in the temporary directory, or below it.
