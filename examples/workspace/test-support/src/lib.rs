@@ -18,7 +18,7 @@ static SERVER: Fixture<u16> = Fixture::per_run("stock", |setup| {
             .current_dir(env!("CARGO_MANIFEST_DIR")),
     )?;
     setup.wait_for_port(port)?;
-    Appender::new(starts).line(&pid.to_string())?;
+    Appender::new(starts).line(pid.to_string())?;
     Ok(port)
 });
 
