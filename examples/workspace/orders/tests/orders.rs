@@ -21,5 +21,6 @@ fn missing_goods_are_named() {
 
 #[test]
 fn the_server_is_the_only_one_of_the_run() {
-    assert_eq!(starts(), [stock().server().unwrap()]);
+    let server = stock().server().unwrap();
+    assert_eq!(starts(), [server]);
 }

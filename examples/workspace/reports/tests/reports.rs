@@ -19,5 +19,6 @@ fn goods_that_were_never_there_are_short() {
 
 #[test]
 fn the_server_is_the_only_one_of_the_run() {
-    assert_eq!(starts(), [stock().server().unwrap()]);
+    let server = stock().server().unwrap();
+    assert_eq!(starts(), [server]);
 }

@@ -20,5 +20,6 @@ fn no_more_is_taken_than_is_there() {
 
 #[test]
 fn the_server_is_the_only_one_of_the_run() {
-    assert_eq!(starts(), [stock().server().unwrap()]);
+    let server = stock().server().unwrap();
+    assert_eq!(starts(), [server]);
 }
