@@ -77,10 +77,12 @@ impl Names {
         let facts = run::facts();
         // Two binaries of a run may have tests with one path.
         let binary = facts.exe.as_deref().unwrap_or(Path::new("")).display();
+        // A stress run of nextest repeats tests within one run, each time from attempt 1.
+        let iteration = (facts.env)("NEXTEST_STRESS_CURRENT").unwrap_or_default();
         let test = match worker.test() {
             Some(path) => TestName {
                 function: path.rsplit("::").next().unwrap_or(path).to_owned(),
-                key: format!("{binary} {path} {}", worker.attempt()),
+                key: format!("{binary} {path} {} {iteration}", worker.attempt()),
             },
             // Its path is unknown, so it is identified by its execution.
             None => TestName {

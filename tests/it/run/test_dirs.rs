@@ -1,7 +1,7 @@
 //! The directory of a test: new, removed when the test passes, kept and named when it fails.
 
 use crate::locator::as_test;
-use crate::role::{Ended, play, plays, role};
+use crate::role::{Ended, play, plays, role, say};
 use cofferdam::worker::{mark_failed, mark_panicked, mark_passed};
 use cofferdam::{Worker, WorkerLocal};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -205,6 +205,35 @@ crate::locator::alone! {
         assert!(first.starts_with("shop_w0_first_") && second.starts_with("shop_w0_second_"), "{first} {second}");
         assert!(first != second && second != worker);
     }
+}
+
+const NAMED: &str = "run::test_dirs::role_named";
+
+#[test]
+#[ignore = "a role"]
+fn role_named() {
+    if plays(NAMED) {
+        say(&cofferdam::Names::of_test(&Worker::current()).queue("shop"));
+    }
+}
+
+#[test]
+fn names_of_a_test_differ_in_each_iteration_of_a_stress_run() {
+    let base = tempfile::tempdir().unwrap();
+    let named = |iteration: &str| {
+        let mut named = play(
+            role(NAMED, "named")
+                .env("COFFERDAM_DIR", base.path())
+                .env("COFFERDAM_RUN_ID", "stress")
+                .env("NEXTEST_STRESS_CURRENT", iteration),
+        );
+        let name = named.hear();
+        named.end().passed();
+        name
+    };
+    let first = named("0");
+    assert_eq!(named("0"), first);
+    assert_ne!(named("1"), first);
 }
 
 /// Under nextest the exit code of a process is the outcome of its test, which has no handle here or caught the panic.
