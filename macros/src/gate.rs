@@ -248,7 +248,7 @@ impl Settings {
             let wrong = || {
                 UsageError::new(
                     variable[0].span(),
-                    "a variable is set as in env(HOME = tmp, RUST_LOG = \"debug\")",
+                    "a variable is set as in env(HOME = tmp, LANG = \"C\")",
                 )
             };
             let (name, value) = match variable.as_slice() {
@@ -271,7 +271,7 @@ impl Settings {
             let name = name.ok_or_else(|| {
                 UsageError::new(
                     variable[0].span(),
-                    "variables are removed as in env_remove(RUST_LOG, HTTP_PROXY)",
+                    "variables are removed as in env_remove(LANG, http_proxy)",
                 )
             })?;
             self.call("env_remove", parsed(&format!("{name:?}")).into_iter().collect());
