@@ -4,7 +4,7 @@ use crate::observe::package::Package;
 use crate::suites::has_nextest;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The suite reads one variable, and its build script fails if it sees it.
 const SUITE: &str = "#[test]\nfn asks_the_server() {\n    let url = std::env::var(\"SHOP_URL\").expect(\"SHOP_URL\");\n    let (dir, port) = url.split_once(' ').unwrap();\n    assert_eq!(std::fs::read_to_string(format!(\"{dir}/made\")).unwrap(), \"before\\nafter\\n\");\n    assert!(port.parse::<u16>().unwrap() > 0);\n    assert_eq!(std::env::var(\"BRACES\").unwrap(), \"{}\");\n}\n";
@@ -65,11 +65,14 @@ fn a_killed_command_takes_its_declared_fixtures_along() {
     let source = "#[test]\nfn hangs() {\n    std::fs::write(\"up\", std::env::var(\"SHOP_URL\").unwrap()).unwrap();\n    std::fs::read(\"hold\").unwrap();\n}\n";
     let package = package("declared_killed");
     package.write("tests/declared_killed.rs", source);
-    let command = ["cargo", "test", "--offline"];
+    let command = ["cargo", "test", "--offline", "--test", "declared_killed"];
     let hold = package.path().join("hold");
     pipe(&package.path().join("up"));
     pipe(&hold);
-    let mut child = package.cofferdam(&["run"], &command).spawn().unwrap();
+    let mut child = package.cofferdam(&["run"], &command);
+    // What the killed command started goes on writing.
+    child.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child.spawn().unwrap();
     assert_ne!(fs::read_to_string(package.path().join("up")).unwrap(), "");
     child.kill().unwrap();
     child.wait().unwrap();
