@@ -134,10 +134,13 @@ impl HelpContext<'_> {
 
     /// Returns the way to run each test in a process that no other test shares.
     fn process_of_its_own(&self) -> &'static str {
-        match self.harness {
+        match (self.harness, self.api) {
             // nextest runs no doctests.
-            Harness::Doctest => "mark the examples `standalone_crate`: each is a process of its own then",
-            Harness::Libtest | Harness::Custom => {
+            (Harness::Doctest, _) => "mark the examples `standalone_crate`: each is a process of its own then",
+            (Harness::Libtest, SuiteApi::Cofferdam) => {
+                "put `#[cofferdam::isolated]` (feature `macros`) on the tests that change it: each is a process of its own then"
+            }
+            (Harness::Libtest | Harness::Custom, _) => {
                 "run the suite with `cargo nextest run`: each test is a process of its own then"
             }
         }
