@@ -101,7 +101,7 @@ fn an_unusable_declaration_is_refused_before_anything_starts() {
     }
     package.write(
         "cofferdam.toml",
-        "[fixtures.shop]\nstart = ['false']\nready = { log = 'x' }\n",
+        "[fixtures.shop]\nstart = ['sh', '-c', 'echo no disk; exit 1']\nready = { log = 'x' }\n",
     );
     let output = package
         .cofferdam(&["observe"], &["cargo", "test"])
@@ -110,6 +110,7 @@ fn an_unusable_declaration_is_refused_before_anything_starts() {
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{errors}");
     assert!(errors.contains("fixture `shop` could not be started"), "{errors}");
+    assert!(errors.contains("\ncofferdam:     no disk\n"), "{errors}");
 }
 
 /// As in a repository with several workspaces, and a `cargo cofferdam` that was installed.
