@@ -72,8 +72,9 @@ pub(crate) fn start_fixtures(
     settings: SettingsFile<'_>,
     announce: impl FnOnce(&[&str]),
 ) -> Result<(), Box<dyn std::error::Error>> {
+    let dir = here::working_dir();
     let file = match settings {
-        SettingsFile::Nearest => settings::find(&here::working_dir()),
+        SettingsFile::Nearest => settings::find(&dir),
         SettingsFile::Named(file) => Some(file.to_owned()),
     };
     let Some(file) = file else { return Ok(()) };
@@ -89,7 +90,7 @@ pub(crate) fn start_fixtures(
         )));
     }
     announce(&names);
-    Ok(declared.start()?)
+    Ok(declared.start(&dir)?)
 }
 
 /// Runs a command to its end under observation, with the streams of this process. `base` is the directory of cofferdam's own

@@ -239,12 +239,11 @@ pub(crate) fn announce_fixtures(names: &[&str]) {
 /// Says on standard error why there is no report.
 pub(crate) fn complain(error: &(dyn error::Error + 'static)) {
     let mut err = anstream::stderr().lock();
-    // There is nobody left to tell when this fails.
-    let _ = writeln!(
-        err,
-        "cofferdam: {}",
-        text::plain(&cofferdam::format::error_chain(error))
-    );
+    // Each line is marked as ours: it may be of a server's log, and must not be read as a workflow command.
+    for line in cofferdam::format::error_chain(error).lines() {
+        // There is nobody left to tell when this fails.
+        let _ = writeln!(err, "cofferdam: {}", text::plain(line));
+    }
 }
 
 /// The report could not be written.

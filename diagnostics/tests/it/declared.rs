@@ -104,7 +104,7 @@ fn an_unusable_declaration_is_refused_before_anything_starts() {
     }
     package.write(
         "cofferdam.toml",
-        "[fixtures.shop]\nstart = ['false']\nready = { log = 'x' }\n",
+        "[fixtures.shop]\nstart = ['sh', '-c', 'echo no disk; exit 1']\nready = { log = 'x' }\n",
     );
     let output = package
         .cofferdam(&["observe"], &["cargo", "test"])
@@ -113,4 +113,32 @@ fn an_unusable_declaration_is_refused_before_anything_starts() {
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{errors}");
     assert!(errors.contains("fixture `shop` could not be started"), "{errors}");
+    assert!(errors.contains("\ncofferdam:     no disk\n"), "{errors}");
+}
+
+/// As in a repository with several workspaces, and a `cargo cofferdam` that was installed.
+#[test]
+fn a_file_above_the_workspace_serves_it_from_a_program_outside_of_target_directories() {
+    let package = package("declared_above");
+    let workspace = package.path().join("backend");
+    fs::create_dir(&workspace).unwrap();
+    for entry in ["Cargo.toml", "build.rs", "src", "tests"] {
+        fs::rename(package.path().join(entry), workspace.join(entry)).unwrap();
+    }
+    let installed = tempfile::tempdir().unwrap();
+    let program = installed.path().join("cargo-cofferdam");
+    fs::copy(env!("CARGO_BIN_EXE_cargo-cofferdam"), &program).unwrap();
+    let described = package.cofferdam(&["observe"], &["cargo", "test", "--offline"]);
+    #[expect(clippy::disallowed_methods, reason = "the program under test")]
+    let mut command = Command::new(program);
+    command.args(described.get_args()).current_dir(workspace);
+    for (name, value) in described.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
 }
