@@ -39,7 +39,7 @@ fn failed_teardown(failed: &FailedTeardown) -> Conflict {
     );
     let help = "remove what the command was to remove, and let it succeed where that is gone already (`rm -f`, \
                 `DROP DATABASE IF EXISTS`)";
-    conflict(Kind::TeardownFailed, Vec::new(), 1, message, help)
+    conflict(Kind::TeardownFailed, Vec::new(), 0, message, help)
 }
 
 fn of_service(
