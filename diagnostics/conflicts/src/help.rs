@@ -136,7 +136,9 @@ impl HelpContext<'_> {
     fn process_of_its_own(&self) -> &'static str {
         match (self.harness, self.api) {
             // nextest runs no doctests.
-            (Harness::Doctest, _) => "mark the examples `standalone_crate`: each is a process of its own then",
+            (Harness::Doctest, _) => {
+                "mark the examples `standalone_crate`: each is a process of its own then"
+            }
             (Harness::Libtest, SuiteApi::Cofferdam) => {
                 "put `#[cofferdam::isolated]` (feature `macros`) on the tests that change it: each is a process of its own then"
             }

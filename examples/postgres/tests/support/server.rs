@@ -1,7 +1,7 @@
 //! The server: one for the run.
 
-use cofferdam::fixture::StopSignal;
 use cofferdam::fixture::Setup;
+use cofferdam::fixture::StopSignal;
 use cofferdam::{BoxError, Fixture, Names};
 use meeting_rooms::SCHEMA;
 use postgres::{Client, NoTls};
