@@ -347,9 +347,9 @@ pub mod worker;
 /// ```
 /// # #[cfg(unix)] {
 /// use cofferdam::isolated;
-/// #[isolated(env(HOME = tmp, CONFIG = tmp.join("config"), RUST_LOG = "debug"), dir = tmp)]
+/// #[isolated(env(HOME = tmp, CONFIG = tmp.join("config"), LANG = "C"), dir = tmp)]
 /// fn reads_its_configuration() {      // and `#[test]`, above it or below
-///     assert_eq!(std::env::var("RUST_LOG").unwrap(), "debug");
+///     assert_eq!(std::env::var("LANG").unwrap(), "C");
 ///     std::fs::write("config", "").unwrap();
 ///     assert!(std::path::PathBuf::from(std::env::var("CONFIG").unwrap()).exists());
 /// }
