@@ -13,7 +13,12 @@ fn page(name: &str) -> String {
 
 /// Returns the sources of the library and the binary without tests.
 fn sources() -> Vec<String> {
-    let folders = ["src", "diagnostics/src", "diagnostics/batch/src", "diagnostics/runner"];
+    let folders = [
+        "src",
+        "diagnostics/src",
+        "diagnostics/batch/src",
+        "diagnostics/runner",
+    ];
     let mut left: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
     let mut found = Vec::new();
     while let Some(path) = left.pop() {
