@@ -24,22 +24,22 @@ pub(super) fn run(body: impl FnOnce() -> ExitCode) -> ExitCode {
     #[cfg(not(target_os = "linux"))]
     crate::sys::preparation::end_with_reader(inherited.report);
     let us = process::id();
-    let mut tell = |what: Report| {
+    let mut send = |message: Report| {
         // A fork of this process is not the test.
         if process::id() == us {
             // If the parent has ended, so will this process.
-            let _ = report.write_all(what.encode().as_bytes());
+            let _ = report.write_all(message.encode().as_bytes());
         }
     };
     note_places();
     let output = RedirectedOutput::to(inherited.output);
-    tell(Report::Entered);
+    send(Report::Entered);
     let ended = catch_unwind(AssertUnwindSafe(body));
     drop(output);
     match ended {
         Ok(code) => {
             let success = code == ExitCode::SUCCESS;
-            tell(Report::Returned { success });
+            send(Report::Returned { success });
             code
         }
         Err(panic) => {
@@ -47,7 +47,7 @@ pub(super) fn run(body: impl FnOnce() -> ExitCode) -> ExitCode {
             let message = exit::message(&*panic);
             let last = PANIC.try_with(RefCell::take).ok().flatten();
             let place = last.filter(|(last, _)| *last == message).map(|(_, place)| place);
-            tell(Report::Panicked { message, place });
+            send(Report::Panicked { message, place });
             resume_unwind(panic)
         }
     }

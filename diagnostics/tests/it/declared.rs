@@ -92,6 +92,10 @@ fn an_unusable_declaration_is_refused_before_anything_starts() {
         ),
         ("[fixtures.shop]\nbegin = []\n", ":2: unknown field `begin`"),
         ("[fixtures.shop]\nstart = ['a', '{x}']\n", "write it twice"),
+        (
+            "[fixtures.a]\nstart = ['a']\nenv = { X = '1' }\n[fixtures.b]\nstart = ['b']\nenv = { X = '2' }\n",
+            "fixtures `a` and `b` both set X: rename one",
+        ),
     ] {
         package.write("cofferdam.toml", text);
         let output = package

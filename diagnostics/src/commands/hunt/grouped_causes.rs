@@ -10,7 +10,7 @@ use cofferdam_conflicts::Conflict;
 pub(crate) struct Cause {
     /// The first is the one that was examined first.
     pub(crate) verdicts: Vec<Verdict>,
-    /// What the tests share with the culprits, or a leftover and two runs with other runs, as far as it was observed.
+    /// The observed resources that the tests share with the culprits; for a leftover and two runs, with other runs.
     pub(crate) uses: Vec<SharedUse>,
     /// Set if what its tests use was not observed: a harness of their own runs them.
     pub(crate) is_unobserved: bool,

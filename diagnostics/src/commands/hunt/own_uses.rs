@@ -1,4 +1,4 @@
-//! What one test uses that runs of the suite have in common: a leftover and a collision of two runs come from it.
+//! The resources that one test shares with other runs of the suite: the cause of a leftover and of a collision of two runs.
 
 use crate::findings::SharedUse;
 use crate::hunt::Class;

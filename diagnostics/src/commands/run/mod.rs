@@ -166,12 +166,11 @@ impl Session<'_> {
         };
         drop(dirs);
         drop(output);
-        for run in recordings::wait_for_teardowns(self.base, self.name, || {
-            watch.warn("waiting for the teardown of the run's fixtures");
-        }) {
-            let run = run.display();
+        let begin = || watch.warn("waiting for the teardown of the run's fixtures");
+        for run in recordings::wait_for_teardowns(self.base, self.name, begin) {
             watch.warn(&format!(
-                "the teardown of the fixtures in {run} takes too long to wait for"
+                "the fixtures in {} are not torn down yet, so a failure of their teardown is not reported",
+                run.display()
             ));
         }
         Ok(self.judge(ran, &options, unrecorded.as_ref()))

@@ -70,12 +70,12 @@ pub(crate) struct Launch {
     /// The directory where logs continue when `folder`, which is in memory, is full.
     spill: Option<ScratchDir>,
     settings: LaunchSettings,
-    chain: RunnerChain,
+    test_runner: TestRunner,
 }
 
 /// The runner of test programs, and the runners that it replaces.
 #[derive(Debug)]
-struct RunnerChain {
+struct TestRunner {
     runner: OsString,
     previous_runner: Option<OsString>,
     project_runner: Option<Vec<String>>,
@@ -83,7 +83,7 @@ struct RunnerChain {
     exports: Option<PathBuf>,
 }
 
-impl RunnerChain {
+impl TestRunner {
     /// Prepares the runner for a command started in `dir`, with its files in `folder`.
     fn new(dir: &Path, folder: &Path) -> Result<Self, LaunchError> {
         let previous_runner = variable(RUNNER).filter(|runner| !runner.is_empty());
@@ -136,7 +136,7 @@ fn write_exports(folder: &Path, exports: &Exports) -> io::Result<PathBuf> {
 /// The runner of a command that is not observed, while test programs need the variables of declared fixtures.
 #[derive(Debug)]
 pub(crate) struct FixtureRunner {
-    chain: RunnerChain,
+    test_runner: TestRunner,
     _folders: (ScratchDir, Option<ScratchDir>),
 }
 
@@ -150,16 +150,16 @@ impl FixtureRunner {
         sweep(&place);
         let folder = ScratchDir::new(&place).map_err(failed(format!("a folder in {}", place.display())))?;
         let elsewhere = unpack(folder.path(), &[place], allows_execution)?;
-        let chain = RunnerChain::new(dir, folder.path())?;
+        let test_runner = TestRunner::new(dir, folder.path())?;
         Ok(Some(Self {
-            chain,
+            test_runner,
             _folders: (folder, elsewhere),
         }))
     }
 
     /// Returns the variables to set for the command.
     pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
-        self.chain.variables()
+        self.test_runner.variables()
     }
 }
 
@@ -220,7 +220,7 @@ impl Launch {
         if let Some(spill) = &spill {
             let _ = account_file::create_spill(folder.path(), spill.path());
         }
-        let chain = RunnerChain::new(dir, folder.path())?;
+        let test_runner = TestRunner::new(dir, folder.path())?;
         if settings.reruns {
             fs::write(folder.path().join(runner::KEEP_STARTS), "").map_err(failed("its folder"))?;
         }
@@ -232,7 +232,7 @@ impl Launch {
             _elsewhere: elsewhere,
             spill,
             settings,
-            chain,
+            test_runner,
         })
     }
 
@@ -282,7 +282,7 @@ impl Launch {
         };
         let instructions = Instructions::new(self.folder(), self.settings.call_stacks, unit);
         let mut variables = vec![(VARIABLE, instructions.to_text())];
-        variables.extend(self.chain.variables());
+        variables.extend(self.test_runner.variables());
         variables
     }
 }
