@@ -29,14 +29,7 @@ fn main() {
     }
     let dir = tempfile::tempdir().unwrap();
     package(dir.path());
-    for command in [
-        &["cargo", "test", "--offline", "--test", "usual"][..],
-        &["cargo", "nextest", "run", "--offline", "--test", "usual"],
-    ] {
-        if started(dir.path(), false, &[], command).is_some() {
-            beside_itself(dir.path(), command);
-        }
-    }
+    // First, because these last a tenth of a second, and the file system is busy for a while after the others' files.
     for (test, wanted) in [("forks", 1.5), ("children", 1.5), ("variables", 2.0)] {
         let command = [
             "cargo",
@@ -49,6 +42,14 @@ fn main() {
             test,
         ];
         paired(dir.path(), &command, test, &[], wanted);
+    }
+    for command in [
+        &["cargo", "test", "--offline", "--test", "usual"][..],
+        &["cargo", "nextest", "run", "--offline", "--test", "usual"],
+    ] {
+        if started(dir.path(), false, &[], command).is_some() {
+            beside_itself(dir.path(), command);
+        }
     }
     read_many(dir.path());
 }
