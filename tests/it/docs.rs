@@ -195,13 +195,15 @@ fn every_command_does_what_its_page_says() {
         "a page runs the suite that runs the pages: say `<!-- not run: CI runs exactly this -->` before the block"
     );
     let mut breaches = Vec::new();
+    // What other runs left in the temporary directory would change what the commands print.
+    let temp_dir = tempfile::tempdir().expect("a temporary directory can be created");
     for (path, fence) in blocks() {
         if language(&fence) != "console" || fence.not_run.is_some() {
             continue;
         }
         // An invalid block fails its own test.
         for command in console::commands(&fence).unwrap_or_default() {
-            let (exited, output) = run(&command.text);
+            let (exited, output) = run(&command.text, temp_dir.path());
             if let Some(breach) = command.breach(exited, &output) {
                 breaches.push(format!("{path}:{}: `{}` {breach}\n", command.line, command.text));
             }
@@ -219,15 +221,16 @@ fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some()
 }
 
-/// Runs a line in a shell in the root of the checkout. Returns the exit code and the output.
+/// Runs a line in a shell in the root of the checkout, with this temporary directory. Returns the exit code and the output.
 #[cfg(unix)]
 #[expect(clippy::disallowed_methods, reason = "this is the reader's shell")]
-fn run(line: &str) -> (Option<i32>, String) {
+fn run(line: &str, temp_dir: &std::path::Path) -> (Option<i32>, String) {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("exec 2>&1\n{line}"));
     shell
         .current_dir(files::root())
         .stdin(Stdio::null())
+        .env("TMPDIR", temp_dir)
         .env(INSIDE, "1");
     // A reader's shell has none of a test runner's variables.
     for (variable, _) in std::env::vars_os() {
