@@ -1,6 +1,7 @@
 //! Suites without cofferdam, observed under real runners.
 
 mod confirm;
+mod custom_harness;
 mod explained;
 mod isolated;
 mod order;
