@@ -1,8 +1,8 @@
 //! Calls to the observer of `cargo cofferdam observe`, if it is loaded into this process.
 //!
 //! The accesses of a fixture's factory, and the search of a lease for a free port, belong to the run and not to the test
-//! that happens to be first. Nor is a thread of a harness's pool a test by its name. The observer cannot know that by itself,
-//! so it exports functions.
+//! that happens to be first. A thread of a harness's pool is no test by its name. And no file shows that guards of the
+//! environment exclude other tests. The observer cannot know that by itself, so it exports functions.
 
 use std::ffi::CStr;
 use std::marker::PhantomData;
@@ -55,6 +55,17 @@ impl Drop for ForTest {
             call(c"cofferdam_observer_ends", before);
         }
     }
+}
+
+/// Reports that the current thread's test begins to exclude others by guards of the environment. Returns the observer's
+/// number of the test, if there is an observer.
+pub(crate) fn guards_environment() -> Option<u32> {
+    call(c"cofferdam_observer_guards", 0)
+}
+
+/// Reports that the test with that number excludes others no longer.
+pub(crate) fn guarded_environment(test: u32) {
+    call(c"cofferdam_observer_guarded", test);
 }
 
 /// Reports a leased TCP port, so that uses of it are attributed to the lease.

@@ -2,6 +2,7 @@
 
 mod confirm;
 mod custom_harness;
+mod environment;
 mod explained;
 mod isolated;
 mod order;
