@@ -10,7 +10,7 @@
 use crate::error::{self, Error};
 use crate::resource::{Access, Resource};
 use crate::sys::clock::Deadline;
-use crate::sys::{clock, env, stderr};
+use crate::sys::{clock, env, observer, stderr};
 use crate::worker::claim::guarded_by;
 use crate::worker::{Claim, Worker, claim};
 use std::ffi::{OsStr, OsString};
@@ -186,6 +186,19 @@ struct Owner {
     execution: u64,
     test: String,
     place: &'static Location<'static>,
+    _observed: Observed,
+}
+
+/// The observer's number of the test, to which it reports the end of the exclusion when this is dropped.
+#[derive(Debug)]
+struct Observed(Option<u32>);
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        if let Some(test) = self.0 {
+            observer::guarded_environment(test);
+        }
+    }
 }
 
 impl fmt::Display for Owner {
@@ -224,14 +237,19 @@ fn change(target: Target, value: Option<OsString>, timeout: Duration) -> Result<
             .unwrap_or_else(PoisonError::into_inner)
             .0;
     }
-    let before = target.value()?;
-    target.set(value.as_deref())?;
-    let guard = clock::unique();
-    environment.owner.get_or_insert_with(|| Owner {
+    // An error ends it again.
+    let owner = environment.owner.is_none().then(|| Owner {
         execution,
         test: worker.test_or_main(),
         place: Location::caller(),
+        _observed: Observed(observer::guards_environment()),
     });
+    let before = target.value()?;
+    target.set(value.as_deref())?;
+    let guard = clock::unique();
+    if owner.is_some() {
+        environment.owner = owner;
+    }
     let resource = target.resource();
     environment.changes.add(guard, target, before);
     drop(environment);

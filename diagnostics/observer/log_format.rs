@@ -90,6 +90,8 @@ pub(crate) const ONLY_V6: u64 = 1 << 16;
 pub(crate) const SHARED: u64 = 1;
 /// In the value of `Locked`: a lock that separates processes, and not the threads of one process.
 pub(crate) const BETWEEN_PROCESSES: u64 = 2;
+/// In the value of `Locked`: a lock that separates the threads of one process. Its text is a name.
+pub(crate) const BETWEEN_THREADS: u64 = 4;
 
 /// In the value of `Open`, `Look` and `Change`: if the path is a link, the access is to the link itself. Equal to
 /// `O_NOFOLLOW`.
@@ -181,7 +183,8 @@ numbered! {
         Module,
         /// The working directory from now on: its path; its number.
         Folder,
-        /// A test: its name as read from memory, if it was found; its number.
+        /// A test: its thread's name as read from memory, if it was found; its number. Or a test that a harness of its own
+        /// began: its name, the number that its thread had before; its number.
         Test,
         /// The short name that the test's thread set for itself.
         ShortName,
@@ -191,7 +194,7 @@ numbered! {
         Child,
         /// The runner's names for this process: of the test, of the program.
         Named,
-        /// The test locked a file: its path, the lock's hash; [`SHARED`], [`BETWEEN_PROCESSES`].
+        /// The test locked a file: its path, the lock's hash; [`SHARED`], [`BETWEEN_PROCESSES`], [`BETWEEN_THREADS`].
         Locked,
         /// A lock was released: nothing, the lock's hash; the test that held it.
         Unlocked,

@@ -1,7 +1,8 @@
 //! Calls to the observer of `cargo cofferdam observe`, if it is loaded into this process.
 //!
 //! The accesses of a fixture's factory, and the search of a lease for a free port, belong to the run and not to the test
-//! that happens to be first. The observer cannot know that by itself, so it exports two functions.
+//! that happens to be first. A thread of a harness's pool is no test by its name. And no file shows that guards of the
+//! environment exclude other tests. The observer cannot know that by itself, so it exports functions.
 
 use std::ffi::CStr;
 use std::marker::PhantomData;
@@ -32,6 +33,41 @@ impl Drop for ForTheRun {
     }
 }
 
+/// Attributes the accesses of the current thread, and of threads and processes that it starts, to a test until dropped.
+#[derive(Debug)]
+pub(crate) struct ForTest {
+    before: Option<u32>,
+    /// Not `Send`.
+    _thread: PhantomData<*const ()>,
+}
+
+/// Begins to attribute the accesses of the current thread to a test. Costs a lookup by name.
+pub(crate) fn for_test(name: &str) -> ForTest {
+    ForTest {
+        before: begin(name),
+        _thread: PhantomData,
+    }
+}
+
+impl Drop for ForTest {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            call(c"cofferdam_observer_ends", before);
+        }
+    }
+}
+
+/// Reports that the current thread's test begins to exclude others by guards of the environment. Returns the observer's
+/// number of the test, if there is an observer.
+pub(crate) fn guards_environment() -> Option<u32> {
+    call(c"cofferdam_observer_guards", 0)
+}
+
+/// Reports that the test with that number excludes others no longer.
+pub(crate) fn guarded_environment(test: u32) {
+    call(c"cofferdam_observer_guarded", test);
+}
+
 /// Reports a leased TCP port, so that uses of it are attributed to the lease.
 pub(crate) fn leased(port: u16) {
     call(c"cofferdam_observer_leased", port.into());
@@ -40,19 +76,40 @@ pub(crate) fn leased(port: u16) {
 /// Calls a function of the observer, if it is loaded.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn call(name: &CStr, argument: u32) -> Option<u32> {
-    #[expect(unsafe_code, reason = "dlsym is a C function, and finds one")]
-    // SAFETY: the name ends with a zero; both functions of the observer take a number and return one.
+    let found = find(name)?;
+    #[expect(unsafe_code, reason = "only a cast makes a symbol a function")]
+    // SAFETY: every function of the observer but one takes a number and returns one.
+    let found = unsafe { std::mem::transmute::<*mut libc::c_void, extern "C" fn(u32) -> u32>(found) };
+    Some(found(argument))
+}
+
+/// Tells the observer which test begins on this thread, if it is loaded.
+#[cfg(all(target_os = "linux", not(miri)))]
+fn begin(test: &str) -> Option<u32> {
+    let found = find(c"cofferdam_observer_begins")?;
+    #[expect(unsafe_code, reason = "only a cast makes a symbol a function")]
+    // SAFETY: the function takes a text by address and length, which it only reads, and returns a number.
     unsafe {
-        let found = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
-        if found.is_null() {
-            return None;
-        }
-        let found = std::mem::transmute::<*mut libc::c_void, extern "C" fn(u32) -> u32>(found);
-        Some(found(argument))
+        let found =
+            std::mem::transmute::<*mut libc::c_void, unsafe extern "C" fn(*const u8, usize) -> u32>(found);
+        Some(found(test.as_ptr(), test.len()))
     }
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+fn find(name: &CStr) -> Option<*mut libc::c_void> {
+    #[expect(unsafe_code, reason = "dlsym is a C function")]
+    // SAFETY: the name ends with a zero.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    (!found.is_null()).then_some(found)
 }
 
 #[cfg(not(all(target_os = "linux", not(miri))))]
 fn call(_: &CStr, _: u32) -> Option<u32> {
+    None
+}
+
+#[cfg(not(all(target_os = "linux", not(miri))))]
+fn begin(_: &str) -> Option<u32> {
     None
 }

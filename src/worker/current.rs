@@ -8,6 +8,7 @@ use super::runtime_threads::CurrentTest;
 use super::test_outcome::Outcome;
 use crate::error::Error;
 use crate::resource::Access;
+use crate::sys::observer::{self, ForTest};
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -330,16 +331,20 @@ pub struct BegunTest {
     /// Whether the test ends before the process.
     ends: bool,
     entered: Entered,
+    /// Dropped when the test has ended.
+    _observed: ForTest,
 }
 
 impl BegunTest {
     pub(super) fn new(name: &str) -> Result<Self, Error> {
+        let observed = observer::for_test(name);
         let (worker, ends) = begin_named(name)?;
         let entered = Entered::new(&worker, Vec::new(), None);
         Ok(Self {
             worker,
             ends,
             entered,
+            _observed: observed,
         })
     }
 

@@ -1,7 +1,8 @@
-//! File locks: which ones a thread holds during an access, and which test each belongs to.
+//! Locks: which ones a thread holds during an access, and which test each belongs to. They are on files, or those of the
+//! library between threads.
 
 use crate::log::{self, Record};
-use crate::log_format::{BETWEEN_PROCESSES, Kind, SHARED, header};
+use crate::log_format::{BETWEEN_PROCESSES, BETWEEN_THREADS, Kind, SHARED, header};
 use crate::recording::{self, ReentrancyGuard, path_of};
 use crate::stack::work_memory;
 use crate::sys::interpose::real_functions;
@@ -197,8 +198,12 @@ fn record_locked(fd: c_int, way: u64) {
     lock.test.store(thread.test.load(Relaxed), Relaxed);
     lock.pid.store(this_process::pid(), Relaxed);
     lock.file.store(file, Relaxed);
-    let mut record = Record::new(Kind::Locked, path);
-    let number = file.to_ne_bytes();
+    append_locked(path, file, way);
+}
+
+fn append_locked(name: &[u8], lock: u64, way: u64) {
+    let mut record = Record::new(Kind::Locked, name);
+    let number = lock.to_ne_bytes();
     record.second = [&[], &number];
     record.value = way;
     recording::append(&record, false);
@@ -216,15 +221,43 @@ fn record_released(fd: c_int) {
 fn give_back(lock: &LockedDescriptor) {
     let test = lock.test.load(Relaxed);
     let file = lock.file.swap(0, Relaxed);
-    if file == 0 {
-        return;
+    if file != 0 {
+        append_unlocked(file, test);
     }
+}
+
+fn append_unlocked(lock: u64, test: u32) {
     // Another thread of the test may release it. Then this thread's hash is a new one, which does no harm.
-    thread::current().locks.fetch_xor(file, Relaxed);
+    thread::current().locks.fetch_xor(lock, Relaxed);
     let mut record = Record::new(Kind::Unlocked, b"");
     // The hash and no path: the file may be gone by now.
-    let number = file.to_ne_bytes();
+    let number = lock.to_ne_bytes();
     record.second = [&[], &number];
     record.value = u64::from(test);
     recording::append(&record, false);
+}
+
+/// The lock of the library's guards of variables and the working directory.
+const ENVIRONMENT: &[u8] = b"cofferdam::environment";
+
+/// Called by the library when the calling thread's test begins to exclude the others that use guards of the environment.
+/// Returns the test's number.
+#[unsafe(no_mangle)]
+pub extern "C" fn cofferdam_observer_guards(_: u32) -> u32 {
+    let own = thread::current();
+    if let Some(_guard) = ReentrancyGuard::enter() {
+        let lock = hash::of(ENVIRONMENT);
+        own.locks.fetch_xor(lock, Relaxed);
+        append_locked(ENVIRONMENT, lock, BETWEEN_THREADS);
+    }
+    own.test.load(Relaxed)
+}
+
+/// Called by the library when that test, of this number, excludes them no longer.
+#[unsafe(no_mangle)]
+pub extern "C" fn cofferdam_observer_guarded(test: u32) -> u32 {
+    if let Some(_guard) = ReentrancyGuard::enter() {
+        append_unlocked(hash::of(ENVIRONMENT), test);
+    }
+    test
 }

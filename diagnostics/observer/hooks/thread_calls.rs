@@ -59,6 +59,54 @@ pub extern "C" fn cofferdam_observer_works_for(test: u32) -> u32 {
     thread::current().test.swap(test, Relaxed)
 }
 
+/// Called by the library when a harness of its own begins a test on the calling thread, which works for that test from now
+/// on. Returns the number until now.
+///
+/// # Safety
+/// `length` bytes can be read at `name`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cofferdam_observer_begins(name: *const u8, length: usize) -> u32 {
+    let own = thread::current();
+    let before = own.test.load(Relaxed);
+    if has_tests()
+        && let Some(_guard) = ReentrancyGuard::enter()
+    {
+        // SAFETY: the caller's promise.
+        let name = unsafe { core::slice::from_raw_parts(name, length) };
+        own.test.store(record_test(name, Some(before)), Relaxed);
+    }
+    before
+}
+
+/// Called by the library when that test ends, with the number that the thread had before.
+#[unsafe(no_mangle)]
+pub extern "C" fn cofferdam_observer_ends(before: u32) -> u32 {
+    let own = thread::current();
+    if own.test.load(Relaxed) != before
+        && let Some(_guard) = ReentrancyGuard::enter()
+    {
+        recording::append(&Record::new(Kind::TestOver, b""), false);
+    }
+    own.test.swap(before, Relaxed)
+}
+
+/// Returns whether threads of this process are tests.
+fn has_tests() -> bool {
+    this_process::is_test() && this_process::is_original() && !is_one_test()
+}
+
+/// Records a test, which is begun by a thread that works for the test `within`, or is a thread. Returns its number.
+fn record_test(name: &[u8], within: Option<u32>) -> u32 {
+    let number = TESTS.fetch_add(1, Relaxed) + 1;
+    hold::test_begins(number, name);
+    let mut record = Record::new(Kind::Test, name);
+    record.value = u64::from(number);
+    let within = within.map(|within| u64::from(within).to_ne_bytes());
+    record.second = [&[], within.as_ref().map_or(&[], |within| &within[..])];
+    recording::append(&record, false);
+    number
+}
+
 real_functions! {
     mod real;
     pthread_create(thread: *mut c_void, attributes: *const c_void, start: usize, argument: *mut c_void) -> c_int;
@@ -96,18 +144,14 @@ fn prepare(start: usize, argument: *mut c_void) -> Option<&'static Launch> {
         return None;
     };
     let creator = thread::current().test.load(Relaxed);
-    let is_test = creator == 0 && this_process::is_test() && this_process::is_original() && !is_one_test();
+    let is_test = creator == 0 && has_tests();
     let mut gate = 0;
     let test = if is_test {
-        let number = TESTS.fetch_add(1, Relaxed) + 1;
         let mut memory = work_memory::take();
         let buffer = memory.as_mut().map(|memory| &mut memory.paths[0]);
         let name = buffer.map(|buffer| thread_names::of_thread(argument as usize, buffer));
         let name = name.unwrap_or_default();
-        hold::test_begins(number, name);
-        let mut record = Record::new(Kind::Test, name);
-        record.value = u64::from(number);
-        recording::append(&record, false);
+        let number = record_test(name, None);
         gate = order::gate_of(name);
         number
     } else {

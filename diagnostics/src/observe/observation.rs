@@ -10,7 +10,7 @@ use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram, has_lib
 use super::log::attribution::{Attribution, IsolatedRerun, KnownTests};
 use super::log::results::{self, ReportedOutcome, TestResult};
 use super::log::source_lines::LineResolver;
-use super::log::{Log, account_file, test_order};
+use super::log::{Log, ProcessFacts, account_file, test_order};
 use super::observed_tests::{ObservedTests, complete, ran};
 use super::scene_runner::SceneRunner;
 use super::suite_programs::SuitePrograms;
@@ -71,9 +71,9 @@ impl ObservedCommand {
             (account, logs) = account_file::read(self.launch.folder());
             attribution = Attribution::of(&logs, &known);
         }
-        leave_out(&mut account, &logs, &attribution, &known);
         let of_command = |log: &&Log| !known.isolated.contains_key(&log.pid());
         let results = results::of_all(logs.iter().filter(of_command));
+        leave_out(&mut account, &logs, &attribution, &known, &results);
         let groups = TestGroups::read(self.launch.folder(), logs.iter().map(Log::pid));
         let reading = reading::read(&logs, &attribution, &groups, run, ours);
         let mut lines = LineResolver::new(&logs, &self.dir);
@@ -227,18 +227,9 @@ impl ObservedCommand {
             let Some(started) = StartedProgram::read(self.launch.folder(), log.pid()) else {
                 continue;
             };
-            let mut program = PathBuf::new();
-            let mut is_libtest = false;
-            for record in log.records() {
-                match record.kind {
-                    Kind::Program => program = PathBuf::from(&*record.words()),
-                    // libtest reads its variables before the first test.
-                    Kind::GetVariable if record.test == 0 => {
-                        is_libtest |= record.text.starts_with(b"RUST_TEST_")
-                    }
-                    _ => {}
-                }
-            }
+            let ProcessFacts {
+                program, is_libtest, ..
+            } = ProcessFacts::of(log);
             if known.lists.contains_key(&program) || !(is_libtest || has_libtest(&program)) {
                 continue;
             }
@@ -252,7 +243,13 @@ impl ObservedCommand {
 }
 
 /// Notes the parts of observed programs that were not recorded.
-fn leave_out(account: &mut Account, logs: &[Log], attribution: &Attribution, known: &KnownTests) {
+fn leave_out(
+    account: &mut Account,
+    logs: &[Log],
+    attribution: &Attribution,
+    known: &KnownTests,
+    results: &[TestResult],
+) {
     for (index, log) in logs.iter().enumerate() {
         let why = match log.header(header::RAW) {
             format::RAW_REFUSED => "its system calls past libc: the kernel or its libc cannot report them",
@@ -274,8 +271,19 @@ fn leave_out(account: &mut Account, logs: &[Log], attribution: &Attribution, kno
     for (index, log) in logs.iter().enumerate() {
         let is_known = has_tests.contains(&log.pid()) || known.lists.contains_key(Path::new(&name(log)));
         if log.is_test() && !is_known && !attribution.is_replaced(index) {
-            let why = "its tests are not known: it is a documentation test, or has a harness of its own";
+            let why = "its tests are not known: it is a documentation test, or has a harness of its own that begins \
+                       none with `cofferdam::Worker::begin`";
             account.leave_out(&name(log), why, 1);
+        }
+        let begun = attribution.begun_in(index);
+        let has_run = |result: &&TestResult| {
+            result.pid == log.pid()
+                && matches!(result.outcome, ReportedOutcome::Passed | ReportedOutcome::Failed)
+        };
+        let others = results.iter().filter(has_run).count().saturating_sub(begun);
+        if begun > 0 && others > 0 {
+            let why = "tests that its harness did not begin with `cofferdam::Worker::begin`";
+            account.leave_out(&name(log), why, others as u64);
         }
     }
     for (index, _) in &attribution.ambiguous {

@@ -107,7 +107,7 @@ impl SuitePrograms {
             } else if !has_libtest(program) {
                 suite.leave_out(
                     &started,
-                    "it has a harness of its own, and its tests are not known",
+                    "it has a harness of its own, of which single tests cannot be run",
                 );
             } else {
                 match started.tests_to_run() {

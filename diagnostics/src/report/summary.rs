@@ -176,7 +176,7 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
     let next = match outcome.command {
         _ if outcome.findings.observed.is_some() && outcome.findings.account.recorded > 0 => {
             "test programs were observed, and no test was seen in them: a filter may match none, and those of a harness of \
-             its own (`harness = false`) are seen under nextest alone"
+             its own (`harness = false`) are seen under nextest, and where it calls `cofferdam::Worker::begin`"
         }
         Some(Ended::Failed { .. }) if outcome.findings.observed.is_some() => {
             "the command failed before a test program of this machine was started: see what it wrote"

@@ -9,7 +9,7 @@ use super::paths::{Links, is_of_interest};
 use super::ports::Ports;
 use super::removed_dirs::RemovedDirs;
 use super::written_programs::WrittenPrograms;
-use crate::observe::format::{BETWEEN_PROCESSES, Kind, SHARED};
+use crate::observe::format::{BETWEEN_PROCESSES, BETWEEN_THREADS, Kind, SHARED};
 use crate::observe::interpret::{
     Effect, FileAccess, effects, is_shared, kind_of, resource_at, through_links,
 };
@@ -245,8 +245,12 @@ impl<'o> Accesses<'o> {
             self.ephemeral_ports.add(&record, test);
             let Some(test) = test else { continue };
             if record.kind == Kind::Locked {
-                let path = self.links.resolve(PathBuf::from(OsStr::from_bytes(record.text)));
                 let way = u64::from(record.value);
+                let path = if way & BETWEEN_THREADS != 0 {
+                    PathBuf::from(format!("{} of process {}", record.words(), record.pid))
+                } else {
+                    self.links.resolve(PathBuf::from(OsStr::from_bytes(record.text)))
+                };
                 // The other tests are threads of the same process.
                 let in_process = log.is_test() && record.pid == log.pid() && attribution.tests[test].in_turn;
                 if way & BETWEEN_PROCESSES != 0 && in_process {

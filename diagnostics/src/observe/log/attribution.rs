@@ -73,6 +73,8 @@ pub(crate) struct Attribution {
     log_owners: Vec<LogOwner>,
     /// Logs of programs whose harness is libtest.
     libtest_logs: BTreeSet<usize>,
+    /// Logs of programs whose harness begins tests.
+    begins: BTreeSet<usize>,
     /// Logs with tests that could not be distinguished, and the names they may have.
     pub(crate) ambiguous: Vec<(usize, BTreeSet<String>)>,
 }
@@ -84,6 +86,7 @@ impl Attribution {
             tests: Vec::new(),
             log_owners: Vec::new(),
             libtest_logs: BTreeSet::new(),
+            begins: BTreeSet::new(),
             ambiguous: Vec::new(),
         };
         for (index, (log, facts)) in logs.iter().zip(&facts).enumerate() {
@@ -133,6 +136,16 @@ impl Attribution {
         }
     }
 
+    /// Returns the number of different tests that a harness of its own began in a process.
+    pub(crate) fn begun_in(&self, log: usize) -> usize {
+        let LogOwner::Threads(tests) = &self.log_owners[log] else {
+            return 0;
+        };
+        let names = tests.values().map(|test| &self.tests[*test].name);
+        let begun = self.begins.contains(&log).then(|| names.collect::<BTreeSet<_>>());
+        begun.map_or(0, |names| names.len())
+    }
+
     /// Returns whether reruns replace this process.
     pub(crate) fn is_replaced(&self, log: usize) -> bool {
         matches!(&self.log_owners[log], LogOwner::One(origin) if origin.replaced)
@@ -176,10 +189,16 @@ impl Attribution {
             }));
         }
         let list = known.lists.get(&facts.program);
-        self.libtest_logs.extend(list.map(|_| index));
         let mut threads = HashMap::new();
         let mut is_ambiguous = false;
-        for (number, thread) in &facts.threads {
+        let begins_tests = facts.begins_tests(list);
+        if begins_tests {
+            self.begins.insert(index);
+        } else if list.is_some() {
+            self.libtest_logs.insert(index);
+        }
+        let list = list.filter(|_| !begins_tests);
+        for (number, thread) in facts.tests(begins_tests) {
             match name_of(thread, list) {
                 ThreadName::Known(name) => {
                     let end = thread.over.unwrap_or(facts.last);
@@ -188,10 +207,16 @@ impl Attribution {
                         end,
                         ..test.clone()
                     };
-                    threads.insert(*number, self.add(test));
+                    threads.insert(number, self.add(test));
                 }
                 ThreadName::Ambiguous => is_ambiguous = true,
                 ThreadName::NotATest => {}
+            }
+        }
+        for (number, thread) in &facts.threads {
+            let within = thread.within.filter(|_| !begins_tests);
+            if let Some(test) = within.and_then(|within| threads.get(&within).copied()) {
+                threads.insert(*number, test);
             }
         }
         if is_ambiguous {
@@ -337,6 +362,52 @@ mod tests {
             let found: Vec<bool> = records.map(|record| attribution.is_harness(0, &record)).collect();
             assert_eq!(found, wanted);
         }
+    }
+
+    #[test]
+    fn tests_that_a_harness_begins_are_tests_and_its_threads_are_none() {
+        let within = |number: u64| number.to_ne_bytes();
+        let mut root = LogBuilder::new(10, 1, true);
+        root.record(1, 0, Kind::Program, 0, "/t/shop", b"")
+            .record(2, 0, Kind::Test, 1, "pool", b"")
+            .record(3, 1, Kind::Test, 2, "a", &within(1))
+            .record(4, 2, Kind::Open, 0, "/by-a", b"")
+            .record(5, 2, Kind::TestOver, 0, "", b"")
+            .record(6, 1, Kind::Open, 0, "/by-pool", b"")
+            .record(7, 0, Kind::Test, 3, "b", &within(0))
+            .record(8, 3, Kind::Open, 0, "/by-b", b"");
+        let logs = [root.log()];
+        let mut known = KnownTests::default();
+        let wanted = [("/by-a", Some("a")), ("/by-pool", None), ("/by-b", Some("b"))];
+        let wanted = wanted.map(|(path, test)| described(path, test));
+        assert_eq!(log_owners(&logs, &known), wanted);
+        assert_eq!(Attribution::of(&logs, &known).begun_in(0), 2);
+        // libtest-mimic has libtest's help and lists its tests, maybe under other names.
+        known.lists.insert("/t/shop".into(), list(&["shop::a", "b"]));
+        assert_eq!(log_owners(&logs, &known), wanted);
+    }
+
+    #[test]
+    fn what_a_test_begins_in_a_program_of_libtest_is_a_part_of_it() {
+        let mut root = LogBuilder::new(10, 1, true);
+        root.record(1, 0, Kind::Program, 0, "/t/shop", b"")
+            .record(2, 0, Kind::GetVariable, 0, "RUST_TEST_THREADS", b"")
+            .record(2, 0, Kind::Test, 1, "a", b"")
+            .record(3, 1, Kind::Test, 2, "part", &1_u64.to_ne_bytes())
+            .record(4, 2, Kind::Open, 0, "/by-part", b"")
+            .record(5, 2, Kind::Test, 3, "smaller_part", &2_u64.to_ne_bytes())
+            .record(6, 3, Kind::Open, 0, "/by-smaller-part", b"");
+        let mut known = KnownTests::default();
+        known.lists.insert("/t/shop".into(), list(&["a"]));
+        let attribution = Attribution::of(&[root.log()], &known);
+        assert_eq!((attribution.tests.len(), attribution.begun_in(0)), (1, 0));
+        assert_eq!(
+            log_owners(&[root.log()], &known)[1..],
+            [
+                described("/by-part", Some("a")),
+                described("/by-smaller-part", Some("a"))
+            ]
+        );
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct ChildStart {
 pub(crate) struct ProcessFacts {
     pub(crate) program: PathBuf,
     pub(crate) named: Option<(String, String)>,
+    /// Whether the harness read libtest's variables before the first test.
+    pub(crate) is_libtest: bool,
     pub(crate) threads: Vec<(u32, TestThread)>,
     /// By process ID.
     pub(crate) children: Vec<(u32, ChildStart)>,
@@ -34,6 +36,8 @@ pub(crate) struct TestThread {
     pub(crate) long: String,
     pub(crate) short: Option<String>,
     pub(crate) over: Option<u64>,
+    /// Of a test that a harness of its own began: the number that its thread had before.
+    pub(crate) within: Option<u32>,
 }
 
 impl TestThread {
@@ -59,10 +63,14 @@ impl ProcessFacts {
                     let binary = String::from_utf8_lossy(record.second).into_owned();
                     facts.named = Some((record.words().into_owned(), binary));
                 }
+                Kind::GetVariable if record.test == 0 => {
+                    facts.is_libtest |= record.text.starts_with(b"RUST_TEST_");
+                }
                 Kind::Test => {
                     places.insert(record.value, facts.threads.len());
                     let thread = TestThread {
                         long: record.words().into_owned(),
+                        within: record.number().map(|number| number as u32),
                         ..TestThread::default()
                     };
                     facts.threads.push((record.value, thread));
@@ -94,6 +102,24 @@ impl ProcessFacts {
             }
         }
         facts
+    }
+
+    /// Returns whether the tests are those that the harness began, and not its threads. In a program of libtest, which has
+    /// this list of tests, a test may begin others, which are parts of it.
+    pub(crate) fn begins_tests(&self, list: Option<&BTreeSet<String>>) -> bool {
+        let is_of_harness = |within: u32| {
+            let thread = self.threads.iter().find(|(number, _)| *number == within);
+            let name = thread.map(|(_, thread)| name_of(thread, list));
+            list.is_none() || !matches!(name, Some(ThreadName::Known(_)))
+        };
+        let mut begun = self.threads.iter().filter_map(|(_, thread)| thread.within);
+        !self.is_libtest && begun.any(is_of_harness)
+    }
+
+    /// Returns the tests that the harness began, or the threads that may be tests.
+    pub(crate) fn tests(&self, begun: bool) -> impl Iterator<Item = (u32, &TestThread)> {
+        let threads = self.threads.iter().map(|(number, thread)| (*number, thread));
+        threads.filter(move |(_, thread)| thread.within.is_some() == begun)
     }
 }
 
@@ -173,7 +199,7 @@ mod tests {
         let thread = TestThread {
             long: long.to_owned(),
             short: short.map(str::to_owned),
-            over: None,
+            ..TestThread::default()
         };
         name_of(&thread, tests.map(list).as_ref())
     }

@@ -68,7 +68,7 @@ fn of(log: &Log) -> Vec<TestResult> {
         is_complete &= u64::from(record.value) & TRUNCATED == 0;
     }
     let mut ran: BTreeMap<String, bool> = BTreeMap::new();
-    for (_, thread) in &facts.threads {
+    for (_, thread) in facts.tests(facts.begins_tests(None)) {
         if let ThreadName::Known(name) = name_of(thread, None) {
             ran.insert(name, thread.over.is_some());
         }

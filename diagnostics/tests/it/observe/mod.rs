@@ -1,6 +1,8 @@
 //! Suites without cofferdam, observed under real runners.
 
 mod confirm;
+mod custom_harness;
+mod environment;
 mod explained;
 mod isolated;
 mod order;

@@ -94,9 +94,14 @@ impl Package {
     pub(crate) fn met(&self, command: &[&str], options: &[&str]) -> Vec<String> {
         let options = [&["--format", "json"], options].concat();
         let told = self.observe(&options, command);
-        let line = told.out.lines().last().unwrap_or_default();
+        self.conflicts(&told.out, &told.err)
+    }
+
+    /// Returns the same of the report in the last line of `out`.
+    pub(crate) fn conflicts(&self, out: &str, err: &str) -> Vec<String> {
+        let line = out.lines().last().unwrap_or_default();
         let report: serde_json::Value =
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err));
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
         assert_eq!(report["account"]["lost"], serde_json::json!([]), "{report}");
         let met = self.path().canonicalize().unwrap().join("met");
         let mut found: Vec<String> = report["conflicts"]

@@ -1,0 +1,74 @@
+//! Harnesses of their own that begin their tests with the library.
+
+use super::package::Package;
+use super::{CARGO, NEXTEST};
+
+const BEGINNING: &str = include_str!("suites/beginning.rs");
+
+fn package() -> Package {
+    let package = Package::with_library("beginning", BEGINNING);
+    let manifest = std::fs::read_to_string(package.path().join("Cargo.toml")).unwrap();
+    let harness = "[[test]]\nname = \"beginning\"\nharness = false\n";
+    package.write("Cargo.toml", &format!("{manifest}{harness}"));
+    package
+}
+
+/// Observes the suite, and returns the report with the exit code.
+fn observe(package: &Package, command: &[&str], variable: &str, value: &str) -> (serde_json::Value, i32) {
+    let mut observe = package.command(&["--format", "json"], command);
+    let output = observe.env(variable, value).output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let report = out
+        .lines()
+        .last()
+        .and_then(|line| serde_json::from_str(line).ok());
+    let report = report.unwrap_or_else(|| panic!("{out}{}", String::from_utf8_lossy(&output.stderr)));
+    (report, output.status.code().unwrap())
+}
+
+#[test]
+fn a_test_that_a_harness_begins_is_observed_by_its_name_under_both_runners() {
+    let package = package();
+    for command in [&CARGO[..], &NEXTEST] {
+        if command == NEXTEST && !crate::suites::has_nextest() {
+            continue;
+        }
+        let (report, code) = observe(&package, command, "BEGINNING", "");
+        assert_eq!(code, 0, "{report}");
+        assert_eq!(report["watched"]["tests"], 4, "{report}");
+        assert_eq!(
+            report["account"]["out_of_reach"],
+            serde_json::json!([]),
+            "{report}"
+        );
+        let (report, code) = observe(&package, command, "BEGINNING_SHARES", "1");
+        assert_eq!(code, 1, "{report}");
+        let conflicts = report["conflicts"].as_array().unwrap();
+        let [shared] = &conflicts[..] else {
+            panic!("{report}")
+        };
+        let name = shared["resource"]["name"].as_str().unwrap();
+        assert!(name.ends_with("met/shared"), "{report}");
+        let mut tests: Vec<&str> = shared["tests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|test| test["name"].as_str().unwrap())
+            .collect();
+        tests.sort_unstable();
+        assert_eq!(tests, ["adds::one", "adds::two"]);
+    }
+}
+
+#[test]
+fn a_test_that_a_harness_does_not_begin_is_out_of_reach() {
+    let package = package();
+    let (report, code) = observe(&package, &CARGO, "BEGINNING_WITHOUT", "keeps_a_file");
+    assert_eq!(report["watched"]["tests"], 3, "{report}");
+    let out_of_reach = report["account"]["out_of_reach"].to_string();
+    assert!(
+        out_of_reach.contains("did not begin with `cofferdam::Worker::begin`"),
+        "{report}"
+    );
+    assert_eq!(code, 0, "{report}");
+}
