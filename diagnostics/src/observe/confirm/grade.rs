@@ -227,7 +227,11 @@ pub(super) fn judge(tries: &[PairRun], begin: Pauses) -> Decision {
     ];
     if enough.iter().flatten().any(|enough| early.length() >= *enough) {
         if late.waited_for_std {
-            return Decision::RunAgain(Pauses::EVERYWHERE);
+            let late = begin.late;
+            return Decision::RunAgain(Pauses {
+                late,
+                ..Pauses::EVERYWHERE
+            });
         }
         return Decision::Graded(Grade::Guarded, WAITED.to_owned());
     }

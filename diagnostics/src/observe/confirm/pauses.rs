@@ -11,6 +11,9 @@ pub(super) struct Pauses {
     pub(super) everywhere: bool,
     /// The test with different pauses.
     pub(super) held: Option<HeldTest>,
+    /// The position of a test that uses the resource only if another one does. If it is a variable, this test begins once
+    /// another one pauses after it set one.
+    pub(super) late: Option<usize>,
 }
 
 /// The pauses of one test of a run, longer than those of the others.
@@ -28,6 +31,7 @@ impl Pauses {
         others: 80,
         everywhere: false,
         held: None,
+        late: None,
     };
 
     /// The pauses of a group. Shorter, because the pauses of tests that a guard lets in one at a time add up.

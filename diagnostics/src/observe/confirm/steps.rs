@@ -449,7 +449,13 @@ impl<'a> Confirmation<'a> {
         let Some(tests) = startable(suite, finding, positions) else {
             return;
         };
-        let arrivals = tests.map(|test| Some(suite.subjects[test].solo.get()?.uses.get(&finding)?.first));
+        let solos = tests.map(|test| suite.subjects[test].solo.get());
+        let arrivals = solos.map(|solo| Some(solo?.uses.get(&finding)?.first));
+        // Alone, the late one of the two does not use the resource.
+        let late = (0..2).find(|test| {
+            let other = 1 - *test;
+            solos[*test].is_some() && arrivals[*test].is_none() && arrivals[other].is_some()
+        });
         let begin = match arrivals {
             [Some(a), Some(b)] => match Pauses::USUAL.until_arrival(a.abs_diff(b)) {
                 Some(begin) => begin,
@@ -458,7 +464,10 @@ impl<'a> Confirmation<'a> {
                     return self.grades.enter(finding, positions, Grade::Potential, why, 0);
                 }
             },
-            _ => Pauses::USUAL,
+            _ => Pauses {
+                late,
+                ..Pauses::USUAL
+            },
         };
         let mut tries = Vec::new();
         let mut timelines = Vec::new();
