@@ -45,6 +45,12 @@ impl Pauses {
         ..Self::USUAL
     };
 
+    /// Returns these pauses with a first one twice as long, so that a test that is late by chance is less often too late.
+    pub(super) fn longer(self) -> Self {
+        let first = (2 * self.first).min(LONGEST_PAUSE);
+        Self { first, ..self }
+    }
+
     /// Returns the first and the later pauses of the test at this position in the run.
     pub(super) fn of(self, test: usize) -> (u64, u64) {
         match self.held {

@@ -455,7 +455,7 @@ mod tests {
                 &[("shop", "a"), ("shop", "b")],
                 &[Resource::env("HOME")],
                 Pauses::USUAL,
-                &|_, _| true,
+                &|_, _| Some(EnvAccess::One),
             );
             assert_eq!(timelines[1].waited_for_std, waited_for_std, "{first}");
         }
@@ -498,6 +498,34 @@ mod tests {
                 Some((from, 5_000, false)),
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn the_late_test_used_a_variable_when_it_read_all_of_them() {
+        let mut made = program();
+        made.record(1_000, B, Kind::Waits, 0, "", b"");
+        made.record(4_000, B, Kind::GetVariable, 0, "OTHER", b"");
+        made.record(5_000, B, Kind::GetVariable, 0, "HOME", b"");
+        for (late, access, from) in [
+            (Some(1), EnvAccess::All, 1_000),
+            (Some(1), EnvAccess::One, 5_000),
+            (Some(1), EnvAccess::ForChild, 5_000),
+            (Some(0), EnvAccess::All, 5_000),
+            (None, EnvAccess::All, 5_000),
+        ] {
+            let timelines = timelines(
+                &[made.log()],
+                &[("shop", "a"), ("shop", "b")],
+                &[Resource::env("HOME")],
+                Pauses {
+                    late,
+                    ..Pauses::USUAL
+                },
+                &|_, _| Some(access),
+            );
+            let window = timelines[1].window(&[0]).unwrap();
+            assert_eq!((window.from, window.to), (from, 5_000), "{late:?} {access:?}");
         }
     }
 
