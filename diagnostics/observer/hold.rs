@@ -6,7 +6,7 @@ use crate::log_format::{Kind, MOST_TARGETS, PAUSED, PAUSED_FIRST, RUN, TARGET_NA
 use crate::stack::work_memory;
 use crate::sys::{self, PATH_MAX, Timespec, c_char, nr, own_calls};
 use crate::{this_process, thread};
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 /// The maximum number of a thread's pauses at one resource. At a target that is any variable only the total counts.
@@ -38,6 +38,10 @@ static USUAL: Pauses = Pauses::none();
 static OF_HELD: Pauses = Pauses::none();
 /// The number of the test with pauses of its own, once it has begun.
 static HELD: AtomicU32 = AtomicU32::new(NO_TEST);
+/// The number of the test that begins late, once its thread is created.
+static LATE: AtomicU32 = AtomicU32::new(NO_TEST);
+/// 1 once a test pauses after it set a variable: a futex.
+static HAS_SET: AtomicU32 = AtomicU32::new(0);
 const NO_TEST: u32 = RUN - 1;
 /// The names of the targets, each with a zero at its end: a path, a variable (empty for any), a port, or empty for the
 /// other kinds.
@@ -69,7 +73,7 @@ impl Requested {
 
 /// Takes a request: `FIRST,OTHERS,HELD_FIRST,HELD_OTHERS;` in milliseconds, then `TARGET,LENGTH;NAME` for each target, with the
 /// number of the [`Target`] and the length of the name in bytes. A Unix socket without a file is named from its `@` on.
-/// [`Target::Test`] names the test that the last two pauses are for.
+/// [`Target::Test`] names the test that the last two pauses are for, [`Target::Late`] one that begins late.
 pub(crate) fn request(text: &[u8]) {
     let Some((pauses, mut rest)) = split(text) else {
         return;
@@ -115,11 +119,29 @@ pub(crate) fn request(text: &[u8]) {
     }
 }
 
-/// Remembers the number of a test that begins, if it is the one with pauses of its own.
+/// Remembers the number of a test that begins, if it is the one with pauses of its own or the one that begins late.
 pub(crate) fn test_begins(test: u32, name: &[u8]) {
-    let is_held = |target: Requested| target.target() == Some(Target::Test) && is_named(target, &[name, &[]]);
-    if requested().any(is_held) {
-        HELD.store(test, Relaxed);
+    for named in requested().filter(|target| is_named(*target, &[name, &[]])) {
+        match named.target() {
+            Some(Target::Test) => HELD.store(test, Relaxed),
+            Some(Target::Late) => LATE.store(test, Relaxed),
+            _ => {}
+        }
+    }
+}
+
+/// Lets the test that begins late wait until another one pauses after it set a variable, for at most three seconds.
+pub(crate) fn wait_for_change(test: u32) {
+    if test != LATE.load(Relaxed) {
+        return;
+    }
+    let deadline = sys::now(sys::CLOCK_MONOTONIC).saturating_add(3_000_000_000);
+    while HAS_SET.load(Acquire) == 0 {
+        let left = deadline.saturating_sub(sys::now(sys::CLOCK_MONOTONIC));
+        if left == 0 || !this_process::may_call() {
+            break;
+        }
+        own_calls::futex(&HAS_SET, own_calls::FUTEX_WAIT, 0, Some(&Timespec::of(left)));
     }
 }
 
@@ -199,6 +221,9 @@ pub(crate) fn due(record: &Record<'_>) -> Option<Pause> {
 
 pub(crate) fn pause(pause: Pause, at: Kind) {
     let nanos = pause.nanos;
+    if at == Kind::SetVariable && HAS_SET.swap(1, Release) == 0 {
+        own_calls::futex(&HAS_SET, own_calls::FUTEX_WAKE, 1, None);
+    }
     if at == Kind::Execute && this_process::is_original() {
         // Not at once: the other test may be about to open its program.
         sleep(nanos / 4);
@@ -248,10 +273,7 @@ fn start_copy(nanos: u64) {
 }
 
 fn sleep(nanos: u64) {
-    let time = Timespec {
-        seconds: (nanos / 1_000_000_000) as i64,
-        nanos: (nanos % 1_000_000_000) as i64,
-    };
+    let time = Timespec::of(nanos);
     // SAFETY: a valid time; the rest that a signal leaves is not needed.
     unsafe { sys::nanosleep(&raw const time, core::ptr::null_mut()) };
 }

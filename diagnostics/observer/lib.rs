@@ -14,6 +14,7 @@
 
 #[expect(dead_code, reason = "the binary uses the rest")]
 mod account_layout;
+mod arguments;
 mod calls;
 mod dedupe;
 mod dispatch;

@@ -146,6 +146,8 @@ numbered! {
         Children,
         /// Files opened, and descriptors closed twice.
         Descriptors,
+        /// No resource: the name of the test that begins once another one has set a variable among the targets.
+        Late,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::hash;
 use crate::log::Record;
 use crate::log_format::{Kind, OrderEvent};
 use crate::sys::memory::Memory;
-use crate::sys::own_calls::{self, close_own, syscall};
+use crate::sys::own_calls::{self, FUTEX_WAIT, FUTEX_WAKE, close_own, futex, syscall};
 use crate::sys::{self, Timespec, c_char, c_int, c_void, nr};
 use crate::{recording, this_process};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
@@ -178,29 +178,17 @@ pub(crate) fn wait(number: u32) {
     let deadline =
         (arrived == 1).then(|| sys::now(sys::CLOCK_MONOTONIC).saturating_add(PATIENCE.load(Relaxed)));
     while gate.is_open.load(Acquire) == 0 {
-        let mut time = Timespec { seconds: 0, nanos: 0 };
-        let mut limit = core::ptr::null();
+        let mut limit = None;
         if let Some(deadline) = deadline.filter(|_| is_arriving()) {
             let left = deadline.saturating_sub(sys::now(sys::CLOCK_MONOTONIC));
             if left == 0 {
                 void(OrderEvent::Deadline, &[]);
                 continue;
             }
-            time.seconds = (left / 1_000_000_000) as i64;
-            time.nanos = (left % 1_000_000_000) as i64;
-            limit = &raw const time;
+            limit = Some(Timespec::of(left));
         }
-        futex(gate, FUTEX_WAIT, 0, limit);
+        futex(&gate.is_open, FUTEX_WAIT, 0, limit.as_ref());
     }
-}
-
-const FUTEX_WAIT: usize = 128;
-const FUTEX_WAKE: usize = 128 + 1;
-
-fn futex(gate: &Gate, operation: usize, value: usize, limit: *const Timespec) {
-    let at = (&raw const gate.is_open).addr();
-    // SAFETY: a word that is never freed, and a time that is null or valid.
-    unsafe { syscall(nr::FUTEX, [at, operation, value, limit.addr()]) };
 }
 
 /// Opens the gate of that number, if there is one.
@@ -208,7 +196,7 @@ fn open(number: u32) {
     if let Some(gate) = gates().get((number as usize).wrapping_sub(1)) {
         gate.is_open.store(1, SeqCst);
         // Also below a seccomp filter: the next test would wait forever.
-        futex(gate, FUTEX_WAKE, 1, core::ptr::null());
+        futex(&gate.is_open, FUTEX_WAKE, 1, None);
     }
 }
 

@@ -1,19 +1,19 @@
 //! The constructor, which runs before the program's `main`, and the destructor.
 
-use crate::hooks::child_environment::{self, HOLD, OBSERVE, ORDER};
+use crate::hooks::child_environment::{self, BARE, HOLD, OBSERVE, ORDER};
 use crate::hooks::{self, kill_calls, process_calls, result_calls, thread_calls, thread_names};
 use crate::log::{self, Record};
 use crate::log_format::Kind;
 use crate::recording;
 use crate::stack::{modules, trace};
-use crate::sys::{self, PATH_MAX, own_calls};
-use crate::{dispatch, hold, order, selector, this_process, thread};
+use crate::sys::{self, PATH_MAX, c_char, c_int, own_calls};
+use crate::{arguments, dispatch, hold, order, selector, this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Called by the loader, before the program's own constructors.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static BEGIN: unsafe extern "C" fn() = begin;
+static BEGIN: unsafe extern "C" fn(c_int, *mut *const c_char) = begin;
 
 /// Called when the program ends by `exit`, after the program's own destructors.
 #[used]
@@ -29,8 +29,8 @@ extern "C" fn end() {
 }
 
 /// # Safety
-/// Called by the loader once.
-unsafe extern "C" fn begin() {
+/// Called by the loader once, with the program's arguments.
+unsafe extern "C" fn begin(_count: c_int, arguments: *mut *const c_char) {
     // SAFETY: one thread, before `main`.
     unsafe {
         if let Some(settings) = Settings::read() {
@@ -38,7 +38,7 @@ unsafe extern "C" fn begin() {
             own_calls::resolve_all();
             selector::real::resolve();
             hooks::resolve();
-            set_up(&settings);
+            set_up(&settings, arguments);
             thread::current().in_observer.store(0, Relaxed);
         }
     }
@@ -103,7 +103,7 @@ unsafe fn variable(name: &[u8]) -> Option<&'static [u8]> {
 
 /// # Safety
 /// Before `main`.
-unsafe fn set_up(settings: &Settings) {
+unsafe fn set_up(settings: &Settings, arguments: *mut *const c_char) {
     let pid = this_process::kernel_pid();
     let is_test = settings.pid == pid;
     this_process::begin(pid, is_test);
@@ -114,6 +114,9 @@ unsafe fn set_up(settings: &Settings) {
         }
         let (test, program) = (variable(b"NEXTEST_TEST_NAME="), variable(b"NEXTEST_BINARY_ID="));
         let order = variable(ORDER);
+        if is_test && variable(BARE).is_some() {
+            arguments::request(arguments);
+        }
         child_environment::hide();
         if !log::begin(settings.folder, settings.slot.into(), is_test) {
             kill_calls::leave_mark();

@@ -23,6 +23,8 @@ pub(crate) const OBSERVE: &[u8] = b"COFFERDAM_OBSERVE=";
 pub(crate) const HOLD: &[u8] = b"COFFERDAM_HOLD=";
 /// The variable with the requested order of tests, which is for the first process only.
 pub(crate) const ORDER: &[u8] = b"COFFERDAM_ORDER=";
+/// The variable that hides the arguments of the first process from its tests.
+pub(crate) const BARE: &[u8] = b"COFFERDAM_BARE=";
 /// Variables of a fixture's keeper and of the programs that it starts. Those belong to the run and not to a test.
 const OF_THE_RUN: [&[u8]; 2] = [b"COFFERDAM_KEEPER=", b"COFFERDAM_FIXTURE="];
 
@@ -59,7 +61,7 @@ pub(crate) unsafe fn hide() {
                     *to = place.cast();
                     to = to.add(1);
                 }
-            } else if !text.starts_with(ORDER) {
+            } else if !text.starts_with(ORDER) && !text.starts_with(BARE) {
                 *to = *from;
                 to = to.add(1);
             }

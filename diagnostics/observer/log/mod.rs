@@ -328,10 +328,7 @@ fn wait(tries: u32) {
         // SAFETY: only gives up the rest of this turn.
         unsafe { sys::sched_yield() };
     } else {
-        let time = sys::Timespec {
-            seconds: 0,
-            nanos: 100_000,
-        };
+        let time = sys::Timespec::of(100_000);
         // SAFETY: reads one structure of ours and writes nothing; a signal that ends it early costs one more try.
         unsafe { sys::nanosleep(&raw const time, core::ptr::null_mut()) };
     }

@@ -72,8 +72,18 @@ pub(crate) const SA_RESETHAND: c_int = 0x8000_0000_u32 as c_int;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Timespec {
-    pub(crate) seconds: i64,
-    pub(crate) nanos: i64,
+    seconds: i64,
+    nanos: i64,
+}
+
+impl Timespec {
+    /// Returns a time of that many nanoseconds.
+    pub(crate) fn of(nanos: u64) -> Self {
+        Self {
+            seconds: (nanos / 1_000_000_000) as i64,
+            nanos: (nanos % 1_000_000_000) as i64,
+        }
+    }
 }
 
 /// `struct sigaction`.

@@ -1,7 +1,8 @@
 //! The system calls that the observer makes for itself, past its own hooks.
 
 use crate::sys::interpose::real_functions;
-use crate::sys::{self, c_char, c_int, c_long, c_uint, c_void, nr};
+use crate::sys::{self, Timespec, c_char, c_int, c_long, c_uint, c_void, nr};
+use core::sync::atomic::AtomicU32;
 
 mod real {
     use super::*;
@@ -39,6 +40,21 @@ pub(crate) unsafe fn syscall<const COUNT: usize>(number: c_long, arguments: [usi
     let [a, b, c, d, e, f] = all;
     // SAFETY: the caller's promise.
     unsafe { real::syscall(number, a, b, c, d, e, f) }
+}
+
+pub(crate) const FUTEX_WAIT: usize = 128;
+pub(crate) const FUTEX_WAKE: usize = 128 + 1;
+
+/// Waits at a word while it has the value, for at most that time, or wakes that many threads that wait at it.
+pub(crate) fn futex(word: &'static AtomicU32, operation: usize, value: usize, limit: Option<&Timespec>) {
+    let limit = limit.map_or(0, |limit| (core::ptr::from_ref(limit)).addr());
+    // SAFETY: a word that is never freed, and a time that is null or valid.
+    unsafe {
+        syscall(
+            nr::FUTEX,
+            [core::ptr::from_ref(word).addr(), operation, value, limit],
+        )
+    };
 }
 
 /// Closes a descriptor of the observer's own.

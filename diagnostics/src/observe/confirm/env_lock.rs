@@ -12,12 +12,26 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 const NAMES: &[&str] = &["std::env::", "std::sys::env::"];
+/// The functions that read all variables.
+const READ_ALL: &[&str] = &["std::env::vars"];
+/// The functions that do so to pass them to a child process.
+const START: &[&str] = &["std::process::", "std::sys::process::", "CommandEnv"];
 const FILES: &[&str] = &[
     "/std/src/env.rs",
     "/std/src/sys/env/",
     "/std/src/sys/pal/unix/os.rs",
     "/std/src/sys/unix/os.rs",
 ];
+
+/// What one of std's functions for variables is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum EnvAccess {
+    One,
+    /// A read of all variables by the program itself.
+    All,
+    /// A read of all variables for a child process.
+    ForChild,
+}
 
 /// A cache of the addresses, by program, that are in std's functions for variables.
 #[derive(Default)]
@@ -29,29 +43,40 @@ pub(super) struct EnvLockWaits {
 struct KnownPlaces {
     /// Kept, because reading the symbols of a program takes longer than most runs.
     programs: HashMap<PathBuf, Option<Loader>>,
-    places: HashMap<(PathBuf, u64), bool>,
+    places: HashMap<(PathBuf, u64), Option<EnvAccess>>,
 }
 
 impl EnvLockWaits {
-    /// Returns whether the call stack with this number is inside of one of std's functions for variables.
-    pub(super) fn is_env_access(&self, log: &Log, stack: u32) -> bool {
+    /// Returns what the call stack with this number calls one of std's functions for variables for; `None` if it calls none.
+    pub(super) fn access(&self, log: &Log, stack: u32) -> Option<EnvAccess> {
         let is_it = |record: &Record<'_>| record.kind == Kind::Stack && record.value == stack;
-        let Some(calls) = log.records().find(is_it) else {
-            return false;
-        };
+        let calls = log.records().find(is_it)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        located_frames(&modules(log), calls.text).any(|(file, address)| known.is_there(file, address))
+        let modules = modules(log);
+        let frames = located_frames(&modules, calls.text);
+        let accesses: Vec<EnvAccess> = frames
+            .filter_map(|(file, address)| known.access(file, address))
+            .collect();
+        // A process is started for many reasons.
+        let is_for_variables = accesses.iter().any(|access| *access != EnvAccess::ForChild);
+        accesses.into_iter().max().filter(|_| is_for_variables)
     }
 }
 
 impl KnownPlaces {
-    fn is_there(&mut self, file: &Path, address: u64) -> bool {
+    fn access(&mut self, file: &Path, address: u64) -> Option<EnvAccess> {
         let program = || Loader::new(file).ok();
         *self.places.entry((file.to_owned(), address)).or_insert_with(|| {
             let program = self.programs.entry(file.to_owned()).or_insert_with(program);
-            program
-                .as_ref()
-                .is_some_and(|program| is_within(program, address, NAMES, FILES))
+            let program = program.as_ref()?;
+            let is_in = |names, files| is_within(program, address, names, files);
+            let of = [
+                (EnvAccess::ForChild, START, &[][..]),
+                (EnvAccess::All, READ_ALL, &[]),
+                (EnvAccess::One, NAMES, FILES),
+            ];
+            let of = of.into_iter().find(|(_, names, files)| is_in(names, files));
+            of.map(|(access, ..)| access)
         })
     }
 }

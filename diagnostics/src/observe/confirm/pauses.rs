@@ -11,6 +11,9 @@ pub(super) struct Pauses {
     pub(super) everywhere: bool,
     /// The test with different pauses.
     pub(super) held: Option<HeldTest>,
+    /// The position of a test that uses the resource only if another one does. If it is a variable, this test begins once
+    /// another one pauses after it set one.
+    pub(super) late: Option<usize>,
 }
 
 /// The pauses of one test of a run, longer than those of the others.
@@ -28,6 +31,7 @@ impl Pauses {
         others: 80,
         everywhere: false,
         held: None,
+        late: None,
     };
 
     /// The pauses of a group. Shorter, because the pauses of tests that a guard lets in one at a time add up.
@@ -40,6 +44,12 @@ impl Pauses {
         everywhere: true,
         ..Self::USUAL
     };
+
+    /// Returns these pauses with a first one twice as long, so that a test that is late by chance is less often too late.
+    pub(super) fn longer(self) -> Self {
+        let first = (2 * self.first).min(LONGEST_PAUSE);
+        Self { first, ..self }
+    }
 
     /// Returns the first and the later pauses of the test at this position in the run.
     pub(super) fn of(self, test: usize) -> (u64, u64) {

@@ -4,13 +4,11 @@
 //! lock and without. So one test is held at its first use while the other continues without a pause: without a lock it reaches
 //! its change during the hold.
 
-use super::grade::{IN_STD, NOT_BOTH, NOT_CHANGED, NOT_HELD, RunEvidence, TOO_FAR, margin};
+use super::grade::{
+    IN_STD, NOT_BOTH, NOT_CHANGED, NOT_HELD, RunEvidence, TOO_FAR, WAITING_RUNS, Wait, margin,
+};
 use super::pauses::{HeldTest, LONGEST_PAUSE, Pauses};
 use super::timelines::Timeline;
-
-/// The number of runs in which the change must wait, and the maximum number of runs.
-pub(super) const AGREEING_RUNS: u32 = 2;
-pub(super) const RUNS: u32 = 5;
 
 /// The times of the two tests' uses without pauses, in microseconds since each began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +22,7 @@ pub(super) struct Times {
 /// Returns pauses that hold the test `held` from before the other's change until after it; `None` if that takes too long. Each
 /// further attempt leaves a wider margin, because the speed of the machine varies.
 pub(super) fn pauses(held: usize, times: Times, attempt: u32) -> Option<Pauses> {
-    let room = 20_000_u64 << attempt.min(RUNS);
+    let room = 20_000_u64 << attempt.min(WAITING_RUNS);
     let first = (times.held + room).saturating_sub(times.change);
     let change = times.change + first;
     let until = change + margin(change) + 2 * room;
@@ -73,10 +71,9 @@ pub(super) fn weigh(held: &Timeline, other: &Timeline, change: u64) -> RunEviden
     // `change` is without pauses, so those of this run are added.
     let expected = began + change + seen.paused;
     let is_held_then = *from <= expected && expected + margin(change) <= *to;
-    if is_held_then && *to <= seen.at {
-        Waited
-    } else {
-        Inconclusive(TOO_FAR)
+    match seen.at.checked_sub(*to) {
+        Some(gap) if is_held_then => Waited(Wait { first: 0, gap }),
+        _ => Inconclusive(TOO_FAR),
     }
 }
 
@@ -115,9 +112,10 @@ mod tests {
 
     #[test]
     fn a_change_waits_behind_a_lock_for_readers_and_writers_and_meets_the_read_without() {
+        let waited = RunEvidence::Waited(Wait { first: 0, gap: 50 });
         for (guards, evidence) in [
-            ([Guard::ReadersAndWriters; 2], RunEvidence::Waited),
-            ([Guard::ReadersAndWriters, Guard::ChangeOnly], RunEvidence::Waited),
+            ([Guard::ReadersAndWriters; 2], waited),
+            ([Guard::ReadersAndWriters, Guard::ChangeOnly], waited),
             ([Guard::None; 2], RunEvidence::Overlapped),
             ([Guard::ReadersAndWriters, Guard::None], RunEvidence::Overlapped),
             ([Guard::None, Guard::ReadersAndWriters], RunEvidence::Overlapped),

@@ -198,13 +198,13 @@ impl<'a> Rerunner<'a> {
                 lost.name, lost.reason
             )));
         }
-        let at_variables = |log: &Log, stack: u32| self.waits.is_env_access(log, stack);
+        let env_access = |log: &Log, stack: u32| self.waits.access(log, stack);
         let timelines = timelines(
             &logs,
             &names,
             resources,
             pauses.unwrap_or(Pauses::USUAL),
-            &at_variables,
+            &env_access,
         );
         if outcomes.contains(&TestOutcome::Stopped) {
             let was_stopped = runnables
@@ -280,6 +280,11 @@ fn hold(resources: &[Resource], pauses: Pauses, tests: &[&Runnable], first: usiz
     }
     for resource in resources {
         add(target(resource), &name(resource, pauses));
+    }
+    if let (Some(late), [_, _, ..]) = (pauses.late.and_then(|late| tests.get(late)), tests)
+        && resources.iter().any(|one| one.kind() == ResourceKind::Env)
+    {
+        add(Target::Late, late.name.as_ref());
     }
     text
 }
@@ -446,6 +451,21 @@ mod tests {
             (held(1), 1, "0,0,300,80;4,0;"),
         ] {
             assert_eq!(asked(&[Resource::cwd()], pauses, tests), OsString::from(text));
+        }
+    }
+
+    #[test]
+    fn a_test_begins_late_if_another_of_its_process_may_set_the_variable() {
+        let late = Pauses {
+            late: Some(1),
+            ..Pauses::USUAL
+        };
+        for (resource, tests, text) in [
+            (Resource::env("A"), 2, "80,80,80,80;3,1;A13,2;t1"),
+            (Resource::env("A"), 1, "80,80,80,80;3,1;A"),
+            (Resource::cwd(), 2, "80,80,80,80;4,0;"),
+        ] {
+            assert_eq!(asked(&[resource], late, tests), OsString::from(text));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The steps of a confirmation: runs each test alone, then groups and pairs with pauses, and grades the pairs.
 
 use super::cover::{self, RunGroup};
-use super::grade::{self, Decision, PairRun, RunEvidence, count, judge, weigh};
+use super::grade::{self, Decision, PairRun, RunEvidence, Wait, count, judge, weigh};
 use super::pairs::{self, EXHAUSTIVE, TestPair, Timing};
 use super::pauses::Pauses;
 use super::proof;
@@ -24,7 +24,7 @@ use std::time::Duration;
 /// The maximum number of tests that run at one time: as threads of one process, and as processes.
 const MAX_THREADS: usize = 48;
 const MAX_PROCESSES: usize = 12;
-/// The largest group in which a guard needs two runs that agree. In larger groups one run shows it by many tests.
+/// The largest number of tests at a resource of which several runs have to show a guard. Of more, one run shows it by many.
 const SMALL_GROUP: usize = 4;
 /// A test must pass alone this many times in a row, within [`ALONE`] runs: leftovers of a failure may make it fail once.
 const PASSES: usize = 2;
@@ -291,9 +291,20 @@ impl<'a> Confirmation<'a> {
             [Some(a), Some(b)] => usual.until_arrival(a.abs_diff(*b)),
             _ => None,
         };
-        let pauses = pauses.unwrap_or(usual);
-        let rounds = if tests.len() <= SMALL_GROUP { 2 } else { 1 };
-        let mut waited: HashMap<(usize, [usize; 2]), u32> = HashMap::new();
+        let mut pauses = pauses.unwrap_or(usual);
+        let rounds = if tests.len() <= SMALL_GROUP {
+            grade::WAITING_RUNS
+        } else {
+            1
+        };
+        // Whether so many of the tests use it that one run shows its guard.
+        let is_crowded = |finding: &usize| {
+            let entry = suite.conflict_tests[*finding].as_ref();
+            let uses = |test: &&usize| entry.is_some_and(|entry| entry.position(**test).is_some());
+            tests.iter().filter(uses).count() > SMALL_GROUP
+        };
+        let crowded: Vec<bool> = findings.iter().map(is_crowded).collect();
+        let mut waited: HashMap<(usize, [usize; 2]), Vec<Wait>> = HashMap::new();
         for round in 1..=rounds {
             let result = match self
                 .rerunner
@@ -346,17 +357,17 @@ impl<'a> Confirmation<'a> {
                     RunEvidence::Overlapped => (Grade::Unguarded, grade::OVERLAPPED),
                     _ if is_late => (Grade::Potential, grade::TIMED_OUT),
                     RunEvidence::Inconclusive(why) => (Grade::Potential, why),
-                    RunEvidence::Waited => {
-                        let times = waited.entry((finding, positions)).or_default();
-                        *times += 1;
-                        if *times < rounds {
+                    RunEvidence::Waited(wait) => {
+                        let waits = waited.entry((finding, positions)).or_default();
+                        waits.push(wait);
+                        if !crowded[resource] && !grade::show_guard(waits) {
                             is_settled = false;
                             return;
                         }
                         (Grade::Guarded, grade::WAITED)
                     }
                 };
-                // The second round only confirms waits of the first.
+                // Later rounds only confirm waits of the first.
                 if round == 1 || grade != Grade::Potential || waited.contains_key(&(finding, positions)) {
                     self.grades.enter(finding, positions, grade, why.to_owned(), 1);
                 }
@@ -364,6 +375,7 @@ impl<'a> Confirmation<'a> {
             if is_settled || self.rerunner.is_over() {
                 return;
             }
+            pauses = pauses.longer();
         }
     }
 
@@ -449,7 +461,13 @@ impl<'a> Confirmation<'a> {
         let Some(tests) = startable(suite, finding, positions) else {
             return;
         };
-        let arrivals = tests.map(|test| Some(suite.subjects[test].solo.get()?.uses.get(&finding)?.first));
+        let solos = tests.map(|test| suite.subjects[test].solo.get());
+        let arrivals = solos.map(|solo| Some(solo?.uses.get(&finding)?.first));
+        // Alone, the late one of the two does not use the resource.
+        let late = (0..2).find(|test| {
+            let other = 1 - *test;
+            solos[*test].is_some() && arrivals[*test].is_none() && arrivals[other].is_some()
+        });
         let begin = match arrivals {
             [Some(a), Some(b)] => match Pauses::USUAL.until_arrival(a.abs_diff(b)) {
                 Some(begin) => begin,
@@ -458,7 +476,10 @@ impl<'a> Confirmation<'a> {
                     return self.grades.enter(finding, positions, Grade::Potential, why, 0);
                 }
             },
-            _ => Pauses::USUAL,
+            _ => Pauses {
+                late,
+                ..Pauses::USUAL
+            },
         };
         let mut tries = Vec::new();
         let mut timelines = Vec::new();
@@ -549,8 +570,8 @@ impl<'a> Confirmation<'a> {
                 return graded(Grade::Potential, grade::TOO_FAR, tries);
             };
             let times = reader_locks::Times { held: first, change };
-            let (mut waited, mut last) = (0, grade::TOO_FAR);
-            for attempt in 0..reader_locks::RUNS {
+            let (mut waits, mut last) = (Vec::new(), grade::TOO_FAR);
+            for attempt in 0..grade::WAITING_RUNS {
                 let Some(pauses) = reader_locks::pauses(held, times, attempt) else {
                     break;
                 };
@@ -563,14 +584,14 @@ impl<'a> Confirmation<'a> {
                     _ if result.outcomes.contains(&TestOutcome::Stopped) => {
                         return graded(Grade::Potential, grade::TIMED_OUT, tries);
                     }
-                    RunEvidence::Waited => waited += 1,
+                    RunEvidence::Waited(wait) => waits.push(wait),
                     RunEvidence::Inconclusive(why) => last = why,
                 }
-                if waited == reader_locks::AGREEING_RUNS {
+                if grade::show_guard(&waits) {
                     break;
                 }
             }
-            if waited < reader_locks::AGREEING_RUNS {
+            if !grade::show_guard(&waits) {
                 return graded(Grade::Potential, last, tries);
             }
         }

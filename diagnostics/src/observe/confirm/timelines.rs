@@ -2,6 +2,7 @@
 //!
 //! A use lasts from the call to the end of the pause after it. If two uses overlap, no guard separates the tests.
 
+use super::env_lock::EnvAccess;
 use super::pauses::Pauses;
 use crate::observe::causes::covers;
 use crate::observe::format::Kind;
@@ -171,13 +172,13 @@ impl Timeline {
 
 /// Returns the timeline of each test in `names`, with the uses of each resource in `resources`.
 ///
-/// `at_variables` returns whether a call stack is inside of one of std's functions for variables.
+/// `env_access` returns what a call stack calls one of std's functions for variables for, if it does.
 pub(super) fn timelines(
     logs: &[Log],
     names: &[Name<'_>],
     resources: &[Resource],
     pauses: Pauses,
-    at_variables: &dyn Fn(&Log, u32) -> bool,
+    env_access: &dyn Fn(&Log, u32) -> Option<EnvAccess>,
 ) -> Vec<Timeline> {
     let attribution = Attribution::of(logs, &known(logs, names));
     // The position in `names` of each attributed test.
@@ -204,6 +205,8 @@ pub(super) fn timelines(
         }
         // The time since which a test waits for std's lock around the variables.
         let mut waiting = vec![None; names.len()];
+        // The same for the late test in a call that reads all variables.
+        let mut reads_all = None;
         if let Some(one) = attribution.test_of(index, 0).filter(|_| log.is_test())
             && let Some(position) = positions[one]
         {
@@ -226,8 +229,12 @@ pub(super) fn timelines(
                 continue;
             };
             if record.kind == Kind::Waits {
-                if waiting[position].is_none() && at_variables(log, record.stack) {
+                let access = env_access(log, record.stack).filter(|_| waiting[position].is_none());
+                if access.is_some() {
                     waiting[position] = Some(record.at);
+                }
+                if access == Some(EnvAccess::All) && pauses.late == Some(position) {
+                    reads_all = reads_all.or(Some(record.at));
                 }
                 continue;
             }
@@ -243,6 +250,8 @@ pub(super) fn timelines(
                 (0, pauses.of_child())
             };
             let length = pause.map_or(0, |is_first| if is_first { first } else { others });
+            // It found the variable when it read all.
+            let found = reads_all.filter(|_| is_variable && pauses.late == Some(position));
             let (from, to) = (since.unwrap_or(record.at), record.at + length * 1000);
             let shared = is_shared(log, &record);
             let effects = effects(&record, working_dirs.get(log, &record), shared);
@@ -260,6 +269,7 @@ pub(super) fn timelines(
             for (resource, uses) in resources.iter().zip(&mut timeline.uses) {
                 let own = effects.iter().filter(|effect| is_use(effect, resource));
                 if let Some(writes) = own.map(Effect::writes).max() {
+                    uses.extend(found.map(|since| (since, since, false)));
                     uses.push((from, to, writes));
                     is_there = true;
                 }
@@ -336,13 +346,13 @@ mod tests {
             others: 2,
             ..Pauses::USUAL
         };
-        let at_variables = |_: &Log, stack: u32| stack == 0;
+        let env_access = |_: &Log, stack: u32| (stack == 0).then_some(EnvAccess::One);
         let timelines = timelines(
             &[made.log()],
             &[("shop", "a"), ("shop", "b")],
             std::slice::from_ref(resource),
             pauses,
-            &at_variables,
+            &env_access,
         );
         [0, 1].map(|test| {
             let window = timelines[test].window(&[0]);
@@ -445,7 +455,7 @@ mod tests {
                 &[("shop", "a"), ("shop", "b")],
                 &[Resource::env("HOME")],
                 Pauses::USUAL,
-                &|_, _| true,
+                &|_, _| Some(EnvAccess::One),
             );
             assert_eq!(timelines[1].waited_for_std, waited_for_std, "{first}");
         }
@@ -488,6 +498,34 @@ mod tests {
                 Some((from, 5_000, false)),
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn the_late_test_used_a_variable_when_it_read_all_of_them() {
+        let mut made = program();
+        made.record(1_000, B, Kind::Waits, 0, "", b"");
+        made.record(4_000, B, Kind::GetVariable, 0, "OTHER", b"");
+        made.record(5_000, B, Kind::GetVariable, 0, "HOME", b"");
+        for (late, access, from) in [
+            (Some(1), EnvAccess::All, 1_000),
+            (Some(1), EnvAccess::One, 5_000),
+            (Some(1), EnvAccess::ForChild, 5_000),
+            (Some(0), EnvAccess::All, 5_000),
+            (None, EnvAccess::All, 5_000),
+        ] {
+            let timelines = timelines(
+                &[made.log()],
+                &[("shop", "a"), ("shop", "b")],
+                &[Resource::env("HOME")],
+                Pauses {
+                    late,
+                    ..Pauses::USUAL
+                },
+                &|_, _| Some(access),
+            );
+            let window = timelines[1].window(&[0]).unwrap();
+            assert_eq!((window.from, window.to), (from, 5_000), "{late:?} {access:?}");
         }
     }
 

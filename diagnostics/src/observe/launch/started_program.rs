@@ -8,6 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// The variable that hides from tests the arguments that select them.
+const BARE: &str = "COFFERDAM_BARE";
+
 /// The command line and environment of a started test program, kept to start it again for other tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StartedProgram {
@@ -19,7 +22,8 @@ pub(crate) struct StartedProgram {
 }
 
 impl StartedProgram {
-    /// Returns a command that starts the program through the runner, with its directory and variables and without arguments.
+    /// Returns a command that starts the program through the runner, with its directory and variables and without arguments. If
+    /// it was started without, tests do not see those that are added.
     pub(crate) fn command(&self, runner: &Path, instructions: &OsStr) -> Command {
         let mut command = command(runner.as_os_str());
         command
@@ -32,6 +36,9 @@ impl StartedProgram {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
+        if self.arguments.is_empty() {
+            command.env(BARE, "1");
+        }
         command
     }
 

@@ -17,6 +17,8 @@ const FLAKY: &str = include_str!("suites/flaky.rs");
 const READING: &str = include_str!("suites/reading.rs");
 const IN_A_ROW: &str = include_str!("suites/in_a_row.rs");
 const LEADING: &str = include_str!("suites/leading.rs");
+const BARE: &str = include_str!("suites/bare.rs");
+const FINDING: &str = include_str!("suites/finding.rs");
 const LEAVING: &str = include_str!("suites/leaving.rs");
 
 /// Returns `grade resource` of all conflicts, sorted, and the report. The number of reruns does not depend on the
@@ -186,6 +188,28 @@ fn a_file_to_which_another_test_s_variable_leads_is_no_conflict_of_its_own() {
     let both = package.path().canonicalize().unwrap().join("both");
     let both = format!("unguarded file {}", both.display());
     assert_eq!(found, ["unguarded env LEADING_HOME".to_owned(), both], "{report}");
+}
+
+#[test]
+fn a_test_that_uses_a_variable_only_if_another_one_set_it_meets_that_or_waits_for_it() {
+    let package = Package::new("finding", FINDING);
+    let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    let wanted = [
+        "guarded env LISTED_LOCKED",
+        "unguarded env FIRST",
+        "unguarded env LISTED_OPEN",
+        "unguarded env SECOND",
+    ];
+    assert_eq!(found, wanted, "{report}");
+}
+
+#[test]
+fn a_test_that_reads_the_arguments_of_its_process_does_not_see_those_of_the_reruns() {
+    let package = Package::new("bare", BARE);
+    let (found, report) = graded(&package, &[], &CARGO);
+    assert_eq!(found, ["unguarded file shared"], "{report}");
+    let tests = report["conflicts"][0]["tests"].as_array().unwrap();
+    assert!(tests.iter().all(|test| test["fails_alone"] != true), "{report}");
 }
 
 #[test]
