@@ -6,7 +6,7 @@ use super::predecessors::{self, Answer, Proof, Question, always_failed};
 use super::regimes::{self, Regime, RegimeRun, RegimeTable};
 use super::runs::{Runs, Seen, Setup, Stopped, rate};
 use super::verdict::{Class, Verdict};
-use super::{HuntEvent, HuntOptions};
+use super::{HuntEvent, HuntOptions, open_examination};
 use crate::rates::{FailureRate, p_value};
 use std::collections::BTreeSet;
 
@@ -179,9 +179,7 @@ impl<'i, 'r> Examiner<'i, 'r> {
                 // A given test that has never failed so far.
                 Ok(None) => {}
                 Err(Stopped) => {
-                    let id = self.runs.id(test);
-                    self.untried
-                        .push(format!("the examination of {} {}", id.binary, id.name));
+                    self.untried.push(open_examination(self.runs.id(test)));
                     let own = self.runs.solo_rate(test);
                     let has_failed = self.failed_in(test).next().is_some() || own.failed > 0;
                     if own.failed >= SOLO_FAILURES && own.failed < own.runs {

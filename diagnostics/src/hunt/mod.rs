@@ -76,6 +76,19 @@ pub(crate) struct HuntReport {
     pub(crate) untried: Vec<String>,
 }
 
+impl HuntReport {
+    /// Removes the note that the examination of a test did not end: something else explained the test.
+    pub(crate) fn forget_open_examination(&mut self, test: &TestId) {
+        let open = open_examination(test);
+        self.untried.retain(|what| *what != open);
+    }
+}
+
+/// Returns the entry of [`HuntReport::untried`] for a test whose examination did not end.
+fn open_examination(test: &TestId) -> String {
+    format!("the examination of {} {}", test.binary, test.name)
+}
+
 /// Runs the suite in all regimes and examines each test that failed in one of them. `as_is` is the result of the user's
 /// own command.
 pub(crate) fn hunt(

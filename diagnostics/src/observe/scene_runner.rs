@@ -6,7 +6,7 @@ use super::log::results::{self, ReportedOutcome, TestResult};
 use super::log::{account_file, test_order};
 use super::suite_programs::{SuitePrograms, TestProgram};
 use super::test_process::{TestProcess, wait_for_all};
-use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
+use crate::scene::{Arrangement, HUNG, Outcome, Scene, SceneResult, TestId};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
@@ -324,16 +324,20 @@ impl SceneRunner<'_> {
             result.failures.insert(test.clone(), why);
         }
         if let Some(limit) = self.limit.filter(|_| process.was_stopped) {
-            let hung = tests
-                .iter()
-                .find(|test| result.outcomes.get(test) == Some(&Outcome::Unknown));
-            let why = format!("did not end within {}", humantime::format_duration(limit));
-            match hung {
-                Some(test) if threads == Threads::InOrder => {
-                    result.outcomes.insert(test.clone(), Outcome::Failed);
-                    result.failures.insert(test.clone(), why);
-                }
-                _ => result.void = Some(format!("its tests {why}")),
+            let is_unknown = |test: &&TestId| result.outcome(test) == Outcome::Unknown;
+            let is_running = |test: &TestId| {
+                let mut running = reported.iter().filter(|one| one.is_unfinished());
+                running.any(|one| one.name == test.name)
+            };
+            let hung: Vec<TestId> = match threads {
+                Threads::InOrder => tests.iter().find(is_unknown).into_iter().cloned().collect(),
+                Threads::AsStarted => tests.iter().filter(|test| is_running(test)).cloned().collect(),
+            };
+            for test in &hung {
+                result.enter_hung(test, limit);
+            }
+            if hung.is_empty() {
+                result.void = Some(format!("its tests {HUNG} {}", humantime::format_duration(limit)));
             }
         }
         result

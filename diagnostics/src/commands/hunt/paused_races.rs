@@ -54,10 +54,13 @@ pub(super) fn enter(confirmed: &[Conflict], all: &[TestId], report: &mut HuntRep
             },
             reruns: known.as_ref().map_or(0, |known| known.reruns),
             paused: Some(reason.clone()),
-            test,
+            test: test.clone(),
         };
         match known {
-            Some(known) if is_unexplained(known) => *known = race,
+            Some(known) if is_unexplained(known) => {
+                *known = race;
+                report.forget_open_examination(&test);
+            }
             // Another culprit of the same test.
             Some(known) if known.paused.is_some() && !known.culprits.contains(&culprit) => {
                 known.culprits.push(culprit);

@@ -33,6 +33,7 @@ pub(crate) struct ProcessFacts {
 pub(crate) struct TestThread {
     pub(crate) long: String,
     pub(crate) short: Option<String>,
+    pub(crate) began: u64,
     pub(crate) over: Option<u64>,
 }
 
@@ -63,6 +64,7 @@ impl ProcessFacts {
                     places.insert(record.value, facts.threads.len());
                     let thread = TestThread {
                         long: record.words().into_owned(),
+                        began: record.at,
                         ..TestThread::default()
                     };
                     facts.threads.push((record.value, thread));
@@ -173,7 +175,7 @@ mod tests {
         let thread = TestThread {
             long: long.to_owned(),
             short: short.map(str::to_owned),
-            over: None,
+            ..TestThread::default()
         };
         name_of(&thread, tests.map(list).as_ref())
     }
