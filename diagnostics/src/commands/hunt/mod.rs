@@ -10,6 +10,7 @@ mod one_process;
 mod own_uses;
 mod paused_races;
 mod repeated_command;
+mod repeated_company;
 mod reproductions;
 
 use super::suite::{choose_all, collect};
@@ -25,7 +26,7 @@ use crate::scene::{Outcome, TestId};
 use budgeted_scenes::BudgetedScenes;
 use first_run::FirstRun;
 pub(crate) use first_run::StoppedCommand;
-use cofferdam_conflicts::{Conflict, Grade};
+use cofferdam_conflicts::Grade;
 pub(crate) use grouped_causes::Cause;
 use grouped_causes::causes;
 use hunt_record::{HuntRecord, Origin};
@@ -125,6 +126,10 @@ pub(crate) enum HuntProgress<'a> {
     Pausing {
         resources: usize,
     },
+    /// This number of tests runs beside each other, again and again.
+    Repeating {
+        tests: usize,
+    },
 }
 
 pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Result<Hunted, Box<dyn Error>> {
@@ -210,18 +215,20 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         _ => PAUSED_BUDGET.min(args.time_budget / PAUSED_SHARE),
     };
     let together = suite.in_one_process();
-    let runner = |suite| {
+    let runner = |suite, deadline| {
         SceneRunner::new(&launch, suite, &interruption)
             .limit(limit)
-            .deadline(deadline - left_for_pauses)
+            .deadline(deadline)
     };
-    let mut scenes = BudgetedScenes::new(runner(&suite), record, &kept.conflicts);
+    let before_pauses = deadline - left_for_pauses;
+    let mut scenes = BudgetedScenes::new(runner(&suite, before_pauses), record, &kept.conflicts);
     // A test may need what another does, which comes before it in each order that was tried.
     let is_quick = lasted.saturating_mul(tests.len() as u32) <= args.time_budget / ALONE_SHARE;
     let options = HuntOptions {
         alone_for_all: args.alone || given.is_empty() && is_quick,
         given: given.clone(),
         seed: origin.seed,
+        rarity: 1,
         cores: u32::try_from(processors()).unwrap_or(u32::MAX),
     };
     let mut report = crate::hunt::hunt(&tests, &as_is, &options, &mut scenes, &mut |event| {
@@ -231,13 +238,11 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
     one_process::enter(
         &mut report,
         &together.tests(),
-        runner(&together),
+        runner(&together, before_pauses),
         &mut scenes,
         &options,
         see,
     );
-    let mut hung = scenes.into_hung();
-    hung.extend(stopped.iter().flat_map(|stopped| &stopped.hung).cloned());
     report.verdicts.extend(repeated.verdicts(&named));
     let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
     let mut conflicts = paused_races::to_try(&report, &kept.conflicts);
@@ -247,26 +252,25 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         see(HuntProgress::Pausing {
             resources: conflicts.len(),
         });
-        let options = ConfirmOptions {
+        let limits = ConfirmOptions {
             budget,
             jobs: processors(),
         };
-        let rerun = observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
+        let rerun = observed_command.confirm(&mut conflicts, limits, &interruption, &|_| {});
         paused_races::enter(&conflicts, &tests, &mut report);
-        let is_unguarded = |conflict: &&Conflict| conflict.grade == Some(Grade::Unguarded);
+        conflicts.retain(|conflict| conflict.grade == Some(Grade::Unguarded));
         if interruption.is_requested() {
             let what = "tests together, with pauses at what they share";
             report.untried.push(what.to_owned());
         } else {
-            unguarded.extend(
-                conflicts
-                    .iter()
-                    .filter(is_unguarded)
-                    .filter_map(|one| one.resource.clone()),
-            );
+            unguarded.extend(conflicts.iter().filter_map(|one| one.resource.clone()));
+            scenes.set_runner(runner(&suite, deadline));
+            repeated_company::enter(&mut report, &conflicts, &tests, &mut scenes, &options, see);
         }
         reproductions.extend(reproductions::paused(rerun.reproductions, &report));
     }
+    let mut hung = scenes.into_hung();
+    hung.extend(stopped.iter().flat_map(|stopped| &stopped.hung).cloned());
     let mut causes = causes(&report.verdicts, &named, &tests);
     for cause in &mut causes {
         let first = &cause.verdicts[0];

@@ -21,7 +21,8 @@ pub(super) fn to_try(report: &HuntReport, conflicts: &[Conflict]) -> Vec<Conflic
     conflicts.iter().filter(concerns).cloned().collect()
 }
 
-fn is_unexplained(verdict: &Verdict) -> bool {
+/// Returns whether no class of the test could be shown.
+pub(super) fn is_unexplained(verdict: &Verdict) -> bool {
     matches!(verdict.class, Class::Unexplained { .. })
 }
 
