@@ -2,6 +2,7 @@
 //!
 //! A test is over when the destructors of its thread's variables have run. Those of Rust run before those of POSIX threads,
 //! one of which opens the next gate. If the order cannot be kept, all gates open at once, and the log has the reason.
+//! Where tests are to begin at one moment, all gates open at once as well, when all have arrived.
 
 use crate::hash;
 use crate::log::Record;
@@ -38,22 +39,26 @@ static GATES: AtomicPtr<Gate> = AtomicPtr::new(core::ptr::null_mut());
 /// The number of gates.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
+/// 1 if all gates open when the last test has arrived.
+static AT_ONCE: AtomicU32 = AtomicU32::new(0);
 /// The time in nanoseconds in which all tests have to arrive after the first.
 static PATIENCE: AtomicU64 = AtomicU64::new(0);
 /// The key of POSIX threads whose destructor opens the next gate.
 static KEY: AtomicU32 = AtomicU32::new(0);
 
-/// Takes a request: `MILLISECONDS;FILE`. The file has the names of all tests that will run, one a line.
+/// Takes a request: `MILLISECONDS;order;FILE`, or `at-once` for tests that begin at one moment. The file has the names of all
+/// tests that will run, one a line.
 ///
 /// # Safety
 /// Before `main`; `request` ends with a zero, which is not part of it.
 pub(crate) unsafe fn request(request: &'static [u8]) {
     record(OrderEvent::Requested, &[]);
     STATE.store(ARRIVING, Relaxed);
-    let mut parts = request.splitn(2, |byte| *byte == b';');
-    let (Some(patience), Some(file)) = (parts.next(), parts.next()) else {
+    let mut parts = request.splitn(3, |byte| *byte == b';');
+    let (Some(patience), Some(way), Some(file)) = (parts.next(), parts.next(), parts.next()) else {
         return void(OrderEvent::Unreadable, &[]);
     };
+    AT_ONCE.store(u32::from(way == b"at-once"), Relaxed);
     let millis = patience.iter().fold(0_u64, |number, digit| {
         number
             .wrapping_mul(10)
@@ -172,7 +177,12 @@ pub(crate) fn wait(number: u32) {
     let is_last = arrived == COUNT.load(Relaxed);
     if is_last && STATE.compare_exchange(ARRIVING, RUNNING, SeqCst, Relaxed).is_ok() {
         record(OrderEvent::Kept, &[]);
-        open(1);
+        if AT_ONCE.load(Relaxed) == 0 {
+            open(1);
+        } else {
+            STATE.store(OFF, SeqCst);
+            (1..=arrived).for_each(open);
+        }
     }
     // The first to arrive sees to it that none waits in vain.
     let deadline =

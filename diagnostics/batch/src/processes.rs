@@ -89,7 +89,11 @@ impl ProcessTable {
     /// with the session's and the job's name in their environment.
     pub fn of_job(&mut self, leader: Option<u32>, session: &str, job: &str) -> Vec<u32> {
         let all = self.all.get_or_insert_with(proc::all);
-        let jobs = self.jobs.get_or_insert_with(|| jobs_of_session(all, session));
+        let jobs = self.jobs.get_or_insert_with(|| match session {
+            // The variable may also be empty in processes that are no job.
+            "" => HashMap::new(),
+            _ => jobs_of_session(all, session),
+        });
         let members = leader.map_or_else(HashSet::new, |leader| descendants(all, leader));
         all.iter()
             .filter(|process| !process.is_zombie)

@@ -101,22 +101,34 @@ fn run_observed(
     command: &[std::ffi::OsString],
     base: &std::path::Path,
 ) -> Result<Ended, Box<dyn std::error::Error>> {
-    run_observed_with(&[], observed, command, base)
+    run_in_foreground(command, observed_variables(observed, base).collect())
 }
 
-/// The same with further variables.
+/// The same with further variables and a time limit; `None` if the command was stopped at that limit.
 #[cfg(has_observer)]
-fn run_observed_with(
+fn run_observed_within(
+    limit: Duration,
     more: &[(&str, &str)],
     observed: &crate::observe::ObservedCommand,
     command: &[std::ffi::OsString],
     base: &std::path::Path,
-) -> Result<Ended, Box<dyn std::error::Error>> {
+) -> Result<Option<Ended>, Box<dyn std::error::Error>> {
+    let more = more.iter().map(|(name, value)| (name.into(), value.into()));
+    run_within(
+        Some(limit),
+        command,
+        observed_variables(observed, base).chain(more).collect(),
+    )
+}
+
+#[cfg(has_observer)]
+fn observed_variables(
+    observed: &crate::observe::ObservedCommand,
+    base: &std::path::Path,
+) -> impl Iterator<Item = (OsString, OsString)> {
     let variables = observed.variables().into_iter();
     let variables = variables.map(|(name, value)| (name.into(), value));
-    let base = ("COFFERDAM_DIR".into(), base.into());
-    let more = more.iter().map(|(name, value)| (name.into(), value.into()));
-    run_in_foreground(command, variables.chain([base]).chain(more).collect())
+    variables.chain([("COFFERDAM_DIR".into(), base.into())])
 }
 
 #[cfg(has_observer)]
@@ -145,15 +157,27 @@ fn run_in_foreground(
     command: &[OsString],
     variables: Vec<(OsString, OsString)>,
 ) -> Result<Ended, Box<dyn std::error::Error>> {
-    let job = spec::from_words(JobId(1), command.to_vec())?;
+    let stopped = Ended::Failed {
+        code: exit_code::JOB_FAILED,
+        signal: None,
+    };
+    Ok(run_within(None, command, variables)?.unwrap_or(stopped))
+}
+
+/// The same with a time limit, if there is one; `None` if the command was stopped.
+#[cfg(has_observer)]
+fn run_within(
+    limit: Option<Duration>,
+    command: &[OsString],
+    variables: Vec<(OsString, OsString)>,
+) -> Result<Option<Ended>, Box<dyn std::error::Error>> {
+    let mut job = spec::from_words(JobId(1), command.to_vec())?;
+    job.timeout = limit;
     match foreground::run(job, variables)? {
-        AttemptOutcome::Passed => Ok(Ended::Passed),
-        AttemptOutcome::Failed { code, signal, .. } => Ok(Ended::Failed { code, signal }),
+        AttemptOutcome::Passed => Ok(Some(Ended::Passed)),
+        AttemptOutcome::Failed { code, signal, .. } => Ok(Some(Ended::Failed { code, signal })),
         AttemptOutcome::NotStarted { error } => Err(error.into()),
-        _ => Ok(Ended::Failed {
-            code: exit_code::JOB_FAILED,
-            signal: None,
-        }),
+        _ => Ok(None),
     }
 }
 

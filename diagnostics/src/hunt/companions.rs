@@ -3,12 +3,17 @@
 use super::evidence::is_higher;
 use super::predecessors::Proof;
 use super::runs::{Runs, Seen, Setup, Stopped, rate};
+use crate::rates::FailureRate;
 use std::collections::HashSet;
+
+// Where a failure was seen to be rare, all numbers of runs with others are multiplied by its rarity.
 
 /// The number of runs alone before others are blamed, and for few and many runs with them.
 const SOLO_RUNS: u32 = 10;
 const SOLO_OF_FEW: u32 = 30;
 const SOLO_OF_MANY: u32 = 100;
+/// After so many of them, the rates are compared.
+const SOLO_STEP: usize = 5;
 /// With more runs than these, more runs alone are needed.
 const FEW: u32 = 10;
 /// The number of runs after which two rates are compared for the last time, and without a failure until then.
@@ -27,7 +32,7 @@ const ALL_RUNS: u32 = 8;
 const MOST_TOGETHER: usize = 8;
 /// The number of runs of a search among all others, about.
 const SEARCH_RUNS: u32 = 100;
-/// The assumed probability that the test fails while the one that it fails with is there.
+/// Unless it is rarer, the assumed probability that the test fails while the one that it fails with is there.
 const ASSUMED_RATE: f64 = 0.4;
 /// The share of belief that is left for tests that were absent from a failing scene: the failure may have been another.
 const DOUBT: f64 = 0.01;
@@ -35,6 +40,24 @@ const DOUBT: f64 = 0.01;
 const OTHER_PROGRAM: f64 = 0.1;
 /// The share of belief in one test with which it is put to the proof.
 const CONVINCED: f64 = 0.7;
+
+/// The probability with which a failure is to be seen.
+const SURE: f64 = 0.95;
+/// The greatest rarity: of a failure in one of fifty runs.
+const MOST_RARE: u32 = 20;
+
+/// Returns the number of runs, at most, in which a failure of this rate shows at least once, most likely.
+pub(super) fn runs_to_see(rate: FailureRate) -> u32 {
+    let share = f64::from(rate.failed) / f64::from(rate.runs.max(1));
+    let runs = (1.0 - SURE).ln() / (1.0 - share.clamp(0.1, 0.9)).ln();
+    runs.ceil() as u32
+}
+
+/// Returns how many times as many runs as usual it takes to see a failure of this rate.
+pub(super) fn rarity_of(rate: FailureRate) -> u32 {
+    let usual = ASSUMED_RATE * f64::from(rate.runs) / f64::from(rate.failed.max(1));
+    (usual.ceil() as u32).clamp(1, MOST_RARE)
+}
 
 /// The way in which the others are there.
 #[derive(Clone, Copy)]
@@ -89,7 +112,8 @@ fn continued(
 ) -> Result<Option<Proof>, Stopped> {
     loop {
         let with = rate(all_seen.iter().map(|seen| seen.failed));
-        if with.runs >= LAST || with.failed == 0 && with.runs >= WITHOUT_FAILURE {
+        let rarity = runs.rarity();
+        if with.runs >= LAST * rarity || with.failed == 0 && with.runs >= WITHOUT_FAILURE * rarity {
             return Ok(None);
         }
         let Some(seen) = runs.attempt(test, setup)? else {
@@ -106,8 +130,7 @@ fn continued(
         } else {
             SOLO_OF_MANY
         };
-        let without = runs.solo_until(test, solo_runs)?;
-        if is_higher(with, without, looks) {
+        if is_higher_after(runs, test, with, solo_runs, looks)? {
             let Some(again) = again(runs, test, setup, with.runs)? else {
                 return Ok(None);
             };
@@ -120,6 +143,24 @@ fn continued(
             }));
         }
     }
+}
+
+/// Returns whether the rate is higher than alone by more than chance, as soon as that is known, or after this number of runs alone.
+fn is_higher_after(
+    runs: &mut Runs<'_>,
+    test: usize,
+    with: FailureRate,
+    solo_runs: u32,
+    looks: usize,
+) -> Result<bool, Stopped> {
+    let known = runs.solo_rate(test).runs;
+    for more in (known..solo_runs).step_by(SOLO_STEP).skip(1).chain([solo_runs]) {
+        if is_higher(with, runs.solo_rate(test), looks) {
+            break;
+        }
+        runs.solo_until(test, more)?;
+    }
+    Ok(is_higher(with, runs.solo_rate(test), looks))
 }
 
 /// Returns new runs in which the test fails again, if it still does not fail alone: the first runs were chosen because it
@@ -163,7 +204,7 @@ pub(super) fn suspected(
         .collect();
     let mut looks = 0;
     // In turns: most runs with the right one show it, and all with the wrong ones are in vain.
-    for _ in 0..SUSPECT_RUNS {
+    for _ in 0..SUSPECT_RUNS * runs.rarity() {
         let mut at = 0;
         while at < tried.len() {
             let (suspect, all_seen) = &mut tried[at];
@@ -260,7 +301,8 @@ pub(super) fn among_all(
     };
     let mut beliefs = Beliefs::new(all.iter().map(|other| (*other, weight(other))));
     let mut looks = 0;
-    let end = runs.started() + SEARCH_RUNS;
+    let rate = ASSUMED_RATE / f64::from(runs.rarity());
+    let end = runs.started() + SEARCH_RUNS * runs.rarity();
     while runs.started() < end {
         let some = beliefs.half();
         if let [(only, share)] = beliefs.best(1)[..]
@@ -270,12 +312,13 @@ pub(super) fn among_all(
             if let Some(proof) = pair(runs, test, company, only, looks)? {
                 return Ok(Some(proof));
             }
-            beliefs.lower(&[only], (1.0 - ASSUMED_RATE).powi(WITHOUT_FAILURE as i32));
+            let times = WITHOUT_FAILURE * runs.rarity();
+            beliefs.lower(&[only], (1.0 - rate).powi(times as i32));
             continue;
         }
         match runs.attempt(test, &company.setup(&some, test))? {
             Some(seen) if seen.failed => beliefs.keep(&some),
-            Some(_) => beliefs.lower(&some, 1.0 - ASSUMED_RATE),
+            Some(_) => beliefs.lower(&some, 1.0 - rate),
             None => {}
         }
     }
@@ -284,7 +327,7 @@ pub(super) fn among_all(
 
 fn fails_with_all(runs: &mut Runs<'_>, test: usize, company: Company<'_>) -> Result<bool, Stopped> {
     let setup = company.setup(&company.all(runs, test), test);
-    for _ in 0..ALL_RUNS {
+    for _ in 0..ALL_RUNS * runs.rarity() {
         if runs.attempt(test, &setup)?.is_some_and(|seen| seen.failed) {
             return Ok(true);
         }

@@ -3,10 +3,11 @@
 use super::cascades::{self, Root};
 use super::companions::{self, Company};
 use super::predecessors::{self, Answer, Proof, Question, always_failed};
+use super::minimal_set::{halve, minimal};
 use super::regimes::{self, Regime, RegimeRun, RegimeTable};
 use super::runs::{Runs, Seen, Setup, Stopped, rate};
 use super::verdict::{Class, Verdict};
-use super::{HuntEvent, HuntOptions};
+use super::{HuntEvent, HuntOptions, open_examination};
 use crate::rates::{FailureRate, p_value};
 use std::collections::BTreeSet;
 
@@ -22,8 +23,9 @@ const SOLO_FAILURES: u32 = 2;
 const ALTERNATING: usize = 12;
 /// The number of runs under load of a test that failed beside others.
 const LOADED_RUNS: usize = 2;
-/// The number of runs of the suite twice at once.
+/// The number of runs of the suite twice at once, and of suspects that are tried with the test instead.
 const TWO_RUNS: usize = 4;
+const SUSPECTS: usize = 5;
 /// The greatest accepted probability that two rates of the suite in order differ by chance.
 const ACCEPTED: f64 = 0.05;
 /// The greatest accepted probability that a test which failed from some run on did so by chance, and the number of runs alone
@@ -179,9 +181,7 @@ impl<'i, 'r> Examiner<'i, 'r> {
                 // A given test that has never failed so far.
                 Ok(None) => {}
                 Err(Stopped) => {
-                    let id = self.runs.id(test);
-                    self.untried
-                        .push(format!("the examination of {} {}", id.binary, id.name));
+                    self.untried.push(open_examination(self.runs.id(test)));
                     let own = self.runs.solo_rate(test);
                     let has_failed = self.failed_in(test).next().is_some() || own.failed > 0;
                     if own.failed >= SOLO_FAILURES && own.failed < own.runs {
@@ -513,13 +513,79 @@ impl<'i, 'r> Examiner<'i, 'r> {
             }
         }
         let is_shown = without.failed == 0 && with.failed >= 2 && p_value(with, without) < ACCEPTED;
-        Ok(is_shown.then_some(Decision {
+        if !is_shown {
+            return Ok(None);
+        }
+        // The class is known, even if no smaller scene is.
+        let (setup, with) = match self.few_of_two_runs(test, &setup, with) {
+            Ok(Some(smaller)) => smaller,
+            Ok(None) | Err(Stopped) => (setup, with),
+        };
+        Ok(Some(Decision {
             class: Class::TwoRuns,
             culprits: Vec::new(),
             with,
             without,
             setup,
         }))
+    }
+
+    /// Finds a few tests of which two copies suffice, and how often the test fails then.
+    fn few_of_two_runs(
+        &mut self,
+        test: usize,
+        setup: &Setup,
+        rate: FailureRate,
+    ) -> Result<Option<(Setup, FailureRate)>, Stopped> {
+        let times = companions::runs_to_see(rate);
+        let with_some = |some: &[usize]| Setup {
+            tests: setup
+                .tests
+                .iter()
+                .copied()
+                .filter(|one| *one == test || some.contains(one))
+                .collect(),
+            ..setup.clone()
+        };
+        let suspects = self.suspects(test);
+        let runs = &mut *self.runs;
+        let mut fails = |some: &[usize]| {
+            for _ in 0..times {
+                if runs.attempt(test, &with_some(some))?.is_some_and(|seen| seen.failed) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        let mut found = None;
+        for suspect in suspects.into_iter().take(SUSPECTS) {
+            if found.is_none() && fails(&[suspect])? {
+                found = Some(vec![suspect]);
+            }
+        }
+        let found = match found {
+            Some(found) => found,
+            None => {
+                let others: Vec<usize> = setup.tests.iter().copied().filter(|one| *one != test).collect();
+                if others.is_empty() {
+                    return Ok(None);
+                }
+                let (single, seen) = halve(&others, &mut fails)?;
+                if fails(&[single])? {
+                    vec![single]
+                } else {
+                    minimal(&seen, &mut fails)?
+                }
+            }
+        };
+        let setup = with_some(&found);
+        let mut with = FailureRate::default();
+        for _ in 0..TWO_RUNS.max(times as usize) {
+            if let Some(seen) = self.runs.attempt(test, &setup)? {
+                with.add(seen.failed);
+            }
+        }
+        Ok((with.failed >= 2).then_some((setup, with)))
     }
 
     /// A test that passed at first and failed in every later run, whatever the regime.
@@ -633,7 +699,8 @@ impl<'i, 'r> Examiner<'i, 'r> {
         if solo.runs > 0 {
             seen.push(format!("failed in {} of {} runs alone", solo.failed, solo.runs));
         }
-        let setup = self.failed_in(test).next().map_or_else(
+        let not_alone = self.failed_in(test).next().filter(|_| solo.failed == 0);
+        let setup = not_alone.map_or_else(
             || Setup::alone(test),
             |run| match run.before(test) {
                 Some(before) => Setup::after(before, test),

@@ -21,6 +21,7 @@ pub(crate) use evidence::is_higher;
 pub(crate) use regimes::{Regime, RegimeReport};
 pub(crate) use verdict::{Class, Verdict, grouped};
 
+use crate::rates::FailureRate;
 use crate::scene::{Scene, SceneResult, TestId};
 use examiner::Examiner;
 use regimes::RegimeTable;
@@ -46,6 +47,8 @@ pub(crate) struct HuntOptions {
     pub(crate) alone_for_all: bool,
     /// The seed of the random order.
     pub(crate) seed: u64,
+    /// How many times as many runs beside others as usual it takes to see a failure; 0 is as 1.
+    pub(crate) rarity: u32,
     /// The number of cores. Under load as many threads are busy beside all tests, twice as many beside one.
     pub(crate) cores: u32,
 }
@@ -65,6 +68,13 @@ pub(crate) enum HuntEvent<'a> {
     Decided(&'a Verdict),
 }
 
+impl HuntOptions {
+    /// Returns how many times as many runs as usual it takes to see a failure of this rate.
+    pub(crate) fn rarity_of(rate: FailureRate) -> u32 {
+        companions::rarity_of(rate)
+    }
+}
+
 /// The result of a hunt.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct HuntReport {
@@ -74,6 +84,19 @@ pub(crate) struct HuntReport {
     pub(crate) verdicts: Vec<Verdict>,
     /// Regimes and examinations that the budget did not allow, in words.
     pub(crate) untried: Vec<String>,
+}
+
+impl HuntReport {
+    /// Removes the note that the examination of a test did not end: something else explained the test.
+    pub(crate) fn forget_open_examination(&mut self, test: &TestId) {
+        let open = open_examination(test);
+        self.untried.retain(|what| *what != open);
+    }
+}
+
+/// Returns the entry of [`HuntReport::untried`] for a test whose examination did not end.
+fn open_examination(test: &TestId) -> String {
+    format!("the examination of {} {}", test.binary, test.name)
 }
 
 /// Runs the suite in all regimes and examines each test that failed in one of them. `as_is` is the result of the user's
@@ -89,6 +112,7 @@ pub(crate) fn hunt(
     let is_wanted = |test: &&TestId| programs.is_empty() || programs.contains(test.binary.as_str());
     let suite: Vec<TestId> = all.iter().filter(is_wanted).cloned().collect();
     let mut runs = Runs::new(suite, scenes, see);
+    runs.set_rarity(options.rarity);
     let mut untried = Vec::new();
     let mut given = Vec::new();
     for test in &options.given {
@@ -257,6 +281,46 @@ mod tests {
         let report = hunted(&mut suite, &HuntOptions::default());
         assert_eq!(lines(&report), ["test0003 race by test0005 test0001"]);
         assert_eq!(report.verdicts[0].scene.tests.len(), 6);
+    }
+
+    #[test]
+    fn of_a_suite_that_fails_beside_a_second_copy_only_the_tests_that_are_needed_are_repeated() {
+        for has_suspect in [false, true] {
+            let mut suite = with_steps(12, &[(3, &[Step::FailTwiceWith(8, 0.8)])]);
+            if has_suspect {
+                suite.suspect(3, &[8]);
+            }
+            let report = hunted(&mut suite, &HuntOptions::default());
+            assert_eq!(lines(&report), ["test0003 two-runs"]);
+            let mut needed = report.verdicts[0].scene.tests.clone();
+            needed.sort();
+            assert_eq!(needed, [suite.tests[3].clone(), suite.tests[8].clone()]);
+            assert!(report.verdicts[0].with.failed >= 2);
+        }
+    }
+
+    #[test]
+    fn a_failure_beside_another_test_that_is_known_to_be_rare_is_found_by_more_runs() {
+        let mut found = 0;
+        for seed in 0..20 {
+            let mut suite = SimulatedSuite::new(&[4], seed);
+            suite.steps[1] = vec![Step::FailBeside(2, 0.08)];
+            suite.suspect(1, &[2]);
+            let all = suite.tests.clone();
+            let mut as_is = suite.as_is();
+            as_is.outcomes.insert(all[1].clone(), Outcome::Failed);
+            let options = HuntOptions {
+                given: vec![all[1].clone()],
+                rarity: HuntOptions::rarity_of(FailureRate { failed: 4, runs: 50 }),
+                ..HuntOptions::default()
+            };
+            let report = hunt(&all, &as_is, &options, &mut suite, &mut |_| {});
+            let lines = lines(&report);
+            let is_right = |line: &String| line == "test0001 race by test0002" || line == "test0001 unexplained";
+            assert!(lines.iter().all(is_right), "{lines:?}");
+            found += usize::from(lines == ["test0001 race by test0002"]);
+        }
+        assert!(found >= 12, "{found}");
     }
 
     #[test]

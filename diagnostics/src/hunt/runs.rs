@@ -76,6 +76,7 @@ pub(super) struct Runs<'a> {
     histories: HashMap<usize, History>,
     started: u32,
     stopped: bool,
+    rarity: u32,
 }
 
 impl<'a> Runs<'a> {
@@ -93,7 +94,17 @@ impl<'a> Runs<'a> {
             histories: HashMap::new(),
             started: 0,
             stopped: false,
+            rarity: 1,
         }
+    }
+
+    /// Sets how many times as many runs beside others as usual it takes to see a failure.
+    pub(super) fn set_rarity(&mut self, rarity: u32) {
+        self.rarity = rarity.max(1);
+    }
+
+    pub(super) fn rarity(&self) -> u32 {
+        self.rarity
     }
 
     /// The number of tests in the suite.

@@ -53,6 +53,8 @@ mod model {
         FailBeside(usize, f64),
         FailUnderLoad(f64),
         FailTwice(f64),
+        /// The same if a second copy of the other test runs.
+        FailTwiceWith(usize, f64),
         /// Takes a lock until the end: fails if it is poisoned, poisons it by failing.
         Lock(&'static str),
         /// Poisons a lock without failing.
@@ -211,6 +213,9 @@ mod model {
                             scene.load > 0 && self.chance.happens(*probability)
                         }
                         Step::FailTwice(probability) => scene.twice && self.chance.happens(*probability),
+                        Step::FailTwiceWith(other, probability) => {
+                            scene.twice && tests.contains(other) && self.chance.happens(*probability)
+                        }
                         Step::Poison(name) => {
                             poisoned.insert(name);
                             false

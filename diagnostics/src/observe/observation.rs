@@ -126,8 +126,14 @@ impl ObservedCommand {
         }
     }
 
-    /// Returns the outcomes of the tests in the command's own run, under their names in the suite.
-    pub(crate) fn outcomes(&self, observed: &ObservationResult, suite: &SuitePrograms) -> SceneResult {
+    /// Returns the outcomes of the tests in the command's own run, under their names in the suite. If the command was stopped, the
+    /// tests without an end failed that had begun before `hung_since`, in microseconds of real time.
+    pub(crate) fn outcomes(
+        &self,
+        observed: &ObservationResult,
+        suite: &SuitePrograms,
+        hung_since: Option<u64>,
+    ) -> SceneResult {
         let mut result = SceneResult::default();
         for reported in &observed.results {
             let Some(test) = self.test_id(reported, suite) else {
@@ -135,6 +141,13 @@ impl ObservedCommand {
             };
             let is_of_process = |other: &&TestResult| other.pid == reported.pid && other.is_unfinished();
             let outcome = match reported.outcome {
+                _ if hung_since.is_some() && reported.is_without_end() => {
+                    if hung_since.is_some_and(|since| reported.began <= since) {
+                        Outcome::Failed
+                    } else {
+                        Outcome::Unknown
+                    }
+                }
                 // It was the only one that ran when its program ended, so it ended it.
                 _ if reported.is_unfinished()
                     && observed.results.iter().filter(is_of_process).count() == 1 =>
@@ -155,6 +168,16 @@ impl ObservedCommand {
             }
         }
         result
+    }
+
+    /// Returns the tests that have no end, under their names in the suite.
+    pub(crate) fn without_end<'o>(
+        &'o self,
+        observed: &'o ObservationResult,
+        suite: &'o SuitePrograms,
+    ) -> impl Iterator<Item = TestId> + 'o {
+        let results = observed.results.iter().filter(|result| result.is_without_end());
+        results.filter_map(|result| self.test_id(result, suite))
     }
 
     /// Returns the name of a reported test in the suite.

@@ -1,13 +1,14 @@
 //! Runs scenes: starts a suite's tests again, arranged and under conditions, and reads their outcomes.
 
 use super::interruption::Interruption;
-use super::launch::{Launch, StartedProgram, order_request};
+use super::launch::order_request::{self, Begin};
+use super::launch::{Launch, StartedProgram};
 use super::log::results::{self, ReportedOutcome, TestResult};
 use super::log::{account_file, test_order};
 use super::suite_programs::{SuitePrograms, TestProgram};
 use super::test_process::{TestProcess, wait_for_all};
-use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
-use std::collections::VecDeque;
+use crate::scene::{Arrangement, HUNG, Outcome, Scene, SceneResult, TestId};
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -20,6 +21,10 @@ use std::time::{Duration, Instant};
 
 /// The time in which all tests of a program have to begin before the first of them runs.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same where tests are to begin at one moment.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+/// No more tests begin at one moment.
+const MOST_AT_ONCE: usize = 16;
 
 /// The reason a program with [`TestProgram::takes_one_name`] cannot run some of its tests.
 const ONE_OR_ALL: &str = "its harness runs one chosen test or all";
@@ -35,6 +40,8 @@ pub(crate) struct SceneRunner<'a> {
     /// When nothing runs any more.
     deadline: Option<Instant>,
     runs: AtomicU64,
+    /// The number of times that each scene of tests beside each other ran.
+    repeats: Mutex<HashMap<Scene, u32>>,
 }
 
 /// How the tests of one process run.
@@ -44,6 +51,8 @@ enum Threads {
     InOrder,
     /// As the command starts them.
     AsStarted,
+    /// Each on a thread of its own; all begin at one moment.
+    AtOnce,
 }
 
 /// How the tests of one process are chosen.
@@ -67,7 +76,7 @@ impl Way {
             return Some(Self::ByName);
         }
         let is_all = tests.len() == program.tests.len();
-        let can_order = threads == Threads::AsStarted || is_listed_order(tests, program);
+        let can_order = threads != Threads::InOrder || is_listed_order(tests, program);
         (is_all && can_order).then_some(Self::All)
     }
 }
@@ -81,6 +90,7 @@ impl<'a> SceneRunner<'a> {
             limit: None,
             deadline: None,
             runs: AtomicU64::new(0),
+            repeats: Mutex::default(),
         }
     }
 
@@ -149,6 +159,7 @@ impl<'a> SceneRunner<'a> {
                 }
             }
             Arrangement::Parallel => {
+                let at_once = self.is_repeat(scene);
                 // cargo starts programs one after the other, nextest all at one time.
                 let (own, shared): (Vec<TestId>, Vec<TestId>) = scene
                     .tests
@@ -162,7 +173,9 @@ impl<'a> SceneRunner<'a> {
                         .cloned()
                         .collect();
                     if !tests.is_empty() {
-                        add(self.run_process(scene, &tests, Threads::AsStarted));
+                        let can_begin_at_once = at_once && self.can_begin_at_once(program, &tests);
+                        let threads = if can_begin_at_once { Threads::AtOnce } else { Threads::AsStarted };
+                        add(self.run_process(scene, &tests, threads));
                     }
                 }
                 let queue = Mutex::new(self.in_turns(&own));
@@ -208,6 +221,26 @@ impl<'a> SceneRunner<'a> {
             }
         }
         turns
+    }
+
+    /// Counts the runs of a scene, and returns whether its tests are to begin at one moment: every second time, since they
+    /// otherwise meet where the machine happens to bring them.
+    fn is_repeat(&self, scene: &Scene) -> bool {
+        if scene.tests.len() > MOST_AT_ONCE {
+            return false;
+        }
+        let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+        let runs = repeats.entry(scene.clone()).or_default();
+        *runs += 1;
+        (*runs).is_multiple_of(2)
+    }
+
+    /// Returns whether each of these tests may have a thread of its own: the command sets no other number of threads.
+    fn can_begin_at_once(&self, program: &TestProgram, tests: &[TestId]) -> bool {
+        let started = tests.first().and_then(|test| program.started(&test.name));
+        let sets_threads = started.is_none_or(|started| !threads_argument(started).is_empty())
+            || environment_sets_threads();
+        tests.len() > 1 && !program.takes_one_name && !sets_threads
     }
 
     fn has_own_process(&self, test: &TestId) -> bool {
@@ -263,13 +296,21 @@ impl<'a> SceneRunner<'a> {
             Threads::AsStarted => {
                 command.args(threads_argument(started));
             }
+            Threads::AtOnce => {
+                let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
+                command.arg(format!("--test-threads={}", tests.len()));
+                // Tests that cannot begin at one moment still run beside each other.
+                let file = dir.join("order");
+                command.envs(order_request::write(&file, &names, Begin::AtOnce, SHORT_PATIENCE).ok());
+            }
             // The harness's own order needs no help.
             Threads::InOrder if is_listed_order(tests, program) => {
                 command.arg("--test-threads=1");
             }
             Threads::InOrder => {
                 let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
-                let (name, order) = order_request::write(&dir.join("order"), &names, PATIENCE)?;
+                let file = dir.join("order");
+                let (name, order) = order_request::write(&file, &names, Begin::InOrder, PATIENCE)?;
                 command
                     .arg(format!("--test-threads={}", tests.len()))
                     .env(name, order);
@@ -292,15 +333,16 @@ impl SceneRunner<'_> {
     /// Reads the outcomes of a process from its log.
     fn read(&self, dir: &Path, process: &TestProcess, tests: &[TestId], threads: Threads) -> SceneResult {
         let (account, logs) = account_file::read(dir);
+        let own = || logs.iter().filter(|log| log.pid() == process.id());
+        // A lost child of a test says nothing about what the harness printed.
+        let lost = account.lost.first().filter(|_| own().next().is_none());
         let mut result = SceneResult {
-            void: account
-                .lost
-                .first()
-                .map(|lost| format!("{} was lost: {}", lost.name, lost.reason)),
+            void: lost.map(|lost| format!("{} was lost: {}", lost.name, lost.reason)),
             ..SceneResult::default()
         };
-        let own = || logs.iter().filter(|log| log.pid() == process.id());
-        if let Some(why) = own().find_map(|log| test_order::kept(log)?.err()) {
+        if threads == Threads::InOrder
+            && let Some(why) = own().find_map(|log| test_order::kept(log)?.err())
+        {
             result.void = Some(format!("the order could not be enforced: {why}"));
         }
         let reported = results::of_all(own());
@@ -324,16 +366,20 @@ impl SceneRunner<'_> {
             result.failures.insert(test.clone(), why);
         }
         if let Some(limit) = self.limit.filter(|_| process.was_stopped) {
-            let hung = tests
-                .iter()
-                .find(|test| result.outcomes.get(test) == Some(&Outcome::Unknown));
-            let why = format!("did not end within {}", humantime::format_duration(limit));
-            match hung {
-                Some(test) if threads == Threads::InOrder => {
-                    result.outcomes.insert(test.clone(), Outcome::Failed);
-                    result.failures.insert(test.clone(), why);
-                }
-                _ => result.void = Some(format!("its tests {why}")),
+            let is_unknown = |test: &&TestId| result.outcome(test) == Outcome::Unknown;
+            let is_running = |test: &TestId| {
+                let mut running = reported.iter().filter(|one| one.is_unfinished());
+                running.any(|one| one.name == test.name)
+            };
+            let hung: Vec<TestId> = match threads {
+                Threads::InOrder => tests.iter().find(is_unknown).into_iter().cloned().collect(),
+                _ => tests.iter().filter(|test| is_running(test)).cloned().collect(),
+            };
+            for test in &hung {
+                result.enter_hung(test, limit);
+            }
+            if hung.is_empty() {
+                result.void = Some(format!("its tests {HUNG} {}", humantime::format_duration(limit)));
             }
         }
         result
@@ -388,6 +434,11 @@ fn threads_argument(started: &StartedProgram) -> Vec<OsString> {
         }
     }
     Vec::new()
+}
+
+fn environment_sets_threads() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the test programs inherit it")]
+    std::env::var_os("RUST_TEST_THREADS").is_some()
 }
 
 /// Adds the outcomes of a part of the scene, or of its second copy: a test failed if it failed in either.

@@ -32,6 +32,14 @@ fn human(out: &mut dyn Write, hunted: &Hunted) -> io::Result<()> {
     for cause in &hunted.causes {
         paragraph(out, cause, hunted)?;
     }
+    if let Some(stopped) = &hunted.stopped {
+        let what = match stopped.hung.as_slice() {
+            [] => ", and no test ran for half of that: a larger --time-budget allows more".to_owned(),
+            hung => format!("; without an end: {}", names(hung, ", ")),
+        };
+        let after = humantime::format_duration(stopped.after);
+        writeln!(out, "{YELLOW}stopped:{YELLOW:#} the command did not end within {after}{what}")?;
+    }
     let is_stable = |test: &&TestId| {
         hunted
             .report
@@ -98,6 +106,10 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
     }
     if let Some(rates) = rates(verdict) {
         writeln!(out, "  {rates}")?;
+    }
+    if hunted.hung.contains(&verdict.test) {
+        let limit = humantime::format_duration(hunted.limit);
+        writeln!(out, "  a failure here is a test that does not end; it was stopped after {limit}")?;
     }
     if verdict.class == Class::Brittle && is_nextest(hunted) {
         writeln!(out, "  in one process, as under `cargo test`")?;
@@ -259,6 +271,10 @@ fn rerun(verdict: &Verdict, hunted: &Hunted) -> Option<String> {
         Class::Own => verdict.without.runs_to_refute(),
         _ => verdict.paused.as_ref().map(|_| 100),
     };
+    if hunted.hung.contains(&verdict.test) {
+        let limit = humantime::format_duration(hunted.limit);
+        words.extend(["--timeout".to_owned(), limit.to_string().replace(' ', "")]);
+    }
     if let Some(times) = times {
         words.extend(["--times".to_owned(), times.to_string()]);
     }
@@ -327,6 +343,7 @@ fn last_line(hunted: &Hunted) -> String {
     let mut line = match hunted.causes.len() {
         _ if hunted.is_unexplained() => {
             let times = match runs.runs {
+                _ if hunted.stopped.is_some() => "(stopped)".to_owned(),
                 1 => format!("(exit code {})", hunted.ended.code()),
                 _ => format!("in {}", rate(runs)),
             };
@@ -362,6 +379,9 @@ struct HuntView<'a> {
     seed: u64,
     command_exit_code: u8,
     command_runs: RateView,
+    /// The tests that did not end in some run, if there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hung: Vec<String>,
     interrupted: bool,
 }
 
@@ -446,6 +466,7 @@ impl<'a> HuntView<'a> {
                 failed: hunted.command_runs.failed,
                 runs: hunted.command_runs.runs,
             },
+            hung: hunted.hung.iter().map(ToString::to_string).collect(),
             interrupted: hunted.is_interrupted,
         }
     }
@@ -535,6 +556,9 @@ mod tests {
             tests: vec![test("total")],
             left_out: Vec::new(),
             ended: crate::exit_code::Ended::Passed,
+            stopped: None,
+            hung: [].into(),
+            limit: std::time::Duration::from_secs(1),
             command_runs: rate_of(0, 1),
             doc_tests: 0,
             unguarded: 0,

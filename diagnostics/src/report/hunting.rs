@@ -17,6 +17,15 @@ impl Hunting {
     pub(crate) fn see(&mut self, progress: HuntProgress<'_>) {
         match progress {
             HuntProgress::Engine(event) => self.see_engine(event),
+            HuntProgress::InOneProcess { tests } => {
+                let tests = count(tests as u64, "test");
+                self.line.say(&format!("in one process, as some always fail: {tests}"));
+            }
+            HuntProgress::Repeating { tests } => {
+                let tests = count(tests as u64, "test");
+                self.scenes = 0;
+                self.line.say(&format!("repeating {tests} beside each other"));
+            }
             HuntProgress::Pausing { resources } => {
                 let shared = count(resources as u64, "shared resource");
                 self.line

@@ -11,6 +11,7 @@ pub(crate) use rerun_options::rerun_words;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// A test of a suite: the program it is in, and its name there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -84,6 +85,9 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
+/// What a failure says first if the test did not end.
+pub(crate) const HUNG: &str = "did not end within";
+
 /// The outcomes of a scene.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SceneResult {
@@ -95,6 +99,19 @@ pub(crate) struct SceneResult {
 }
 
 impl SceneResult {
+    /// Notes that a test failed because it did not end within this time.
+    pub(crate) fn enter_hung(&mut self, test: &TestId, limit: Duration) {
+        let why = format!("{HUNG} {}", humantime::format_duration(limit));
+        self.outcomes.insert(test.clone(), Outcome::Failed);
+        self.failures.insert(test.clone(), why);
+    }
+
+    /// Returns the tests that failed because they did not end.
+    pub(crate) fn hung(&self) -> impl Iterator<Item = &TestId> {
+        let failures = self.failures.iter();
+        failures.filter_map(|(test, text)| text.starts_with(HUNG).then_some(test))
+    }
+
     /// Returns whether a test failed because another test had panicked with a lock in its hand.
     pub(crate) fn is_poisoned(&self, test: &TestId) -> bool {
         let failure = self.failures.get(test);

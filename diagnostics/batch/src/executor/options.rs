@@ -35,8 +35,11 @@ pub struct Options {
     pub lock: Option<Arc<File>>,
 }
 
+/// The time in which a command in the foreground may end by itself after its time limit.
+const FOREGROUND_GRACE: Duration = Duration::from_secs(2);
+
 impl Options {
-    /// Returns the options for one command in the foreground, without limits.
+    /// Returns the options for one command in the foreground, without limits but its own.
     pub fn foreground(variables: Vec<(OsString, OsString)>) -> Self {
         Self {
             at_once: NonZeroUsize::MIN,
@@ -44,8 +47,8 @@ impl Options {
             interval: None,
             timeout: None,
             retries: 0,
-            // Only a signal stops the command, and it is forwarded as it came.
-            grace: Duration::ZERO,
+            // For a time limit of the command: a signal is forwarded as it came.
+            grace: FOREGROUND_GRACE,
             policy: ErrorPolicy::default(),
             memory: MemoryLimits::default(),
             session: String::new(),

@@ -5,11 +5,14 @@ use crate::hunt::Scenes;
 use crate::observe::SceneRunner;
 use crate::scene::{Scene, SceneResult, TestId};
 use cofferdam_conflicts::{Conflict, Test};
+use std::collections::BTreeSet;
 
 pub(super) struct BudgetedScenes<'a> {
     runner: SceneRunner<'a>,
     record: HuntRecord,
     conflicts: &'a [Conflict],
+    /// The tests that did not end in some scene.
+    hung: BTreeSet<TestId>,
 }
 
 impl<'a> BudgetedScenes<'a> {
@@ -18,7 +21,12 @@ impl<'a> BudgetedScenes<'a> {
             runner,
             record,
             conflicts,
+            hung: BTreeSet::new(),
         }
+    }
+
+    pub(super) fn into_hung(self) -> BTreeSet<TestId> {
+        self.hung
     }
 
     /// Runs the scenes to come in another way.
@@ -29,11 +37,13 @@ impl<'a> BudgetedScenes<'a> {
 
 impl Scenes for BudgetedScenes<'_> {
     fn run(&mut self, scene: &Scene) -> Option<SceneResult> {
-        if let Some(result) = self.record.next(scene) {
-            return Some(result);
+        let known = self.record.next(scene);
+        let is_new = known.is_none();
+        let result = known.or_else(|| self.runner.run(scene))?;
+        if is_new {
+            self.record.add(scene, &result);
         }
-        let result = self.runner.run(scene)?;
-        self.record.add(scene, &result);
+        self.hung.extend(result.hung().cloned());
         Some(result)
     }
 

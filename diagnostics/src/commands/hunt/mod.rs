@@ -1,6 +1,7 @@
 //! `hunt`: finds out why tests fail now and then.
 
 mod budgeted_scenes;
+mod first_run;
 mod grouped_causes;
 mod hunt_record;
 mod junit_failures;
@@ -9,10 +10,11 @@ mod one_process;
 mod own_uses;
 mod paused_races;
 mod repeated_command;
+mod repeated_company;
 mod reproductions;
 
 use super::suite::{choose_all, collect};
-use super::{Interrupted, Refused, here, observe, processors, recordings, run_observed};
+use super::{Interrupted, Refused, here, observe, processors, recordings};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
 use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport};
@@ -22,20 +24,19 @@ use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
 use crate::rates::FailureRate;
 use crate::scene::{Outcome, TestId};
 use budgeted_scenes::BudgetedScenes;
-use cofferdam_conflicts::{Conflict, Grade};
+use first_run::FirstRun;
+pub(crate) use first_run::StoppedCommand;
+use cofferdam_conflicts::Grade;
 pub(crate) use grouped_causes::Cause;
 use grouped_causes::causes;
 use hunt_record::{HuntRecord, Origin};
 use repeated_command::RepeatedCommand;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-/// A process of a scene is stopped after so many times what the whole command took, and this time more.
-const LIMIT_FACTOR: u32 = 10;
-const LIMIT_EXTRA: Duration = Duration::from_secs(30);
 
 /// Each test runs alone without a request if that takes at most this part of the time budget, even if each takes as long as
 /// the command.
@@ -58,6 +59,11 @@ pub(crate) struct Hunted {
     pub(crate) left_out: Vec<(String, &'static str)>,
     /// How the command itself ended.
     pub(crate) ended: Ended,
+    /// Set if it was stopped, because it took longer than the budget.
+    pub(crate) stopped: Option<StoppedCommand>,
+    /// The tests that did not end in some run, and the time after which the processes of scenes were stopped.
+    pub(crate) hung: BTreeSet<TestId>,
+    pub(crate) limit: Duration,
     /// The runs of the command as it is.
     pub(crate) command_runs: FailureRate,
     /// The number of documentation tests that were examined, and are known by name.
@@ -112,9 +118,17 @@ impl Hunted {
 #[derive(Debug)]
 pub(crate) enum HuntProgress<'a> {
     Engine(HuntEvent<'a>),
+    /// This number of tests runs in one process for each program, because some of them always fail in processes of their own.
+    InOneProcess {
+        tests: usize,
+    },
     /// The tests that share this number of resources run together, with pauses.
     Pausing {
         resources: usize,
+    },
+    /// This number of tests runs beside each other, again and again.
+    Repeating {
+        tests: usize,
     },
 }
 
@@ -157,26 +171,41 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
     };
     let observed_command = ObservedCommand::begin(&dir, settings)?;
     let begun = now();
-    let deadline = |lasted: Duration| begun + lasted + args.time_budget;
-    let ended = run_observed(&observed_command, &args.command, &base)?;
+    let session = recordings::new_name();
+    let budget = args.time_budget;
+    let first = FirstRun::new(&observed_command, &args.command, &base, &session, &suite, budget)?;
     if interruption.is_requested() {
         // The signal may have reached the tests, too.
         return Err(Interrupted.into());
     }
-    let lasted = begun.elapsed();
-    let session = recordings::new_name();
-    let mut observed = observed_command.end(&session, &base, true);
-    let as_is = observed_command.outcomes(&observed, &suite);
+    let limit = first.limit_of_scenes(budget);
+    let mut deadline = begun + first.lasted;
+    // A suite that takes longer than the budget, without a test that hangs, would not end in any regime either.
+    if first.stopped.is_none() || !first.hung().is_empty() {
+        deadline += budget;
+    }
+    let mut given = given;
+    given.extend(first.hung().iter().filter(|test| !given.contains(test)).cloned().collect::<Vec<_>>());
+    let FirstRun {
+        ended,
+        mut observed,
+        outcomes: as_is,
+        lasted,
+        stopped,
+        ..
+    } = first;
     let mut kept = observe::kept(&mut observed, &session, &dir, false, (&args.command, ended));
     let mut named = kept.conflicts.clone();
     repeated_command::name_doc_tests(&mut named);
     let mut repeated = RepeatedCommand::default();
     repeated.add(ended, &observed_command, &observed);
-    let deadline = deadline(lasted);
     let knows_failure = as_is.outcomes.values().any(|outcome| *outcome == Outcome::Failed);
-    if repeated.is_needed(&suite, knows_failure) {
-        let has_time = || now() + lasted <= deadline;
-        repeated.run(&args.command, &dir, &base, &named, &has_time)?;
+    if stopped.is_none() && repeated.is_needed(&suite, knows_failure) {
+        let time_left = || {
+            let left = deadline.saturating_duration_since(now());
+            (left >= lasted).then_some(left)
+        };
+        repeated.run(&args.command, &dir, &base, &named, &time_left)?;
     }
     // `fix` reads it. Without it, the report is the same.
     let _ = kept.write(&base);
@@ -186,18 +215,20 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         _ => PAUSED_BUDGET.min(args.time_budget / PAUSED_SHARE),
     };
     let together = suite.in_one_process();
-    let runner = |suite| {
+    let runner = |suite, deadline| {
         SceneRunner::new(&launch, suite, &interruption)
-            .limit(LIMIT_FACTOR * lasted + LIMIT_EXTRA)
-            .deadline(deadline - left_for_pauses)
+            .limit(limit)
+            .deadline(deadline)
     };
-    let mut scenes = BudgetedScenes::new(runner(&suite), record, &kept.conflicts);
+    let before_pauses = deadline - left_for_pauses;
+    let mut scenes = BudgetedScenes::new(runner(&suite, before_pauses), record, &kept.conflicts);
     // A test may need what another does, which comes before it in each order that was tried.
     let is_quick = lasted.saturating_mul(tests.len() as u32) <= args.time_budget / ALONE_SHARE;
     let options = HuntOptions {
         alone_for_all: args.alone || given.is_empty() && is_quick,
         given: given.clone(),
         seed: origin.seed,
+        rarity: 1,
         cores: u32::try_from(processors()).unwrap_or(u32::MAX),
     };
     let mut report = crate::hunt::hunt(&tests, &as_is, &options, &mut scenes, &mut |event| {
@@ -207,9 +238,10 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
     one_process::enter(
         &mut report,
         &together.tests(),
-        runner(&together),
+        runner(&together, before_pauses),
         &mut scenes,
         &options,
+        see,
     );
     report.verdicts.extend(repeated.verdicts(&named));
     let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
@@ -220,26 +252,25 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         see(HuntProgress::Pausing {
             resources: conflicts.len(),
         });
-        let options = ConfirmOptions {
+        let limits = ConfirmOptions {
             budget,
             jobs: processors(),
         };
-        let rerun = observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
+        let rerun = observed_command.confirm(&mut conflicts, limits, &interruption, &|_| {});
         paused_races::enter(&conflicts, &tests, &mut report);
-        let is_unguarded = |conflict: &&Conflict| conflict.grade == Some(Grade::Unguarded);
+        conflicts.retain(|conflict| conflict.grade == Some(Grade::Unguarded));
         if interruption.is_requested() {
             let what = "tests together, with pauses at what they share";
             report.untried.push(what.to_owned());
         } else {
-            unguarded.extend(
-                conflicts
-                    .iter()
-                    .filter(is_unguarded)
-                    .filter_map(|one| one.resource.clone()),
-            );
+            unguarded.extend(conflicts.iter().filter_map(|one| one.resource.clone()));
+            scenes.set_runner(runner(&suite, deadline));
+            repeated_company::enter(&mut report, &conflicts, &tests, &mut scenes, &options, see);
         }
         reproductions.extend(reproductions::paused(rerun.reproductions, &report));
     }
+    let mut hung = scenes.into_hung();
+    hung.extend(stopped.iter().flat_map(|stopped| &stopped.hung).cloned());
     let mut causes = causes(&report.verdicts, &named, &tests);
     for cause in &mut causes {
         let first = &cause.verdicts[0];
@@ -261,6 +292,9 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         tests,
         left_out: suite.left_out,
         ended,
+        stopped,
+        hung,
+        limit,
         command_runs: repeated.rate,
         doc_tests: repeated.doc_tests(),
         causes,

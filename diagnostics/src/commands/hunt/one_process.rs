@@ -1,5 +1,6 @@
 //! Tests that fail always because their runner gives each a process of its own: in one process they may pass after another test.
 
+use super::HuntProgress;
 use super::budgeted_scenes::BudgetedScenes;
 use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Scenes, hunt};
 use crate::observe::SceneRunner;
@@ -15,6 +16,7 @@ pub(super) fn enter<'a>(
     runner: SceneRunner<'a>,
     scenes: &mut BudgetedScenes<'a>,
     options: &HuntOptions,
+    see: &mut dyn FnMut(HuntProgress<'_>),
 ) {
     let is_failing = |test: &&TestId| {
         let mut verdicts = report.verdicts.iter();
@@ -30,6 +32,7 @@ pub(super) fn enter<'a>(
         .iter()
         .filter(|test| programs.contains(test.binary.as_str()));
     let mut tests: Vec<TestId> = of_programs.cloned().collect();
+    see(HuntProgress::InOneProcess { tests: tests.len() });
     let mut passed = BTreeSet::new();
     for _ in 0..2 {
         let scene = Scene {
@@ -59,8 +62,11 @@ pub(super) fn enter<'a>(
     let is_over = Cell::new(false);
     // Other tests that fail there pass as the command runs them.
     let mut see = |event: HuntEvent<'_>| {
-        if let HuntEvent::Examining { test, .. } = event {
-            is_over.set(!options.given.contains(test));
+        match event {
+            HuntEvent::Examining { test, .. } if !options.given.contains(test) => is_over.set(true),
+            HuntEvent::Examining { .. } | HuntEvent::Trying { .. } => see(HuntProgress::Engine(event)),
+            // The regimes in one process are not those of the report.
+            _ => {}
         }
     };
     let mut scenes = ScenesUntil {

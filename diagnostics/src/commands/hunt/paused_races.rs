@@ -21,7 +21,8 @@ pub(super) fn to_try(report: &HuntReport, conflicts: &[Conflict]) -> Vec<Conflic
     conflicts.iter().filter(concerns).cloned().collect()
 }
 
-fn is_unexplained(verdict: &Verdict) -> bool {
+/// Returns whether no class of the test could be shown.
+pub(super) fn is_unexplained(verdict: &Verdict) -> bool {
     matches!(verdict.class, Class::Unexplained { .. })
 }
 
@@ -54,10 +55,13 @@ pub(super) fn enter(confirmed: &[Conflict], all: &[TestId], report: &mut HuntRep
             },
             reruns: known.as_ref().map_or(0, |known| known.reruns),
             paused: Some(reason.clone()),
-            test,
+            test: test.clone(),
         };
         match known {
-            Some(known) if is_unexplained(known) => *known = race,
+            Some(known) if is_unexplained(known) => {
+                *known = race;
+                report.forget_open_examination(&test);
+            }
             // Another culprit of the same test.
             Some(known) if known.paused.is_some() && !known.culprits.contains(&culprit) => {
                 known.culprits.push(culprit);

@@ -1,7 +1,7 @@
 //! The command repeated as it is, and with one thread: the only ways in which documentation tests run again.
 
 use super::budgeted_scenes::is;
-use crate::commands::run_observed_with;
+use crate::commands::run_observed_within;
 use crate::exit_code::Ended;
 use crate::hunt::{Class, Verdict, is_higher};
 use crate::observe::launch::LaunchSettings;
@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 /// The number of runs after the first.
 const RUNS: u32 = 3;
@@ -52,7 +53,7 @@ impl RepeatedCommand {
         has_doctests && (is_unexplained || self.failures().next().is_some() || suite.programs.is_empty())
     }
 
-    /// Runs the command again, as long as `has_time`, and until a signal ends it. If documentation tests fail that share a
+    /// Runs the command again, as long as there is `time_left`, and until a signal or the time ends it. If documentation tests fail that share a
     /// resource, it also runs with one test after the other.
     pub(super) fn run(
         &mut self,
@@ -60,17 +61,25 @@ impl RepeatedCommand {
         dir: &Path,
         base: &Path,
         conflicts: &[Conflict],
-        has_time: &dyn Fn() -> bool,
+        time_left: &dyn Fn() -> Option<Duration>,
     ) -> Result<(), Box<dyn Error>> {
         for _ in 0..RUNS {
-            if !has_time() || !self.run_once(false, command, dir, base)? {
+            let is_complete = match time_left() {
+                Some(limit) => self.run_once(false, limit, command, dir, base)?,
+                None => false,
+            };
+            if !is_complete {
                 return Ok(());
             }
         }
         for _ in 0..FURTHER_RUNS {
             for in_turn in [true, false] {
-                let is_due = self.has_open_question(conflicts) && has_time();
-                if !is_due || !self.run_once(in_turn, command, dir, base)? {
+                let limit = time_left().filter(|_| self.has_open_question(conflicts));
+                let is_complete = match limit {
+                    Some(limit) => self.run_once(in_turn, limit, command, dir, base)?,
+                    None => false,
+                };
+                if !is_complete {
                     return Ok(());
                 }
             }
@@ -78,10 +87,11 @@ impl RepeatedCommand {
         Ok(())
     }
 
-    /// Runs the command; returns whether no signal ended it.
+    /// Runs the command; returns whether no signal ended it, and it took no longer than the limit.
     fn run_once(
         &mut self,
         in_turn: bool,
+        limit: Duration,
         command: &[OsString],
         dir: &Path,
         base: &Path,
@@ -94,10 +104,10 @@ impl RepeatedCommand {
         };
         let observed_command = ObservedCommand::begin(dir, settings)?;
         let more = if in_turn { IN_TURN } else { &[] };
-        let ended = run_observed_with(more, &observed_command, command, base)?;
-        if matches!(ended, Ended::Failed { signal: Some(_), .. }) {
+        let ended = run_observed_within(limit, more, &observed_command, command, base)?;
+        let Some(ended) = ended.filter(|ended| !matches!(ended, Ended::Failed { signal: Some(_), .. })) else {
             return Ok(false);
-        }
+        };
         let observed = observed_command.end("again", base, false);
         if in_turn {
             let failed = outcomes(&observed_command, &observed).filter(|(_, failed)| *failed);

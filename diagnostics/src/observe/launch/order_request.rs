@@ -1,4 +1,4 @@
-//! A request to run the tests of a program in some order, which the observer reads from a file.
+//! A request to run the tests of a program in some order, or to begin them at one moment, which the observer reads from a file.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -9,9 +9,21 @@ use std::{fs, io};
 /// The variable with the request.
 const ORDER: &str = "COFFERDAM_ORDER";
 
+/// What is requested of the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    InOrder,
+    AtOnce,
+}
+
 /// Writes the names of the tests to `file`, and returns the variable to set for the program. All of them have to begin within
 /// `patience`, so the program needs as many threads as there are tests.
-pub(crate) fn write(file: &Path, tests: &[&str], patience: Duration) -> io::Result<(&'static str, OsString)> {
+pub(crate) fn write(
+    file: &Path,
+    tests: &[&str],
+    begin: Begin,
+    patience: Duration,
+) -> io::Result<(&'static str, OsString)> {
     let is_name = |name: &&str| !name.is_empty() && !name.contains(['\n', '\0']);
     let names: BTreeSet<&&str> = tests.iter().collect();
     if !tests.iter().all(is_name) || names.len() < tests.len() {
@@ -21,7 +33,11 @@ pub(crate) fn write(file: &Path, tests: &[&str], patience: Duration) -> io::Resu
         ));
     }
     fs::write(file, tests.join("\n"))?;
-    let mut value = OsString::from(format!("{};", patience.as_millis()));
+    let way = match begin {
+        Begin::InOrder => "order",
+        Begin::AtOnce => "at-once",
+    };
+    let mut value = OsString::from(format!("{};{way};", patience.as_millis()));
     value.push(file);
     Ok((ORDER, value))
 }
@@ -34,8 +50,8 @@ mod tests {
     fn names_that_the_observer_could_not_tell_apart_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("order");
-        let write = |tests: &[&str]| write(&file, tests, Duration::from_secs(10));
-        let mut wanted = OsString::from("10000;");
+        let write = |tests: &[&str]| write(&file, tests, Begin::InOrder, Duration::from_secs(10));
+        let mut wanted = OsString::from("10000;order;");
         wanted.push(&file);
         assert_eq!(write(&["b", "a x"]).unwrap(), ("COFFERDAM_ORDER", wanted));
         assert_eq!(fs::read_to_string(&file).unwrap(), "b\na x");

@@ -166,8 +166,8 @@ fn name_begun(line: &str) -> Option<&str> {
 }
 
 /// Returns whether the line, or its end, says that a test takes long.
-fn is_slow_note(line: &str) -> bool {
-    line.contains(" has been running for over ") && line.ends_with(" seconds")
+pub(super) fn is_slow_note(line: &str) -> bool {
+    line.contains(" has been running for over ") && line.trim_end().ends_with(" seconds")
 }
 
 fn outcome_in(text: &str) -> Option<ReportedOutcome> {

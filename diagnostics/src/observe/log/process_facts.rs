@@ -35,6 +35,7 @@ pub(crate) struct ProcessFacts {
 pub(crate) struct TestThread {
     pub(crate) long: String,
     pub(crate) short: Option<String>,
+    pub(crate) began: u64,
     pub(crate) over: Option<u64>,
     /// Of a test that a harness of its own began: the number that its thread had before.
     pub(crate) within: Option<u32>,
@@ -71,6 +72,7 @@ impl ProcessFacts {
                     let thread = TestThread {
                         long: record.words().into_owned(),
                         within: record.number().map(|number| number as u32),
+                        began: record.at,
                         ..TestThread::default()
                     };
                     facts.threads.push((record.value, thread));

@@ -1,11 +1,14 @@
 //! The result of each test of an observed process, from what its harness printed and from the status of the process.
 
 pub(crate) use super::libtest_output::ReportedOutcome;
-use super::libtest_output::{RUNNING_AT_END, Reported, outcomes};
+use super::libtest_output::{RUNNING_AT_END, Reported, is_slow_note, outcomes};
 use super::process_facts::{ProcessFacts, ThreadName, binary_of, name_of};
 use crate::observe::format::{Kind, TRUNCATED};
 use crate::observe::log::Log;
 use std::collections::BTreeMap;
+
+/// What is said of a test whose own process left no exit status.
+const ENDED_BY_SIGNAL: &str = "its process was ended by a signal";
 
 /// The result of a test in one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +20,20 @@ pub(crate) struct TestResult {
     /// The text that libtest printed of the failure, or the reason why the outcome is unknown.
     pub(crate) failure: Option<String>,
     pub(crate) pid: u32,
+    /// When it began and ended, in microseconds of real time, as far as that is known.
+    pub(crate) began: u64,
+    pub(crate) ended: Option<u64>,
 }
 
 impl TestResult {
     /// Returns whether the test has no result because its program ended while it ran.
     pub(crate) fn is_unfinished(&self) -> bool {
         self.outcome == ReportedOutcome::Unknown && self.failure.as_deref() == Some(RUNNING_AT_END)
+    }
+
+    /// Returns whether it was running when its program was ended from outside, or when it ended the program by a signal.
+    pub(crate) fn is_without_end(&self) -> bool {
+        self.is_unfinished() || self.failure.as_deref() == Some(ENDED_BY_SIGNAL)
     }
 }
 
@@ -51,7 +62,7 @@ fn of(log: &Log) -> Vec<TestResult> {
             ),
             None => (
                 ReportedOutcome::Failed,
-                Some("its process was ended by a signal".to_owned()),
+                Some(ENDED_BY_SIGNAL.to_owned()),
             ),
         };
         return vec![TestResult {
@@ -60,28 +71,44 @@ fn of(log: &Log) -> Vec<TestResult> {
             outcome,
             failure,
             pid: log.pid(),
+            began: log.records().next().map_or(0, |record| record.at),
+            ended: log.exit_status().map(|_| facts.last),
         }];
     }
     let (mut text, mut is_complete) = (Vec::new(), true);
+    // A test on the main thread begins when its name is printed.
+    let mut printed = 0;
     for record in log.records().filter(|record| record.kind == Kind::Printed) {
         text.extend(record.text);
+        if !is_slow_note(&String::from_utf8_lossy(record.text)) {
+            printed = record.at;
+        }
         is_complete &= u64::from(record.value) & TRUNCATED == 0;
     }
     let mut ran: BTreeMap<String, bool> = BTreeMap::new();
+    let mut times: BTreeMap<String, (u64, Option<u64>)> = BTreeMap::new();
     for (_, thread) in facts.tests(facts.begins_tests(None)) {
         if let ThreadName::Known(name) = name_of(thread, None) {
+            times.insert(name.clone(), (thread.began, thread.over));
             ran.insert(name, thread.over.is_some());
         }
     }
     let text = String::from_utf8_lossy(&text);
     let reported = outcomes(&text, is_complete, &ran);
     let binary = binary_of(&facts.program);
-    let result = |(name, reported): (String, Reported)| TestResult {
-        binary: binary.clone(),
-        name,
-        outcome: reported.outcome,
-        failure: reported.failure,
-        pid: log.pid(),
+    let result = |(name, reported): (String, Reported)| {
+        let has_result = reported.outcome != ReportedOutcome::Unknown;
+        let of_thread = times.get(&name).copied();
+        let (began, ended) = of_thread.unwrap_or((printed, has_result.then_some(printed)));
+        TestResult {
+            binary: binary.clone(),
+            name,
+            outcome: reported.outcome,
+            failure: reported.failure,
+            pid: log.pid(),
+            began,
+            ended,
+        }
     };
     reported.into_iter().map(result).collect()
 }

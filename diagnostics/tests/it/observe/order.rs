@@ -71,7 +71,7 @@ fn shuffled(names: &[String], mut seed: u64) -> Vec<String> {
 }
 
 fn request(order: &Path) -> String {
-    format!("COFFERDAM_ORDER=\"10000;{}\"", order.display())
+    format!("COFFERDAM_ORDER=\"10000;order;{}\"", order.display())
 }
 
 const NOT_KEPT: &str = "the order of its tests: ";
@@ -110,7 +110,7 @@ fn an_order_that_cannot_be_kept_is_given_up_and_the_report_says_why() {
     let more = [&reversed[..], &["t200".to_owned()]].concat();
     let more = suite.write_order("more", &more).display().to_string();
     let request = request(&order);
-    let small = format!("COFFERDAM_ORDER=\"100;{more}\"");
+    let small = format!("COFFERDAM_ORDER=\"100;order;{more}\"");
     // The address space has room for some of the threads only.
     for (script, options, why) in [
         (
@@ -131,7 +131,7 @@ fn an_order_that_cannot_be_kept_is_given_up_and_the_report_says_why() {
             "no thread could be started for a test",
         ),
         (
-            "COFFERDAM_ORDER=\"100;/no/such/file\" start".to_owned(),
+            "COFFERDAM_ORDER=\"100;order;/no/such/file\" start".to_owned(),
             &[],
             "the order could not be read",
         ),
