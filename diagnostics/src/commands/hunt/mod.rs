@@ -12,7 +12,7 @@ mod repeated_command;
 mod reproductions;
 
 use super::suite::{choose_all, collect};
-use super::{Interrupted, Refused, here, observe, processors, recordings, run_observed};
+use super::{Interrupted, Refused, end_fixtures, here, observe, processors, recordings, run_observed};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
 use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport};
@@ -72,6 +72,8 @@ pub(crate) struct Hunted {
     pub(crate) unguarded: usize,
     /// Files that the hunt left in the packages.
     pub(crate) left: Vec<PathBuf>,
+    /// The commands that failed when the declared fixtures were torn down.
+    pub(crate) failed_teardowns: Vec<Conflict>,
     pub(crate) is_interrupted: bool,
 }
 
@@ -98,7 +100,8 @@ impl Hunted {
         let shows_nothing = !others.is_empty() && others.into_iter().all(is_void);
         if self.is_interrupted {
             exit_code::INTERRUPTED
-        } else if !self.report.verdicts.is_empty() || self.is_unstable() {
+        } else if !self.report.verdicts.is_empty() || self.is_unstable() || !self.failed_teardowns.is_empty()
+        {
             exit_code::CONFLICTS
         } else if self.is_unexplained() || shows_nothing {
             exit_code::UNKNOWN
@@ -269,6 +272,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         unguarded: unguarded.len(),
         given,
         left: snapshot.new_files(),
+        failed_teardowns: end_fixtures(),
         is_interrupted: interruption.is_requested(),
     })
 }
