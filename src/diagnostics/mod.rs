@@ -15,6 +15,7 @@ mod locks;
 mod recorded;
 mod snapshot;
 
+pub use crate::fixture::end_run;
 #[doc(hidden)]
 pub use crate::run::private_dir;
 pub use crate::run::{base_dir, begin_run};

@@ -14,14 +14,16 @@ pub(crate) const FAILURES: &str = "fixtures.teardown";
 pub struct FailedTeardown {
     /// The session that the run was recorded for.
     pub session: String,
-    /// The run.
+    /// The run; empty where it has no name for users.
     pub run: String,
     /// The fixture, with its worker if it is one per worker.
     pub fixture: String,
-    /// The program, without its arguments.
+    /// The program, without its arguments; empty if the teardown was not complete.
     pub command: String,
     /// Its end: `exit code 1`.
     pub how: String,
+    /// The last lines of its output.
+    pub output: String,
     /// The last moment, in microseconds since 1970.
     pub at: u64,
 }
@@ -35,10 +37,14 @@ impl FailedTeardown {
             fixture,
             command,
             how,
+            output,
             at,
         } = self;
-        json!({ "session": session, "run": run, "fixture": fixture, "command": command, "how": how, "at": at })
-            .to_string()
+        json!({
+            "session": session, "run": run, "fixture": fixture, "command": command, "how": how, "output": output,
+            "at": at,
+        })
+        .to_string()
     }
 
     /// Returns the content of a line; `None` if it is malformed.
@@ -51,9 +57,27 @@ impl FailedTeardown {
             fixture: text("fixture")?,
             command: text("command")?,
             how: text("how")?,
+            output: text("output")?,
             at: value["at"].as_u64()?,
         })
     }
+}
+
+/// Returns the last lines of a log for a message: at most 20, and 2,000 bytes.
+pub(crate) fn last_lines(log: &[u8]) -> String {
+    const LONGEST: usize = 2000;
+    let text = String::from_utf8_lossy(&log[log.len().saturating_sub(LONGEST)..]);
+    let lines: Vec<_> = text.trim_end().lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+/// A command of a teardown that failed.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub(crate) struct FailedCommand {
+    /// Its end: `exit code 1`.
+    pub(crate) how: String,
+    /// The last lines of its output.
+    pub(crate) output: String,
 }
 
 /// A command as plain data.
@@ -68,7 +92,7 @@ pub(crate) struct StoredCommand {
 
 #[cfg(all(target_os = "linux", not(miri)))]
 mod linux {
-    use super::StoredCommand;
+    use super::{FailedCommand, StoredCommand, last_lines};
     use crate::run;
     use crate::sys::child::{self, Handle};
     use crate::sys::clock::Deadline;
@@ -150,8 +174,20 @@ mod linux {
             Ok(command)
         }
 
-        /// Runs the command as part of a teardown, for at most 20 s. Returns a description of its end if it failed.
-        pub(crate) fn run(&self, log: &Path) -> Result<(), String> {
+        /// Runs the command as part of a teardown, for at most 20 s.
+        pub(crate) fn run(&self, log: &Path) -> Result<(), FailedCommand> {
+            let begin = std::fs::metadata(log).map_or(0, |log| log.len());
+            self.run_to_end(log).map_err(|how| {
+                let written = std::fs::read(log).unwrap_or_default();
+                let own = written.get(begin as usize..).unwrap_or_default();
+                FailedCommand {
+                    how,
+                    output: last_lines(own),
+                }
+            })
+        }
+
+        fn run_to_end(&self, log: &Path) -> Result<(), String> {
             let mut child = self
                 .to_command(log)
                 .and_then(|mut command| command.spawn())

@@ -26,6 +26,8 @@ pub struct Conflict {
     pub message: String,
     /// The change that ends it.
     pub help: String,
+    /// The last lines of the output of a command that failed.
+    pub output: Option<String>,
     /// The parts of a temporary name: "the process ID and a clock".
     pub name_parts: Option<String>,
     /// The tests: the first two interfere, if any two do, then others that are involved.

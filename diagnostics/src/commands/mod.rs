@@ -30,7 +30,7 @@ mod test_command;
 use crate::cli::SettingsFile;
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{self, Coverage};
-use crate::fixtures::Declared;
+use crate::fixtures::{self, Declared};
 use baseline_check::Compared;
 use cofferdam_batch::jobs::settings;
 #[cfg(has_observer)]
@@ -91,6 +91,16 @@ pub(crate) fn start_fixtures(
     }
     announce(&names);
     Ok(declared.start(&dir)?)
+}
+
+/// Tears down the declared fixtures, and returns a conflict for each command that failed.
+#[cfg(has_observer)]
+fn end_fixtures() -> Vec<Conflict> {
+    let mut evidence = Evidence::new();
+    for failed in fixtures::end() {
+        evidence.add_failed_teardown(failed);
+    }
+    evidence.conflicts()
 }
 
 /// Runs a command to its end under observation, with the streams of this process. `base` is the directory of cofferdam's own

@@ -81,7 +81,8 @@ pub(crate) fn observe(
         .map_or(Ok(()), |file| write_accesses(file, &observed.accesses));
     let not_kept = written.err().into_iter().chain(accesses.err()).collect();
     let is_guarded = |conflict: &Conflict| conflict.grade == Some(Grade::Guarded);
-    let (guarded, conflicts): (Vec<_>, Vec<_>) = kept.conflicts.into_iter().partition(is_guarded);
+    let (guarded, mut conflicts): (Vec<_>, Vec<_>) = kept.conflicts.into_iter().partition(is_guarded);
+    conflicts.extend(super::end_fixtures());
     let findings = Findings {
         places: vec![dir],
         watched: observed.watched,

@@ -1,12 +1,13 @@
 //! `rerun`: runs some tests of a suite in a given order or company.
 
-use super::here;
 use super::suite::{choose_all, collect};
+use super::{end_fixtures, here};
 use crate::cli::RerunArgs;
 use crate::exit_code;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{Interruption, SceneRunner};
 use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId, split_names};
+use cofferdam_conflicts::Conflict;
 use std::error::Error;
 
 /// The outcome of `rerun`.
@@ -18,6 +19,8 @@ pub(crate) struct Reran {
     pub(crate) times: u32,
     /// The runs, in their order.
     pub(crate) runs: Vec<SceneResult>,
+    /// The commands that failed when the declared fixtures were torn down.
+    pub(crate) failed_teardowns: Vec<Conflict>,
     pub(crate) is_interrupted: bool,
 }
 
@@ -47,7 +50,7 @@ impl Reran {
     pub(crate) fn exit_code(&self) -> u8 {
         if self.is_interrupted {
             exit_code::INTERRUPTED
-        } else if self.count(Outcome::Failed) > 0 {
+        } else if self.count(Outcome::Failed) > 0 || !self.failed_teardowns.is_empty() {
             exit_code::CONFLICTS
         } else if self.count(Outcome::Unknown) > 0 {
             exit_code::UNKNOWN
@@ -92,6 +95,7 @@ pub(crate) fn rerun(args: &RerunArgs, see: &mut dyn FnMut(&Reran)) -> Result<Rer
         tests,
         times: args.times.get(),
         runs: Vec::new(),
+        failed_teardowns: Vec::new(),
         is_interrupted: false,
     };
     for _ in 0..args.times.get() {
@@ -102,5 +106,6 @@ pub(crate) fn rerun(args: &RerunArgs, see: &mut dyn FnMut(&Reran)) -> Result<Rer
         reran.runs.push(result);
         see(&reran);
     }
+    reran.failed_teardowns = end_fixtures();
     Ok(reran)
 }

@@ -186,6 +186,7 @@ mod tests {
                 between_runs: false,
                 message: "two tests use it".to_owned(),
                 help: "another file".to_owned(),
+                output: None,
                 name_parts: None,
                 tests: vec![test("a", Access::Write), test("b", Access::Read)],
                 use_count: 2,

@@ -216,6 +216,7 @@ mod tests {
             between_runs: false,
             message: String::new(),
             help: String::new(),
+            output: None,
             name_parts: None,
             tests: vec![test("a"), test("b\u{1b}")],
             use_count: 2,

@@ -81,6 +81,8 @@ fn level(severity: Severity) -> &'static str {
 
 fn text(conflict: &Conflict) -> Vec<String> {
     let mut lines = vec![format!("{}.", conflict.message)];
+    let output = conflict.output.iter().flat_map(|output| output.lines());
+    lines.extend(output.map(|line| format!("| {line}")));
     for (test, used) in conflict.uses() {
         let access = used
             .access

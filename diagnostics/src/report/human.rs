@@ -34,7 +34,7 @@ impl<'a> Human<'a> {
         let findings = &self.outcome.findings;
         writeln!(out)?;
         for conflict in findings.of_severity(Severity::Conflict) {
-            if findings.observed.is_some() {
+            if findings.observed.is_some() && conflict.resource.is_some() {
                 observed::block(out, conflict, findings)?;
             } else {
                 block(out, conflict)?;
@@ -112,9 +112,13 @@ impl<'a> Human<'a> {
     }
 }
 
-fn block(out: &mut impl Write, conflict: &Conflict) -> io::Result<()> {
+/// Writes a conflict with its tests.
+pub(super) fn block(out: &mut impl Write, conflict: &Conflict) -> io::Result<()> {
     let severity = conflict.severity();
     headline(out, severity, severity.as_str(), &conflict.message)?;
+    for line in conflict.output.iter().flat_map(|output| output.lines()) {
+        writeln!(out, "  {DIM}| {}{DIM:#}", plain(line))?;
+    }
     let rows: Vec<[String; 4]> = conflict
         .uses()
         .map(|(test, used)| row(test, used, conflict.between_runs))
@@ -132,21 +136,17 @@ fn block(out: &mut impl Write, conflict: &Conflict) -> io::Result<()> {
     if more > 0 {
         writeln!(out, "  and {}", count(more, "more use"))?;
     }
-    let overlapped = if conflict.overlapped {
-        "yes"
-    } else {
-        "no, but another schedule may"
+    let overlapped = match conflict.overlapped {
+        _ if conflict.tests.is_empty() => "",
+        true => "; overlapped: yes",
+        false => "; overlapped: no, but another schedule may",
     };
     let runs = if conflict.between_runs {
         ", between two runs"
     } else {
         ""
     };
-    writeln!(
-        out,
-        "  {DIM}{}{runs}; overlapped: {overlapped}{DIM:#}",
-        conflict.kind
-    )?;
+    writeln!(out, "  {DIM}{}{runs}{overlapped}{DIM:#}", conflict.kind)?;
     writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&conflict.help))
 }
 

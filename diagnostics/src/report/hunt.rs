@@ -1,5 +1,6 @@
 //! The outcome of `hunt`: one paragraph for each cause, then what was run and what was not.
 
+use super::human::block;
 use super::json_line;
 use super::shell_line::rerun_command;
 use super::style::{BOLD, DIM, RED, YELLOW};
@@ -11,6 +12,7 @@ use crate::hunt::{Class, Verdict};
 use crate::observe::DOCTEST;
 use crate::rates::FailureRate;
 use crate::scene::{TestId, rerun_words};
+use cofferdam_conflicts::Conflict;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -28,7 +30,7 @@ pub(super) fn write(out: &mut dyn Write, format: ListFormat, hunted: &Hunted) ->
     }
 }
 
-fn human(out: &mut dyn Write, hunted: &Hunted) -> io::Result<()> {
+fn human(mut out: &mut dyn Write, hunted: &Hunted) -> io::Result<()> {
     for cause in &hunted.causes {
         paragraph(out, cause, hunted)?;
     }
@@ -59,6 +61,9 @@ fn human(out: &mut dyn Write, hunted: &Hunted) -> io::Result<()> {
     }
     for what in &hunted.report.untried {
         writeln!(out, "{YELLOW}not tried:{YELLOW:#} {}", plain(what))?;
+    }
+    for failed in &hunted.failed_teardowns {
+        block(&mut out, failed)?;
     }
     if hunted.unguarded > 0 {
         writeln!(
@@ -374,6 +379,7 @@ struct HuntView<'a> {
     regimes: Vec<RegimeView<'a>>,
     left_out: Vec<LeftOutView<'a>>,
     left_behind: Vec<String>,
+    failed_teardowns: &'a [Conflict],
     unguarded: usize,
     untried: &'a [String],
     seed: u64,
@@ -458,6 +464,7 @@ impl<'a> HuntView<'a> {
                 .iter()
                 .map(|path| path.display().to_string())
                 .collect(),
+            failed_teardowns: &hunted.failed_teardowns,
             unguarded: hunted.unguarded,
             untried: &hunted.report.untried,
             seed: hunted.seed,
@@ -571,6 +578,7 @@ mod tests {
             causes: vec![cause],
             seed: 7,
             left: Vec::new(),
+            failed_teardowns: Vec::new(),
             is_interrupted: false,
         };
         let mut out = Vec::new();

@@ -1,11 +1,13 @@
 //! The outcome of `rerun`: a line for each run on standard error, then what failed and how often.
 
+use super::human::block;
 use super::json_line;
 use super::style::{BOLD, DIM, RED};
 use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::rerun::Reran;
 use crate::scene::Outcome;
+use cofferdam_conflicts::Conflict;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -19,6 +21,7 @@ struct RerunView<'a> {
     runs: Vec<RunView<'a>>,
     failed: usize,
     unknown: usize,
+    failed_teardowns: &'a [Conflict],
     interrupted: bool,
 }
 
@@ -73,6 +76,7 @@ fn view(reran: &Reran) -> RerunView<'_> {
         runs: reran.runs.iter().map(run).collect(),
         failed: reran.count(Outcome::Failed),
         unknown: reran.count(Outcome::Unknown),
+        failed_teardowns: &reran.failed_teardowns,
         interrupted: reran.is_interrupted,
     }
 }
@@ -88,7 +92,7 @@ fn failed(run: &crate::scene::SceneResult) -> impl Iterator<Item = (String, &str
     })
 }
 
-fn human(out: &mut dyn Write, reran: &Reran) -> io::Result<()> {
+fn human(mut out: &mut dyn Write, reran: &Reran) -> io::Result<()> {
     let last_failure = reran
         .runs
         .iter()
@@ -99,6 +103,9 @@ fn human(out: &mut dyn Write, reran: &Reran) -> io::Result<()> {
         for line in text.lines().take_while(|line| *line != "stack backtrace:") {
             writeln!(out, "  {DIM}{}{DIM:#}", plain(line))?;
         }
+    }
+    for failed in &reran.failed_teardowns {
+        block(&mut out, failed)?;
     }
     let runs = reran.runs.len() as u64;
     let unknown = match reran.count(Outcome::Unknown) {

@@ -2,6 +2,7 @@
 
 use crate::observe::package::Package;
 use crate::suites::has_nextest;
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -28,9 +29,7 @@ env = {{ SHOP_URL = "{{dir}} {{port}}", BRACES = "{{{{}}}}" }}
 fn package(name: &str) -> Package {
     let package = Package::new(name, SUITE);
     package.write("build.rs", BUILD);
-    let torn_down = package.path().join("torn-down");
-    pipe(&torn_down);
-    package.write("cofferdam.toml", &settings(&torn_down));
+    package.write("cofferdam.toml", &settings(&package.path().join("torn-down")));
     package
 }
 
@@ -56,8 +55,72 @@ fn tests_get_the_variables_of_a_declared_fixture_and_the_compiler_does_not() {
             assert_eq!(output.status.code(), Some(0), "{words:?} {command:?}: {text}");
             assert!(text.contains("cofferdam: starting shop"), "{text}");
             assert_eq!(fs::read_to_string(&torn_down).unwrap(), "torn down\n");
+            fs::remove_file(&torn_down).unwrap();
         }
     }
+}
+
+#[test]
+fn a_teardown_that_fails_is_reported_with_its_output_and_the_exit_code_is_1() {
+    let package = Package::new("declared_failing", "#[test]\nfn passes() {}\n");
+    package.write(
+        "cofferdam.toml",
+        "[fixtures.shop]\nstart = ['sleep', '600']\nteardown = [['sh', '-c', 'echo no such shop; exit 7']]\n",
+    );
+    let mut commands = vec![vec!["cargo", "test", "--offline", "--tests"]];
+    if has_nextest() {
+        commands.push(vec!["cargo", "nextest", "run", "--offline"]);
+    }
+    let report =
+        "the teardown of fixture shop failed: its command sh ended with exit code 7\n  | no such shop\n";
+    for command in commands {
+        for words in [
+            &["run", "--no-records", "pass"][..],
+            &["observe"],
+            &["hunt"],
+            &["rerun", "passes"],
+        ] {
+            let output = package.cofferdam(words, &command).output().unwrap();
+            let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{words:?} {command:?}: {text}");
+            assert!(text.contains(report), "{words:?} {command:?}: {text}");
+        }
+        for words in [
+            &["run", "--no-records", "pass"][..],
+            &["observe"],
+            &["hunt"],
+            &["rerun", "passes"],
+        ] {
+            let words = [words, &["--format", "json"]].concat();
+            let output = package.cofferdam(&words, &command).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let report: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+            let list = if report.get("conflicts").is_some() {
+                "conflicts"
+            } else {
+                "failed_teardowns"
+            };
+            assert_eq!(report[list][0]["kind"], "teardown-failed", "{words:?}: {text}");
+            assert_eq!(report[list][0]["output"], "no such shop", "{words:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_keeper_that_was_killed_is_a_teardown_that_failed() {
+    // The parent of the server is the keeper.
+    let source = "#[test]\nfn kills() {\n    let keeper = std::fs::read_to_string(std::env::var(\"KEEPER\").unwrap()).unwrap();\n    let kill = std::process::Command::new(\"kill\").args([\"-9\", keeper.trim()]).status();\n    assert!(kill.unwrap().success());\n}\n";
+    let package = Package::new("declared_keeper", source);
+    package.write(
+        "cofferdam.toml",
+        "[fixtures.shop]\nbefore = [['sh', '-c', 'echo $PPID > {dir}/keeper']]\nstart = ['sleep', '600']\nenv = { KEEPER = '{dir}/keeper' }\n",
+    );
+    let command = ["cargo", "test", "--offline", "--tests"];
+    let output = package.cofferdam(&["observe"], &command).output().unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let report = "the teardown of fixture shop failed: its keeper was killed, or takes longer than 60 s\n";
+    assert!(text.contains(report), "{text}");
 }
 
 #[test]
@@ -67,8 +130,10 @@ fn a_killed_command_takes_its_declared_fixtures_along() {
     package.write("tests/declared_killed.rs", source);
     let command = ["cargo", "test", "--offline", "--test", "declared_killed"];
     let hold = package.path().join("hold");
-    pipe(&package.path().join("up"));
-    pipe(&hold);
+    let torn_down = package.path().join("torn-down");
+    for path in [&package.path().join("up"), &hold, &torn_down] {
+        pipe(path);
+    }
     let mut child = package.cofferdam(&["run"], &command);
     // What the killed command started goes on writing.
     child.stdout(Stdio::null()).stderr(Stdio::null());
@@ -76,8 +141,7 @@ fn a_killed_command_takes_its_declared_fixtures_along() {
     assert_ne!(fs::read_to_string(package.path().join("up")).unwrap(), "");
     child.kill().unwrap();
     child.wait().unwrap();
-    let torn_down = fs::read_to_string(package.path().join("torn-down"));
-    assert_eq!(torn_down.unwrap(), "torn down\n");
+    assert_eq!(fs::read_to_string(torn_down).unwrap(), "torn down\n");
     // Lets the test end, which nobody runs any more.
     fs::write(hold, "").unwrap();
 }

@@ -114,7 +114,7 @@ fn a_teardown_that_fails_is_reported_and_the_exit_code_is_1() {
     let base = tempfile::tempdir().unwrap();
     let (told, ..) = run(base.path(), &base.path().join("not-there").join("torn-down"));
     assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-    let message = "failed: its command touch ended with exit code 1";
+    let message = "failed: its command touch ended with exit code 1\n  | touch: cannot touch ";
     assert!(
         told.out.contains("the teardown of fixture server in run ") && told.out.contains(message),
         "{}",

@@ -64,6 +64,7 @@ fn conflict(
         overlapped: false,
         message,
         help: help.into(),
+        output: None,
         name_parts: None,
         tests,
         use_count,

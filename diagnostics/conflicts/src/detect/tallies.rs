@@ -32,14 +32,24 @@ fn failed_teardown(failed: &FailedTeardown) -> Conflict {
         fixture,
         command,
         how,
+        output,
         ..
     } = failed;
-    let message = format!(
-        "the teardown of fixture {fixture} in run {run} failed: its command {command} ended with {how}"
-    );
+    let run = match run.as_str() {
+        "" => String::new(),
+        run => format!(" in run {run}"),
+    };
+    let reason = match command.as_str() {
+        "" => how.clone(),
+        command => format!("its command {command} ended with {how}"),
+    };
+    let message = format!("the teardown of fixture {fixture}{run} failed: {reason}");
     let help = "remove what the command was to remove, and let it succeed where that is gone already (`rm -f`, \
                 `DROP DATABASE IF EXISTS`)";
-    conflict(Kind::TeardownFailed, Vec::new(), 0, message, help)
+    Conflict {
+        output: (!output.is_empty()).then(|| output.clone()),
+        ..conflict(Kind::TeardownFailed, Vec::new(), 0, message, help)
+    }
 }
 
 fn of_service(

@@ -133,6 +133,11 @@ impl Evidence {
         }
     }
 
+    /// Takes in a command of a fixture's teardown that failed, of any session.
+    pub fn add_failed_teardown(&mut self, failed: FailedTeardown) {
+        self.state.failed_teardowns.push(failed);
+    }
+
     /// Returns the files and lines that could not be read: the first 50.
     pub fn problems(&self) -> &[ReadError] {
         &self.problems

@@ -14,7 +14,7 @@ mod repeated_company;
 mod reproductions;
 
 use super::suite::{choose_all, collect};
-use super::{Interrupted, Refused, here, observe, processors, recordings};
+use super::{Interrupted, Refused, end_fixtures, here, observe, processors, recordings};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
 use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport};
@@ -26,7 +26,7 @@ use crate::scene::{Outcome, TestId};
 use budgeted_scenes::BudgetedScenes;
 use first_run::FirstRun;
 pub(crate) use first_run::StoppedCommand;
-use cofferdam_conflicts::Grade;
+use cofferdam_conflicts::{Conflict, Grade};
 pub(crate) use grouped_causes::Cause;
 use grouped_causes::causes;
 use hunt_record::{HuntRecord, Origin};
@@ -78,6 +78,8 @@ pub(crate) struct Hunted {
     pub(crate) unguarded: usize,
     /// Files that the hunt left in the packages.
     pub(crate) left: Vec<PathBuf>,
+    /// The commands that failed when the declared fixtures were torn down.
+    pub(crate) failed_teardowns: Vec<Conflict>,
     pub(crate) is_interrupted: bool,
 }
 
@@ -104,7 +106,8 @@ impl Hunted {
         let shows_nothing = !others.is_empty() && others.into_iter().all(is_void);
         if self.is_interrupted {
             exit_code::INTERRUPTED
-        } else if !self.report.verdicts.is_empty() || self.is_unstable() {
+        } else if !self.report.verdicts.is_empty() || self.is_unstable() || !self.failed_teardowns.is_empty()
+        {
             exit_code::CONFLICTS
         } else if self.is_unexplained() || shows_nothing {
             exit_code::UNKNOWN
@@ -303,6 +306,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         unguarded: unguarded.len(),
         given,
         left: snapshot.new_files(),
+        failed_teardowns: end_fixtures(),
         is_interrupted: interruption.is_requested(),
     })
 }

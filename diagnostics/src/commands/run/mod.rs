@@ -13,6 +13,7 @@ use super::test_command::{self, is_test_command};
 use super::{Findings, Outcome, here, recordings};
 use crate::cli::RunArgs;
 use crate::exit_code::{self, Ended, NoRecords};
+use crate::fixtures;
 #[cfg(has_observer)]
 use crate::observe::launch::FixtureRunner;
 use batch_summary::Batch;
@@ -215,10 +216,13 @@ impl Session<'_> {
     fn judge(&self, ran: Ran, options: &Options, unrecorded: Option<&ReadError>) -> Outcome {
         let recorded = recordings::evidence(self.base, self.name);
         // The outcome of the jobs is reported even if the recording cannot be read.
-        let (evidence, unread) = match recorded {
+        let (mut evidence, unread) = match recorded {
             Ok(evidence) => (evidence, None),
             Err(error) => (Evidence::of_session(self.name), Some(error.to_string())),
         };
+        for failed in fixtures::end() {
+            evidence.add_failed_teardown(failed);
+        }
         let mut findings = Findings::new(vec![self.base.join("runs")], &evidence);
         drop(evidence);
         unread.into_iter().for_each(|what| findings.problem(what));
