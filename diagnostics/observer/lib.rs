@@ -14,11 +14,12 @@
 
 #[expect(dead_code, reason = "the binary uses the rest")]
 mod account_layout;
-mod arguments;
 mod calls;
 mod dedupe;
 mod dispatch;
 mod hash;
+mod hidden_arguments;
+mod hidden_arguments;
 mod hold;
 mod hooks;
 mod log;
