@@ -19,7 +19,6 @@ mod dedupe;
 mod dispatch;
 mod hash;
 mod hidden_arguments;
-mod hidden_arguments;
 mod hold;
 mod hooks;
 mod log;
