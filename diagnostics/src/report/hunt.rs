@@ -40,6 +40,13 @@ fn human(out: &mut dyn Write, hunted: &Hunted) -> io::Result<()> {
         let after = humantime::format_duration(stopped.after);
         writeln!(out, "{YELLOW}stopped:{YELLOW:#} the command did not end within {after}{what}")?;
     }
+    if hunted.was_killed {
+        writeln!(
+            out,
+            "{YELLOW}killed:{YELLOW:#} the command was killed while it ran, perhaps by one of its tests: they are not started again, \
+             as that would end the hunt"
+        )?;
+    }
     let is_stable = |test: &&TestId| {
         hunted
             .report
@@ -557,6 +564,7 @@ mod tests {
             left_out: Vec::new(),
             ended: crate::exit_code::Ended::Passed,
             stopped: None,
+            was_killed: false,
             hung: [].into(),
             limit: std::time::Duration::from_secs(1),
             command_runs: rate_of(0, 1),

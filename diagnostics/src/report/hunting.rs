@@ -21,11 +21,6 @@ impl Hunting {
                 let tests = count(tests as u64, "test");
                 self.line.say(&format!("in one process, as some always fail: {tests}"));
             }
-            HuntProgress::Repeating { tests } => {
-                let tests = count(tests as u64, "test");
-                self.scenes = 0;
-                self.line.say(&format!("repeating {tests} beside each other"));
-            }
             HuntProgress::Pausing { resources } => {
                 let shared = count(resources as u64, "shared resource");
                 self.line
@@ -62,6 +57,11 @@ impl Hunting {
                 let tests = count(scene.tests.len() as u64, "test");
                 self.line
                     .show(&format!("{}: run {}, {tests}", plain(&test.name), self.scenes));
+            }
+            HuntEvent::Repeating { tests } => {
+                self.scenes = 0;
+                let tests = count(tests as u64, "test");
+                self.line.say(&format!("repeating {tests} beside each other"));
             }
             HuntEvent::Decided(verdict) => {
                 let test = verdict.test.to_string();

@@ -4,6 +4,7 @@ use crate::commands::{processors, run_observed_within};
 use crate::exit_code::{self, Ended};
 use crate::observe::{ObservationResult, ObservedCommand, SuitePrograms};
 use crate::scene::{Outcome, SceneResult, TestId};
+use rustix::process::Signal;
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::Path;
@@ -42,6 +43,11 @@ impl FirstRun {
     /// Returns the tests that hung.
     pub(super) fn hung(&self) -> &[TestId] {
         self.stopped.as_ref().map_or(&[], |stopped| &stopped.hung)
+    }
+
+    /// Returns whether the runner was killed, perhaps by a test: that would kill this process, too.
+    pub(super) fn was_killed(&self) -> bool {
+        matches!(self.ended, Ended::Failed { signal: Some(signal), .. } if signal == Signal::KILL.as_raw())
     }
 
     /// Returns the time after which a process of a scene is stopped; `budget` is that of the hunt.

@@ -11,7 +11,7 @@ pub(super) fn to_try(report: &HuntReport, conflicts: &[Conflict]) -> Vec<Conflic
     let unexplained: Vec<&TestId> = report
         .verdicts
         .iter()
-        .filter(|verdict| is_unexplained(verdict))
+        .filter(|verdict| verdict.is_unexplained())
         .map(|verdict| &verdict.test)
         .collect();
     let concerns = |conflict: &&Conflict| {
@@ -19,11 +19,6 @@ pub(super) fn to_try(report: &HuntReport, conflicts: &[Conflict]) -> Vec<Conflic
         unexplained.is_empty() || unexplained.iter().any(|test| has(&test))
     };
     conflicts.iter().filter(concerns).cloned().collect()
-}
-
-/// Returns whether no class of the test could be shown.
-pub(super) fn is_unexplained(verdict: &Verdict) -> bool {
-    matches!(verdict.class, Class::Unexplained { .. })
 }
 
 /// Enters the reproduced pairs of conflicts as races. A test that has a class keeps it.
@@ -58,7 +53,7 @@ pub(super) fn enter(confirmed: &[Conflict], all: &[TestId], report: &mut HuntRep
             test: test.clone(),
         };
         match known {
-            Some(known) if is_unexplained(known) => {
+            Some(known) if known.is_unexplained() => {
                 *known = race;
                 report.forget_open_examination(&test);
             }
