@@ -545,6 +545,7 @@ mod tests {
                         scene.tests.len() - 1
                     )
                 }
+                HuntEvent::Repeating { tests } => format!("{tests} tests again"),
                 HuntEvent::Decided(verdict) => line(verdict),
             });
         };

@@ -164,7 +164,11 @@ fn what(verdict: &Verdict) -> String {
         Class::Cascade => format!("fails because {culprits} failed before it"),
         Class::Failing => "fails in every run".to_owned(),
         Class::Unexplained { why } if why == DOCTEST => format!("failed; {why}"),
-        Class::Unexplained { why } => format!("fails sometimes, and no cause was found: {}", plain(why)),
+        Class::Unexplained { why } => {
+            let has_passed = [verdict.with, verdict.without].iter().any(|rate| rate.failed < rate.runs);
+            let how = if has_passed { "fails sometimes" } else { "failed in each run" };
+            format!("{how}, and no cause was found: {}", plain(why))
+        }
     }
 }
 

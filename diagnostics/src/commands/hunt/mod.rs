@@ -273,6 +273,10 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         }
         reproductions.extend(reproductions::paused(rerun.reproductions, &report));
     }
+    if was_killed {
+        // The report says so once.
+        report.untried.clear();
+    }
     let mut hung = scenes.into_hung();
     hung.extend(stopped.iter().flat_map(|stopped| &stopped.hung).cloned());
     let mut causes = causes(&report.verdicts, &named, &tests);
