@@ -2,8 +2,8 @@
 
 use super::cascades::{self, Root};
 use super::companions::{self, Company};
-use super::predecessors::{self, Answer, Proof, Question, always_failed};
 use super::minimal_set::{halve, minimal};
+use super::predecessors::{self, Answer, Proof, Question, always_failed};
 use super::regimes::{self, Regime, RegimeRun, RegimeTable};
 use super::runs::{Runs, Seen, Setup, Stopped, rate};
 use super::verdict::{Class, Verdict};
@@ -552,7 +552,10 @@ impl<'i, 'r> Examiner<'i, 'r> {
         let runs = &mut *self.runs;
         let mut fails = |some: &[usize]| {
             for _ in 0..times {
-                if runs.attempt(test, &with_some(some))?.is_some_and(|seen| seen.failed) {
+                if runs
+                    .attempt(test, &with_some(some))?
+                    .is_some_and(|seen| seen.failed)
+                {
                     return Ok(true);
                 }
             }

@@ -320,7 +320,8 @@ mod tests {
             };
             let report = hunt(&all, &as_is, &options, &mut suite, &mut |_| {});
             let lines = lines(&report);
-            let is_right = |line: &String| line == "test0001 race by test0002" || line == "test0001 unexplained";
+            let is_right =
+                |line: &String| line == "test0001 race by test0002" || line == "test0001 unexplained";
             assert!(lines.iter().all(is_right), "{lines:?}");
             found += usize::from(lines == ["test0001 race by test0002"]);
         }

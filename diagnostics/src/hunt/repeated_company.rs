@@ -47,7 +47,10 @@ pub(crate) fn repeat_company(
         };
         let found = hunt(&tests, &failed, &options, scenes, &mut see);
         for verdict in found.verdicts {
-            let known = report.verdicts.iter_mut().find(|known| known.test == verdict.test);
+            let known = report
+                .verdicts
+                .iter_mut()
+                .find(|known| known.test == verdict.test);
             // Each of these tests passed as the command runs them.
             if verdict.class == Class::Failing || verdict.is_unexplained() && verdict.test != test {
                 continue;
@@ -92,10 +95,7 @@ fn beside(tests: &[TestId]) -> Scene {
 
 /// Runs the tests beside each other until one has failed often enough for a rate. Returns the one that failed most, its rate,
 /// and the result of a run in which it failed.
-fn first_failure(
-    tests: &[TestId],
-    scenes: &mut dyn Scenes,
-) -> Option<(TestId, FailureRate, SceneResult)> {
+fn first_failure(tests: &[TestId], scenes: &mut dyn Scenes) -> Option<(TestId, FailureRate, SceneResult)> {
     let scene = beside(tests);
     let mut rates: BTreeMap<TestId, (FailureRate, SceneResult)> = BTreeMap::new();
     for _ in 0..RUNS {
@@ -141,7 +141,13 @@ mod tests {
                 untried: Vec::new(),
             };
             let options = HuntOptions::default();
-            repeat_company(&mut report, [group].into_iter(), &mut suite, &options, &mut |_| {});
+            repeat_company(
+                &mut report,
+                [group].into_iter(),
+                &mut suite,
+                &options,
+                &mut |_| {},
+            );
             for verdict in &report.verdicts {
                 assert_eq!(verdict.test, tests[1]);
                 assert!(matches!(verdict.class, Class::Race | Class::Unexplained { .. }));
@@ -162,7 +168,13 @@ mod tests {
             untried: Vec::new(),
         };
         let options = HuntOptions::default();
-        repeat_company(&mut report, [group].into_iter(), &mut suite, &options, &mut |_| {});
+        repeat_company(
+            &mut report,
+            [group].into_iter(),
+            &mut suite,
+            &options,
+            &mut |_| {},
+        );
         assert_eq!(report.verdicts, []);
         assert_eq!(suite.scenes.len(), RUNS as usize);
     }

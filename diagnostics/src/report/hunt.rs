@@ -38,7 +38,10 @@ fn human(out: &mut dyn Write, hunted: &Hunted) -> io::Result<()> {
             hung => format!("; without an end: {}", names(hung, ", ")),
         };
         let after = humantime::format_duration(stopped.after);
-        writeln!(out, "{YELLOW}stopped:{YELLOW:#} the command did not end within {after}{what}")?;
+        writeln!(
+            out,
+            "{YELLOW}stopped:{YELLOW:#} the command did not end within {after}{what}"
+        )?;
     }
     if hunted.was_killed {
         writeln!(
@@ -116,7 +119,10 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
     }
     if hunted.hung.contains(&verdict.test) {
         let limit = humantime::format_duration(hunted.limit);
-        writeln!(out, "  a failure here is a test that does not end; it was stopped after {limit}")?;
+        writeln!(
+            out,
+            "  a failure here is a test that does not end; it was stopped after {limit}"
+        )?;
     }
     if verdict.class == Class::Brittle && is_nextest(hunted) {
         writeln!(out, "  in one process, as under `cargo test`")?;
@@ -165,8 +171,14 @@ fn what(verdict: &Verdict) -> String {
         Class::Failing => "fails in every run".to_owned(),
         Class::Unexplained { why } if why == DOCTEST => format!("failed; {why}"),
         Class::Unexplained { why } => {
-            let has_passed = [verdict.with, verdict.without].iter().any(|rate| rate.failed < rate.runs);
-            let how = if has_passed { "fails sometimes" } else { "failed in each run" };
+            let has_passed = [verdict.with, verdict.without]
+                .iter()
+                .any(|rate| rate.failed < rate.runs);
+            let how = if has_passed {
+                "fails sometimes"
+            } else {
+                "failed in each run"
+            };
             format!("{how}, and no cause was found: {}", plain(why))
         }
     }

@@ -19,7 +19,8 @@ impl Hunting {
             HuntProgress::Engine(event) => self.see_engine(event),
             HuntProgress::InOneProcess { tests } => {
                 let tests = count(tests as u64, "test");
-                self.line.say(&format!("in one process, as some always fail: {tests}"));
+                self.line
+                    .say(&format!("in one process, as some always fail: {tests}"));
             }
             HuntProgress::Pausing { resources } => {
                 let shared = count(resources as u64, "shared resource");

@@ -234,7 +234,11 @@ fn under_nextest_a_brittle_test_passes_in_one_process_and_a_race_through_a_file_
     let phase = "in one process, as some always fail: 6 tests";
     assert!(told.err.contains(phase), "{}", told.err);
     let examined = format!("examining ticket-office::office::{BRITTLE}");
-    assert!(told.err.split(phase).nth(1).unwrap().contains(&examined), "{}", told.err);
+    assert!(
+        told.err.split(phase).nth(1).unwrap().contains(&examined),
+        "{}",
+        told.err
+    );
     let others: Vec<_> = causes
         .iter()
         .filter(|cause| !cause.starts_with("brittle"))
@@ -680,7 +684,11 @@ fn a_suite_that_hangs_ends_within_the_budget_and_its_test_is_named() {
     assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
     let stopped = "stopped: the command did not end within 6s; without an end: hangs\n";
     assert!(told.out.contains(stopped), "{}", told.out);
-    assert!(told.out.contains("rerun hangs --alone --timeout "), "{}", told.out);
+    assert!(
+        told.out.contains("rerun hangs --alone --timeout "),
+        "{}",
+        told.out
+    );
     assert!(!told.out.contains("hanging::passes"), "{}", told.out);
 }
 
@@ -700,17 +708,23 @@ fn tests_that_wait_for_each_other_forever_are_a_race() {
     let report = report(&told);
     let found = causes(&report);
     let is_race = |cause: &String| cause.starts_with("race: first second < ");
-    assert!(found.len() == 1 && found.iter().all(is_race), "{found:#?}{}", told.err);
+    assert!(
+        found.len() == 1 && found.iter().all(is_race),
+        "{found:#?}{}",
+        told.err
+    );
     assert_eq!(report["hung"].as_array().unwrap().len(), 2, "{report}");
 }
 
 #[test]
 fn tests_that_end_their_program_always_fail() {
-    let suite = "#[test] fn a() {}\n#[test] fn exits() { std::process::exit(0) }\n";
+    // No test after the first that ends the program has a result, except alone.
+    let suite =
+        "#[test] fn aborts() { std::process::abort() }\n#[test] fn exits() { std::process::exit(0) }\n";
     let package = Package::new("ending", suite);
     let told = run(&package, &["hunt", "--format", "json"], &CARGO);
     let causes = causes(&report(&told));
-    assert_eq!(causes, ["failing: exits <  through "], "{}", told.err);
+    assert_eq!(causes, ["failing: aborts exits <  through "], "{}", told.err);
 }
 
 #[test]
@@ -720,19 +734,42 @@ fn a_suite_that_kills_its_runner_does_not_run_again() {
     let package = Package::new("killing", suite);
     let told = run(&package, &["hunt"], &CARGO);
     assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
-    assert!(told.out.contains("killed: the command was killed while it ran"), "{}", told.out);
+    assert!(
+        told.out.contains("killed: the command was killed while it ran"),
+        "{}",
+        told.out
+    );
 }
 
 #[test]
 fn every_second_run_of_tests_beside_each_other_begins_at_one_moment() {
     let all_arrive = "BARRIER.wait();";
-    let tests: String = (0..5).map(|at| format!("#[test] fn t{at}() {{ {all_arrive} }}\n")).collect();
+    let tests: String = (0..5)
+        .map(|at| format!("#[test] fn t{at}() {{ {all_arrive} }}\n"))
+        .collect();
     let suite = format!("static BARRIER: std::sync::Barrier = std::sync::Barrier::new(5);\n{tests}");
     let package = Package::new("meeting", &suite);
-    let words = ["rerun", "t0", "t1", "t2", "t3", "t4", "--parallel", "--times", "2", "--timeout", "10s"];
+    let words = [
+        "rerun",
+        "t0",
+        "t1",
+        "t2",
+        "t3",
+        "t4",
+        "--parallel",
+        "--times",
+        "2",
+        "--timeout",
+        "10s",
+    ];
     let told = run(&package, &words, &CARGO);
     // With fewer processors than tests, the first run does not end.
-    assert!(told.err.contains("run 2 of 2: passed"), "{}{}", told.out, told.err);
+    assert!(
+        told.err.contains("run 2 of 2: passed"),
+        "{}{}",
+        told.out,
+        told.err
+    );
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl FirstRun {
 
     /// Returns whether the runner was killed, perhaps by a test: that would kill this process, too.
     pub(super) fn was_killed(&self) -> bool {
-        matches!(self.ended, Ended::Failed { signal: Some(signal), .. } if signal == Signal::KILL.as_raw())
+        is_killed(self.ended)
     }
 
     /// Returns the time after which a process of a scene is stopped; `budget` is that of the hunt.
@@ -75,10 +75,14 @@ impl FirstRun {
         let begun = super::now();
         let ended = run_observed_within(limit, &[], observed_command, command, base)?;
         let lasted = begun.elapsed();
-        let hung_since = ended.is_none().then(|| micros_ago(limit / HUNG_SHARE));
+        let hung_since = match ended {
+            None => Some(micros_ago(limit / HUNG_SHARE)),
+            // The tests may go on after their runner: one without an end did not fail.
+            Some(ended) => is_killed(ended).then_some(0),
+        };
         let observed = observed_command.end(session, base, true);
         let outcomes = observed_command.outcomes(&observed, suite, hung_since);
-        let stopped = hung_since.map(|_| StoppedCommand {
+        let stopped = ended.is_none().then(|| StoppedCommand {
             after: limit,
             hung: observed_command
                 .without_end(&observed, suite)
@@ -87,7 +91,9 @@ impl FirstRun {
         });
         let began = observed.results.iter().map(|result| result.began).min();
         let last = observed.results.iter().filter_map(|result| result.ended).max();
-        let tests_lasted = last.zip(began).map_or(0, |(last, began)| last.saturating_sub(began));
+        let tests_lasted = last
+            .zip(began)
+            .map_or(0, |(last, began)| last.saturating_sub(began));
         Ok(Self {
             ended: ended.unwrap_or(Ended::Failed {
                 code: exit_code::JOB_FAILED,
@@ -100,6 +106,10 @@ impl FirstRun {
             stopped,
         })
     }
+}
+
+fn is_killed(ended: Ended) -> bool {
+    matches!(ended, Ended::Failed { signal: Some(signal), .. } if signal == Signal::KILL.as_raw())
 }
 
 /// Returns the moment this long ago, in microseconds of real time.

@@ -23,9 +23,9 @@ use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
 use crate::rates::FailureRate;
 use crate::scene::{Outcome, TestId};
 use budgeted_scenes::BudgetedScenes;
+use cofferdam_conflicts::Grade;
 use first_run::FirstRun;
 pub(crate) use first_run::StoppedCommand;
-use cofferdam_conflicts::Grade;
 pub(crate) use grouped_causes::Cause;
 use grouped_causes::causes;
 use hunt_record::{HuntRecord, Origin};
@@ -183,7 +183,14 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         deadline += budget;
     }
     let mut given = given;
-    given.extend(first.hung().iter().filter(|test| !given.contains(test)).cloned().collect::<Vec<_>>());
+    given.extend(
+        first
+            .hung()
+            .iter()
+            .filter(|test| !given.contains(test))
+            .cloned()
+            .collect::<Vec<_>>(),
+    );
     let FirstRun {
         ended,
         mut observed,
@@ -264,7 +271,8 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
             unguarded.extend(conflicts.iter().filter_map(|one| one.resource.clone()));
             scenes.set_runner(runner(&suite, deadline));
             let groups = conflicts.iter().map(|conflict| {
-                let shares_it = |test: &&TestId| conflict.tests.iter().any(|one| budgeted_scenes::is(one, test));
+                let shares_it =
+                    |test: &&TestId| conflict.tests.iter().any(|one| budgeted_scenes::is(one, test));
                 tests.iter().filter(shares_it).cloned().collect()
             });
             repeat_company(&mut report, groups, &mut scenes, &options, &mut |event| {

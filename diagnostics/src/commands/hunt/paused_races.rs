@@ -111,15 +111,24 @@ mod tests {
         };
         let all = [id("a"), id("b"), id("c")];
         let mut as_is = SceneResult::default();
-        for (test, outcome) in all.iter().zip([Outcome::Failed, Outcome::Passed, Outcome::Failed]) {
+        for (test, outcome) in all
+            .iter()
+            .zip([Outcome::Failed, Outcome::Passed, Outcome::Failed])
+        {
             as_is.outcomes.insert(test.clone(), outcome);
         }
         let mut report = hunt(&all, &as_is, &HuntOptions::default(), &mut NoScenes, &mut |_| {});
         let open = |report: &HuntReport| -> Vec<String> {
-            let open = report.untried.iter().filter(|what| what.starts_with("the examination"));
+            let open = report
+                .untried
+                .iter()
+                .filter(|what| what.starts_with("the examination"));
             open.cloned().collect()
         };
-        assert_eq!(open(&report), ["the examination of shop a", "the examination of shop c"]);
+        assert_eq!(
+            open(&report),
+            ["the examination of shop a", "the examination of shop c"]
+        );
         let conflict = Conflict {
             kind: Kind::SharedResource,
             resource: Some(cofferdam::Resource::env("CURRENCY")),
