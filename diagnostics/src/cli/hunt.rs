@@ -35,7 +35,7 @@ pub(crate) struct HuntArgs {
     /// Output format.
     #[arg(long, default_value = "human")]
     pub(crate) format: ListFormat,
-    /// Time limit for the hunt, after the first run of the command.
+    /// Time limit for the first run, and again for the rest.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
     pub(crate) time_budget: Duration,
     /// Run each test of a slow suite alone, too.

@@ -92,6 +92,7 @@ fn similar(name: &str, all: &[TestId]) -> String {
         similar.extend(all.iter().filter(is_close).cloned());
     }
     match similar.as_slice() {
+        [] if all.is_empty() => "; the command runs no test that is known by its name".to_owned(),
         [] => format!("; the command runs {} tests", all.len()),
         tests => format!("; similar: {}", list(tests)),
     }

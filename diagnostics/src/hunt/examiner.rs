@@ -2,8 +2,8 @@
 
 use super::cascades::{self, Root};
 use super::companions::{self, Company};
-use super::predecessors::{self, Answer, Proof, Question, always_failed};
 use super::minimal_set::{halve, minimal};
+use super::predecessors::{self, Answer, Proof, Question, always_failed};
 use super::regimes::{self, Regime, RegimeRun, RegimeTable};
 use super::runs::{Runs, Seen, Setup, Stopped, rate};
 use super::verdict::{Class, Verdict};
@@ -282,7 +282,8 @@ impl<'i, 'r> Examiner<'i, 'r> {
         if !self.runs.seen_after(test).iter().any(|run| !run.seen.failed) {
             match self.runs.after(&before, test)? {
                 Some(seen) if !seen.failed => {}
-                Some(_) if self.table.never_passes(test, solo.runs) => return Ok(Some(self.failing(test))),
+                // The others may have ended the process before it.
+                _ if self.table.never_passes(test, solo.runs) => return Ok(Some(self.failing(test))),
                 _ => return Ok(None),
             }
         }
@@ -551,7 +552,10 @@ impl<'i, 'r> Examiner<'i, 'r> {
         let runs = &mut *self.runs;
         let mut fails = |some: &[usize]| {
             for _ in 0..times {
-                if runs.attempt(test, &with_some(some))?.is_some_and(|seen| seen.failed) {
+                if runs
+                    .attempt(test, &with_some(some))?
+                    .is_some_and(|seen| seen.failed)
+                {
                     return Ok(true);
                 }
             }

@@ -2,7 +2,7 @@
 //!
 //! The suite runs in regimes that separate the classes (`regimes`); a test that failed in one and not in all is examined
 //! (`examiner`). `predecessors` finds the tests after which another fails, or passes; `companions` those beside which
-//! it fails; `cascades` the failure that poisoned a lock. `minimal_set` bisects, `evidence` says when a result is no chance,
+//! it fails; `cascades` the failure that poisoned a lock; `repeated_company` rare failures of tests that share something. `minimal_set` bisects, `evidence` says when a result is no chance,
 //! and `runs` starts the scenes and keeps their results.
 //!
 //! A claim needs its failing scene twice and the contrast twice, and more where chance could have made them.
@@ -14,11 +14,13 @@ mod examiner;
 mod minimal_set;
 mod predecessors;
 mod regimes;
+mod repeated_company;
 mod runs;
 mod verdict;
 
 pub(crate) use evidence::is_higher;
 pub(crate) use regimes::{Regime, RegimeReport};
+pub(crate) use repeated_company::repeat_company;
 pub(crate) use verdict::{Class, Verdict, grouped};
 
 use crate::rates::FailureRate;
@@ -64,6 +66,8 @@ pub(crate) enum HuntEvent<'a> {
     Examining { test: &'a TestId, left: usize },
     /// A scene is about to run, to see whether this test fails in it.
     Trying { test: &'a TestId, scene: &'a Scene },
+    /// This number of tests runs beside each other, again and again.
+    Repeating { tests: usize },
     /// A verdict was reached.
     Decided(&'a Verdict),
 }
@@ -316,7 +320,8 @@ mod tests {
             };
             let report = hunt(&all, &as_is, &options, &mut suite, &mut |_| {});
             let lines = lines(&report);
-            let is_right = |line: &String| line == "test0001 race by test0002" || line == "test0001 unexplained";
+            let is_right =
+                |line: &String| line == "test0001 race by test0002" || line == "test0001 unexplained";
             assert!(lines.iter().all(is_right), "{lines:?}");
             found += usize::from(lines == ["test0001 race by test0002"]);
         }
@@ -541,6 +546,7 @@ mod tests {
                         scene.tests.len() - 1
                     )
                 }
+                HuntEvent::Repeating { tests } => format!("{tests} tests again"),
                 HuntEvent::Decided(verdict) => line(verdict),
             });
         };

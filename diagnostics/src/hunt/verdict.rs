@@ -70,6 +70,13 @@ pub(crate) struct Verdict {
     pub(crate) paused: Option<String>,
 }
 
+impl Verdict {
+    /// Returns whether no class of the test could be shown.
+    pub(crate) fn is_unexplained(&self) -> bool {
+        matches!(self.class, Class::Unexplained { .. })
+    }
+}
+
 /// Groups verdicts of the same cause: the same class and the same culprits, if it has any. Groups keep the order of their
 /// first verdicts.
 pub(crate) fn grouped(verdicts: &[Verdict]) -> Vec<Vec<&Verdict>> {

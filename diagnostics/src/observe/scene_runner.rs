@@ -174,7 +174,11 @@ impl<'a> SceneRunner<'a> {
                         .collect();
                     if !tests.is_empty() {
                         let can_begin_at_once = at_once && self.can_begin_at_once(program, &tests);
-                        let threads = if can_begin_at_once { Threads::AtOnce } else { Threads::AsStarted };
+                        let threads = if can_begin_at_once {
+                            Threads::AtOnce
+                        } else {
+                            Threads::AsStarted
+                        };
                         add(self.run_process(scene, &tests, threads));
                     }
                 }
@@ -238,8 +242,8 @@ impl<'a> SceneRunner<'a> {
     /// Returns whether each of these tests may have a thread of its own: the command sets no other number of threads.
     fn can_begin_at_once(&self, program: &TestProgram, tests: &[TestId]) -> bool {
         let started = tests.first().and_then(|test| program.started(&test.name));
-        let sets_threads = started.is_none_or(|started| !threads_argument(started).is_empty())
-            || environment_sets_threads();
+        let sets_threads =
+            started.is_none_or(|started| !threads_argument(started).is_empty()) || environment_sets_threads();
         tests.len() > 1 && !program.takes_one_name && !sets_threads
     }
 

@@ -40,7 +40,17 @@ fn human(mut out: &mut dyn Write, hunted: &Hunted) -> io::Result<()> {
             hung => format!("; without an end: {}", names(hung, ", ")),
         };
         let after = humantime::format_duration(stopped.after);
-        writeln!(out, "{YELLOW}stopped:{YELLOW:#} the command did not end within {after}{what}")?;
+        writeln!(
+            out,
+            "{YELLOW}stopped:{YELLOW:#} the command did not end within {after}{what}"
+        )?;
+    }
+    if hunted.was_killed {
+        writeln!(
+            out,
+            "{YELLOW}killed:{YELLOW:#} the command was killed while it ran, perhaps by one of its tests: they are not started again, \
+             as that would end the hunt"
+        )?;
     }
     let is_stable = |test: &&TestId| {
         hunted
@@ -114,7 +124,10 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
     }
     if hunted.hung.contains(&verdict.test) {
         let limit = humantime::format_duration(hunted.limit);
-        writeln!(out, "  a failure here is a test that does not end; it was stopped after {limit}")?;
+        writeln!(
+            out,
+            "  a failure here is a test that does not end; it was stopped after {limit}"
+        )?;
     }
     if verdict.class == Class::Brittle && is_nextest(hunted) {
         writeln!(out, "  in one process, as under `cargo test`")?;
@@ -162,7 +175,17 @@ fn what(verdict: &Verdict) -> String {
         Class::Cascade => format!("fails because {culprits} failed before it"),
         Class::Failing => "fails in every run".to_owned(),
         Class::Unexplained { why } if why == DOCTEST => format!("failed; {why}"),
-        Class::Unexplained { why } => format!("fails sometimes, and no cause was found: {}", plain(why)),
+        Class::Unexplained { why } => {
+            let has_passed = [verdict.with, verdict.without]
+                .iter()
+                .any(|rate| rate.failed < rate.runs);
+            let how = if has_passed {
+                "fails sometimes"
+            } else {
+                "failed in each run"
+            };
+            format!("{how}, and no cause was found: {}", plain(why))
+        }
     }
 }
 
@@ -564,6 +587,7 @@ mod tests {
             left_out: Vec::new(),
             ended: crate::exit_code::Ended::Passed,
             stopped: None,
+            was_killed: false,
             hung: [].into(),
             limit: std::time::Duration::from_secs(1),
             command_runs: rate_of(0, 1),

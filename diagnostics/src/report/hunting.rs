@@ -19,12 +19,8 @@ impl Hunting {
             HuntProgress::Engine(event) => self.see_engine(event),
             HuntProgress::InOneProcess { tests } => {
                 let tests = count(tests as u64, "test");
-                self.line.say(&format!("in one process, as some always fail: {tests}"));
-            }
-            HuntProgress::Repeating { tests } => {
-                let tests = count(tests as u64, "test");
-                self.scenes = 0;
-                self.line.say(&format!("repeating {tests} beside each other"));
+                self.line
+                    .say(&format!("in one process, as some always fail: {tests}"));
             }
             HuntProgress::Pausing { resources } => {
                 let shared = count(resources as u64, "shared resource");
@@ -62,6 +58,11 @@ impl Hunting {
                 let tests = count(scene.tests.len() as u64, "test");
                 self.line
                     .show(&format!("{}: run {}, {tests}", plain(&test.name), self.scenes));
+            }
+            HuntEvent::Repeating { tests } => {
+                self.scenes = 0;
+                let tests = count(tests as u64, "test");
+                self.line.say(&format!("repeating {tests} beside each other"));
             }
             HuntEvent::Decided(verdict) => {
                 let test = verdict.test.to_string();

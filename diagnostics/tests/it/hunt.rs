@@ -231,6 +231,14 @@ fn under_nextest_a_brittle_test_passes_in_one_process_and_a_race_through_a_file_
         causes.contains(&format!("brittle: {BRITTLE} < {SETTER} through ")),
         "{causes:#?}"
     );
+    let phase = "in one process, as some always fail: 6 tests";
+    assert!(told.err.contains(phase), "{}", told.err);
+    let examined = format!("examining ticket-office::office::{BRITTLE}");
+    assert!(
+        told.err.split(phase).nth(1).unwrap().contains(&examined),
+        "{}",
+        told.err
+    );
     let others: Vec<_> = causes
         .iter()
         .filter(|cause| !cause.starts_with("brittle"))
@@ -666,4 +674,112 @@ fn a_named_test_that_is_stable_is_mentioned_and_a_misspelt_one_is_suggested() {
         "{}",
         told.err
     );
+}
+
+#[test]
+fn a_suite_that_hangs_ends_within_the_budget_and_its_test_is_named() {
+    let suite = "#[test] fn hangs() { loop { std::thread::park() } }\n#[test] fn passes() {}\n";
+    let package = Package::new("hanging", suite);
+    let told = run(&package, &["hunt", "--time-budget", "6s"], &CARGO);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let stopped = "stopped: the command did not end within 6s; without an end: hangs\n";
+    assert!(told.out.contains(stopped), "{}", told.out);
+    assert!(
+        told.out.contains("rerun hangs --alone --timeout "),
+        "{}",
+        told.out
+    );
+    assert!(!told.out.contains("hanging::passes"), "{}", told.out);
+}
+
+#[test]
+fn tests_that_wait_for_each_other_forever_are_a_race() {
+    let suite = "use std::sync::Mutex;\nstatic A: Mutex<()> = Mutex::new(());\nstatic B: Mutex<()> = Mutex::new(());\n\
+                 static BOTH: std::sync::Barrier = std::sync::Barrier::new(2);\n\
+                 #[test] fn first() { let _a = A.lock(); if held(&B) { BOTH.wait(); } let _b = B.lock(); }\n\
+                 #[test] fn second() { let _b = B.lock(); if held(&A) { BOTH.wait(); } let _a = A.lock(); }\n\
+                 fn held(other: &Mutex<()>) -> bool {\n\
+                 let end = std::time::Instant::now() + std::time::Duration::from_millis(300);\n\
+                 while std::time::Instant::now() < end { if other.try_lock().is_err() { return true } }\n\
+                 false }\n";
+    let package = Package::new("deadlock", suite);
+    let words = ["hunt", "--format", "json", "--time-budget", "40s"];
+    let told = run(&package, &words, &CARGO);
+    let report = report(&told);
+    let found = causes(&report);
+    let is_race = |cause: &String| cause.starts_with("race: first second < ");
+    assert!(
+        found.len() == 1 && found.iter().all(is_race),
+        "{found:#?}{}",
+        told.err
+    );
+    assert_eq!(report["hung"].as_array().unwrap().len(), 2, "{report}");
+}
+
+#[test]
+fn tests_that_end_their_program_always_fail() {
+    // No test after the first that ends the program has a result, except alone.
+    let suite =
+        "#[test] fn aborts() { std::process::abort() }\n#[test] fn exits() { std::process::exit(0) }\n";
+    let package = Package::new("ending", suite);
+    let told = run(&package, &["hunt", "--format", "json"], &CARGO);
+    let causes = causes(&report(&told));
+    assert_eq!(causes, ["failing: aborts exits <  through "], "{}", told.err);
+}
+
+#[test]
+fn a_suite_that_kills_its_runner_does_not_run_again() {
+    let suite = "unsafe extern \"C\" { fn kill(pid: i32, signal: i32) -> i32; fn getppid() -> i32; }\n\
+                 #[test] fn kills() { unsafe { kill(getppid(), 9) }; }\n";
+    let package = Package::new("killing", suite);
+    let told = run(&package, &["hunt"], &CARGO);
+    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    assert!(
+        told.out.contains("killed: the command was killed while it ran"),
+        "{}",
+        told.out
+    );
+}
+
+#[test]
+fn every_second_run_of_tests_beside_each_other_begins_at_one_moment() {
+    let all_arrive = "BARRIER.wait();";
+    let tests: String = (0..5)
+        .map(|at| format!("#[test] fn t{at}() {{ {all_arrive} }}\n"))
+        .collect();
+    let suite = format!("static BARRIER: std::sync::Barrier = std::sync::Barrier::new(5);\n{tests}");
+    let package = Package::new("meeting", &suite);
+    let words = [
+        "rerun",
+        "t0",
+        "t1",
+        "t2",
+        "t3",
+        "t4",
+        "--parallel",
+        "--times",
+        "2",
+        "--timeout",
+        "10s",
+    ];
+    let told = run(&package, &words, &CARGO);
+    // With fewer processors than tests, the first run does not end.
+    assert!(
+        told.err.contains("run 2 of 2: passed"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+}
+
+#[test]
+fn a_harness_whose_tests_are_unknown_is_said_instead_of_a_wrong_name() {
+    let package = Package::new("unknown", "fn main() { println!(\"done\") }\n");
+    let manifest = "[package]\nname = \"unknown\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n\
+                    [[test]]\nname = \"unknown\"\nharness = false\n";
+    package.write("Cargo.toml", manifest);
+    let told = run(&package, &["rerun", "some test"], &CARGO);
+    assert_eq!(told.code, Some(2), "{}{}", told.out, told.err);
+    let why = "no test is named `some test`; the command runs no test that is known by its name";
+    assert!(told.err.contains(why), "{}", told.err);
 }

@@ -4,6 +4,7 @@ use crate::commands::{processors, run_observed_within};
 use crate::exit_code::{self, Ended};
 use crate::observe::{ObservationResult, ObservedCommand, SuitePrograms};
 use crate::scene::{Outcome, SceneResult, TestId};
+use rustix::process::Signal;
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::Path;
@@ -44,6 +45,11 @@ impl FirstRun {
         self.stopped.as_ref().map_or(&[], |stopped| &stopped.hung)
     }
 
+    /// Returns whether the runner was killed, perhaps by a test: that would kill this process, too.
+    pub(super) fn was_killed(&self) -> bool {
+        is_killed(self.ended)
+    }
+
     /// Returns the time after which a process of a scene is stopped; `budget` is that of the hunt.
     pub(super) fn limit_of_scenes(&self, budget: Duration) -> Duration {
         if self.hung().is_empty() {
@@ -69,10 +75,14 @@ impl FirstRun {
         let begun = super::now();
         let ended = run_observed_within(limit, &[], observed_command, command, base)?;
         let lasted = begun.elapsed();
-        let hung_since = ended.is_none().then(|| micros_ago(limit / HUNG_SHARE));
+        let hung_since = match ended {
+            None => Some(micros_ago(limit / HUNG_SHARE)),
+            // The tests may go on after their runner: one without an end did not fail.
+            Some(ended) => is_killed(ended).then_some(0),
+        };
         let observed = observed_command.end(session, base, true);
         let outcomes = observed_command.outcomes(&observed, suite, hung_since);
-        let stopped = hung_since.map(|_| StoppedCommand {
+        let stopped = ended.is_none().then(|| StoppedCommand {
             after: limit,
             hung: observed_command
                 .without_end(&observed, suite)
@@ -81,7 +91,9 @@ impl FirstRun {
         });
         let began = observed.results.iter().map(|result| result.began).min();
         let last = observed.results.iter().filter_map(|result| result.ended).max();
-        let tests_lasted = last.zip(began).map_or(0, |(last, began)| last.saturating_sub(began));
+        let tests_lasted = last
+            .zip(began)
+            .map_or(0, |(last, began)| last.saturating_sub(began));
         Ok(Self {
             ended: ended.unwrap_or(Ended::Failed {
                 code: exit_code::JOB_FAILED,
@@ -94,6 +106,10 @@ impl FirstRun {
             stopped,
         })
     }
+}
+
+fn is_killed(ended: Ended) -> bool {
+    matches!(ended, Ended::Failed { signal: Some(signal), .. } if signal == Signal::KILL.as_raw())
 }
 
 /// Returns the moment this long ago, in microseconds of real time.

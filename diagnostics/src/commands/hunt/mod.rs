@@ -10,23 +10,22 @@ mod one_process;
 mod own_uses;
 mod paused_races;
 mod repeated_command;
-mod repeated_company;
 mod reproductions;
 
 use super::suite::{choose_all, collect};
 use super::{Interrupted, Refused, end_fixtures, here, observe, processors, recordings};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
-use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport};
+use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport, repeat_company};
 use crate::observe::confirm::ConfirmOptions;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
 use crate::rates::FailureRate;
 use crate::scene::{Outcome, TestId};
 use budgeted_scenes::BudgetedScenes;
+use cofferdam_conflicts::{Conflict, Grade};
 use first_run::FirstRun;
 pub(crate) use first_run::StoppedCommand;
-use cofferdam_conflicts::{Conflict, Grade};
 pub(crate) use grouped_causes::Cause;
 use grouped_causes::causes;
 use hunt_record::{HuntRecord, Origin};
@@ -61,6 +60,8 @@ pub(crate) struct Hunted {
     pub(crate) ended: Ended,
     /// Set if it was stopped, because it took longer than the budget.
     pub(crate) stopped: Option<StoppedCommand>,
+    /// Set if it was killed, so that none of its tests was started again.
+    pub(crate) was_killed: bool,
     /// The tests that did not end in some run, and the time after which the processes of scenes were stopped.
     pub(crate) hung: BTreeSet<TestId>,
     pub(crate) limit: Duration,
@@ -129,10 +130,6 @@ pub(crate) enum HuntProgress<'a> {
     Pausing {
         resources: usize,
     },
-    /// This number of tests runs beside each other, again and again.
-    Repeating {
-        tests: usize,
-    },
 }
 
 pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Result<Hunted, Box<dyn Error>> {
@@ -183,12 +180,20 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
     }
     let limit = first.limit_of_scenes(budget);
     let mut deadline = begun + first.lasted;
+    let was_killed = first.was_killed();
     // A suite that takes longer than the budget, without a test that hangs, would not end in any regime either.
-    if first.stopped.is_none() || !first.hung().is_empty() {
+    if !was_killed && (first.stopped.is_none() || !first.hung().is_empty()) {
         deadline += budget;
     }
     let mut given = given;
-    given.extend(first.hung().iter().filter(|test| !given.contains(test)).cloned().collect::<Vec<_>>());
+    given.extend(
+        first
+            .hung()
+            .iter()
+            .filter(|test| !given.contains(test))
+            .cloned()
+            .collect::<Vec<_>>(),
+    );
     let FirstRun {
         ended,
         mut observed,
@@ -268,9 +273,20 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         } else {
             unguarded.extend(conflicts.iter().filter_map(|one| one.resource.clone()));
             scenes.set_runner(runner(&suite, deadline));
-            repeated_company::enter(&mut report, &conflicts, &tests, &mut scenes, &options, see);
+            let groups = conflicts.iter().map(|conflict| {
+                let shares_it =
+                    |test: &&TestId| conflict.tests.iter().any(|one| budgeted_scenes::is(one, test));
+                tests.iter().filter(shares_it).cloned().collect()
+            });
+            repeat_company(&mut report, groups, &mut scenes, &options, &mut |event| {
+                see(HuntProgress::Engine(event));
+            });
         }
         reproductions.extend(reproductions::paused(rerun.reproductions, &report));
+    }
+    if was_killed {
+        // The report says so once.
+        report.untried.clear();
     }
     let mut hung = scenes.into_hung();
     hung.extend(stopped.iter().flat_map(|stopped| &stopped.hung).cloned());
@@ -296,6 +312,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         left_out: suite.left_out,
         ended,
         stopped,
+        was_killed,
         hung,
         limit,
         command_runs: repeated.rate,

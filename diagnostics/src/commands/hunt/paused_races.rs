@@ -11,7 +11,7 @@ pub(super) fn to_try(report: &HuntReport, conflicts: &[Conflict]) -> Vec<Conflic
     let unexplained: Vec<&TestId> = report
         .verdicts
         .iter()
-        .filter(|verdict| is_unexplained(verdict))
+        .filter(|verdict| verdict.is_unexplained())
         .map(|verdict| &verdict.test)
         .collect();
     let concerns = |conflict: &&Conflict| {
@@ -19,11 +19,6 @@ pub(super) fn to_try(report: &HuntReport, conflicts: &[Conflict]) -> Vec<Conflic
         unexplained.is_empty() || unexplained.iter().any(|test| has(&test))
     };
     conflicts.iter().filter(concerns).cloned().collect()
-}
-
-/// Returns whether no class of the test could be shown.
-pub(super) fn is_unexplained(verdict: &Verdict) -> bool {
-    matches!(verdict.class, Class::Unexplained { .. })
 }
 
 /// Enters the reproduced pairs of conflicts as races. A test that has a class keeps it.
@@ -58,7 +53,7 @@ pub(super) fn enter(confirmed: &[Conflict], all: &[TestId], report: &mut HuntRep
             test: test.clone(),
         };
         match known {
-            Some(known) if is_unexplained(known) => {
+            Some(known) if known.is_unexplained() => {
                 *known = race;
                 report.forget_open_examination(&test);
             }
@@ -69,5 +64,93 @@ pub(super) fn enter(confirmed: &[Conflict], all: &[TestId], report: &mut HuntRep
             Some(_) => {}
             None => report.verdicts.push(race),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hunt::{HuntOptions, Scenes, hunt};
+    use crate::scene::{Outcome, SceneResult};
+    use cofferdam_conflicts::{Kind, Pair};
+
+    /// No time is left.
+    struct NoScenes;
+
+    impl Scenes for NoScenes {
+        fn run(&mut self, _: &Scene) -> Option<SceneResult> {
+            None
+        }
+
+        fn suspects(&self, _: &TestId) -> Vec<TestId> {
+            Vec::new()
+        }
+    }
+
+    fn observed(name: &str) -> Test {
+        Test {
+            run: String::new(),
+            worker: String::new(),
+            pid: 1,
+            binary: "shop".to_owned(),
+            package: String::new(),
+            runner: None,
+            name: Some(name.to_owned()),
+            attempt: 1,
+            grade: None,
+            fails_alone: false,
+            uses: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_test_that_pauses_explain_is_no_longer_an_open_examination() {
+        let id = |name: &str| TestId {
+            binary: "shop".to_owned(),
+            name: name.to_owned(),
+        };
+        let all = [id("a"), id("b"), id("c")];
+        let mut as_is = SceneResult::default();
+        for (test, outcome) in all
+            .iter()
+            .zip([Outcome::Failed, Outcome::Passed, Outcome::Failed])
+        {
+            as_is.outcomes.insert(test.clone(), outcome);
+        }
+        let mut report = hunt(&all, &as_is, &HuntOptions::default(), &mut NoScenes, &mut |_| {});
+        let open = |report: &HuntReport| -> Vec<String> {
+            let open = report
+                .untried
+                .iter()
+                .filter(|what| what.starts_with("the examination"));
+            open.cloned().collect()
+        };
+        assert_eq!(
+            open(&report),
+            ["the examination of shop a", "the examination of shop c"]
+        );
+        let conflict = Conflict {
+            kind: Kind::SharedResource,
+            resource: Some(cofferdam::Resource::env("CURRENCY")),
+            service: None,
+            grade: Some(Grade::Reproduced),
+            overlapped: true,
+            between_runs: false,
+            message: String::new(),
+            help: String::new(),
+            name_parts: None,
+            tests: vec![observed("a"), observed("b")],
+            use_count: 2,
+            pairs: vec![Pair {
+                tests: [0, 1],
+                grade: Grade::Reproduced,
+                tries: 4,
+                reason: "a failed in 4 of 4 runs beside b".to_owned(),
+            }],
+            pair_count: 1,
+        };
+        enter(&[conflict], &all, &mut report);
+        assert_eq!(report.verdicts[0].class, Class::Race);
+        assert_eq!(open(&report), ["the examination of shop c"]);
     }
 }

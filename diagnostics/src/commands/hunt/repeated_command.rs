@@ -105,7 +105,8 @@ impl RepeatedCommand {
         let observed_command = ObservedCommand::begin(dir, settings)?;
         let more = if in_turn { IN_TURN } else { &[] };
         let ended = run_observed_within(limit, more, &observed_command, command, base)?;
-        let Some(ended) = ended.filter(|ended| !matches!(ended, Ended::Failed { signal: Some(_), .. })) else {
+        let Some(ended) = ended.filter(|ended| !matches!(ended, Ended::Failed { signal: Some(_), .. }))
+        else {
             return Ok(false);
         };
         let observed = observed_command.end("again", base, false);

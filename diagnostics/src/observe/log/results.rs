@@ -60,10 +60,7 @@ fn of(log: &Log) -> Vec<TestResult> {
                 ReportedOutcome::Failed,
                 Some(format!("its process exited with status {status}")),
             ),
-            None => (
-                ReportedOutcome::Failed,
-                Some(ENDED_BY_SIGNAL.to_owned()),
-            ),
+            None => (ReportedOutcome::Failed, Some(ENDED_BY_SIGNAL.to_owned())),
         };
         return vec![TestResult {
             binary: binary.clone(),

@@ -1,12 +1,8 @@
 //! Tests that use a resource at one time without a lock, but failed in no run: they run beside each other many times.
 
-use super::HuntProgress;
-use super::budgeted_scenes::BudgetedScenes;
-use super::paused_races::is_unexplained;
-use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Scenes as _, Verdict, hunt};
+use super::{Class, HuntEvent, HuntOptions, HuntReport, Scenes, Verdict, hunt};
 use crate::rates::FailureRate;
 use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
-use cofferdam_conflicts::Conflict;
 use std::collections::BTreeMap;
 
 /// The number of runs of the tests of one resource, at most, and the number of failures that suffice for a rate.
@@ -15,31 +11,25 @@ const FAILURES: u32 = 3;
 /// No more tests of one resource run beside each other.
 const TESTS: usize = 16;
 
-/// Runs the tests of each of these conflicts beside each other. Where one fails, it is examined, with as many runs as its rate
-/// needs.
-pub(super) fn enter(
+/// Runs the tests of each of these groups, which share a resource, beside each other. Where one fails, it is examined, with as many
+/// runs as its rate needs.
+pub(crate) fn repeat_company(
     report: &mut HuntReport,
-    conflicts: &[Conflict],
-    all: &[TestId],
-    scenes: &mut BudgetedScenes<'_>,
+    groups: impl Iterator<Item = Vec<TestId>>,
+    scenes: &mut dyn Scenes,
     options: &HuntOptions,
-    see: &mut dyn FnMut(HuntProgress<'_>),
+    see: &mut dyn FnMut(HuntEvent<'_>),
 ) {
-    for conflict in conflicts {
-        let tests: Vec<TestId> = all
-            .iter()
-            .filter(|id| conflict.tests.iter().any(|one| super::budgeted_scenes::is(one, id)))
-            .take(TESTS)
-            .cloned()
-            .collect();
+    for mut tests in groups {
+        tests.truncate(TESTS);
         let is_explained = |test: &TestId| {
             let mut known = report.verdicts.iter().filter(|known| known.test == *test);
-            known.any(|known| !is_unexplained(known))
+            known.any(|known| !known.is_unexplained())
         };
         if tests.len() < 2 || tests.iter().any(is_explained) {
             continue;
         }
-        see(HuntProgress::Repeating { tests: tests.len() });
+        see(HuntEvent::Repeating { tests: tests.len() });
         let Some((test, rate, failed)) = first_failure(&tests, scenes) else {
             continue;
         };
@@ -52,23 +42,26 @@ pub(super) fn enter(
         let mut see = |event: HuntEvent<'_>| {
             // The regimes of these tests are not those of the report.
             if matches!(event, HuntEvent::Trying { .. }) {
-                see(HuntProgress::Engine(event));
+                see(event);
             }
         };
         let found = hunt(&tests, &failed, &options, scenes, &mut see);
         for verdict in found.verdicts {
-            let known = report.verdicts.iter_mut().find(|known| known.test == verdict.test);
+            let known = report
+                .verdicts
+                .iter_mut()
+                .find(|known| known.test == verdict.test);
             // Each of these tests passed as the command runs them.
-            if verdict.class == Class::Failing || is_unexplained(&verdict) && verdict.test != test {
+            if verdict.class == Class::Failing || verdict.is_unexplained() && verdict.test != test {
                 continue;
             }
-            let verdict = if is_unexplained(&verdict) {
+            let verdict = if verdict.is_unexplained() {
                 unexplained(verdict, rate, &tests)
             } else {
                 verdict
             };
             match known {
-                Some(known) if is_unexplained(known) && !is_unexplained(&verdict) => {
+                Some(known) if known.is_unexplained() && !verdict.is_unexplained() => {
                     let test = verdict.test.clone();
                     *known = verdict;
                     report.forget_open_examination(&test);
@@ -102,10 +95,7 @@ fn beside(tests: &[TestId]) -> Scene {
 
 /// Runs the tests beside each other until one has failed often enough for a rate. Returns the one that failed most, its rate,
 /// and the result of a run in which it failed.
-fn first_failure(
-    tests: &[TestId],
-    scenes: &mut BudgetedScenes<'_>,
-) -> Option<(TestId, FailureRate, SceneResult)> {
+fn first_failure(tests: &[TestId], scenes: &mut dyn Scenes) -> Option<(TestId, FailureRate, SceneResult)> {
     let scene = beside(tests);
     let mut rates: BTreeMap<TestId, (FailureRate, SceneResult)> = BTreeMap::new();
     for _ in 0..RUNS {
@@ -129,4 +119,63 @@ fn first_failure(
     let most = rates.into_iter().max_by_key(|(_, (rate, _))| rate.failed);
     most.filter(|(_, (rate, _))| rate.failed > 0)
         .map(|(test, (rate, failed))| (test, rate, failed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hunt::simulated_suite::{SimulatedSuite, Step};
+
+    #[test]
+    fn tests_that_rarely_fail_beside_each_other_are_repeated_until_the_culprit_is_shown() {
+        let mut found = 0;
+        for seed in 0..20 {
+            let mut suite = SimulatedSuite::new(&[5], seed);
+            suite.steps[1] = vec![Step::FailBeside(3, 0.1)];
+            suite.suspect(1, &[3]);
+            let tests = suite.tests.clone();
+            let group = [0, 1, 3].map(|test| tests[test].clone()).to_vec();
+            let mut report = HuntReport {
+                regimes: Vec::new(),
+                verdicts: Vec::new(),
+                untried: Vec::new(),
+            };
+            let options = HuntOptions::default();
+            repeat_company(
+                &mut report,
+                [group].into_iter(),
+                &mut suite,
+                &options,
+                &mut |_| {},
+            );
+            for verdict in &report.verdicts {
+                assert_eq!(verdict.test, tests[1]);
+                assert!(matches!(verdict.class, Class::Race | Class::Unexplained { .. }));
+                assert!(verdict.is_unexplained() || verdict.culprits == tests[3..4]);
+                found += usize::from(!verdict.is_unexplained());
+            }
+        }
+        assert!(found >= 14, "{found}");
+    }
+
+    #[test]
+    fn tests_that_never_fail_beside_each_other_get_no_verdict() {
+        let mut suite = SimulatedSuite::new(&[5], 1);
+        let group = suite.tests.clone();
+        let mut report = HuntReport {
+            regimes: Vec::new(),
+            verdicts: Vec::new(),
+            untried: Vec::new(),
+        };
+        let options = HuntOptions::default();
+        repeat_company(
+            &mut report,
+            [group].into_iter(),
+            &mut suite,
+            &options,
+            &mut |_| {},
+        );
+        assert_eq!(report.verdicts, []);
+        assert_eq!(suite.scenes.len(), RUNS as usize);
+    }
 }
