@@ -1,16 +1,15 @@
 //! A suite of async tests under real runners.
 
+use super::kept::TOKIO;
 use crate::stranger::{Suite, text};
 use std::collections::HashSet;
 
 fn suite() -> Suite {
-    let tokio =
-        "tokio = { version = \"1\", features = [\"io-util\", \"macros\", \"net\", \"rt\", \"sync\"] }\n";
     let files = [
         ("src/lib.rs", ""),
         ("tests/suite.rs", include_str!("suite/async_tests.rs")),
     ];
-    Suite::new("async-suite", &["macros", "tokio"], tokio, &files)
+    Suite::new("async-suite", &["macros", "tokio"], TOKIO, &files)
 }
 
 /// Runs the suite, and returns the workers that built a pool, once for each build.

@@ -22,6 +22,13 @@ pub(super) enum Runner {
     Nextest,
 }
 
+/// The program whose tests hold the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tests {
+    Sync,
+    Async,
+}
+
 pub(super) fn has_nextest() -> bool {
     suite().has_nextest()
 }
@@ -79,6 +86,10 @@ impl Running {
         Begun::new(runner, base, name, env).until_it_runs()
     }
 
+    pub(super) fn start_of(tests: Tests, runner: Runner, base: &Path, name: &str) -> Self {
+        Begun::of(tests, runner, base, name, &[]).until_it_runs()
+    }
+
     /// Releases the tests, and returns the output of the runner.
     pub(super) fn finish(&mut self) -> String {
         self.tests.clear();
@@ -108,8 +119,15 @@ pub(super) struct Begun {
 
 impl Begun {
     pub(super) fn new(runner: Runner, base: &Path, name: &str, env: &[(&str, &str)]) -> Self {
+        Self::of(Tests::Sync, runner, base, name, env)
+    }
+
+    fn of(tests: Tests, runner: Runner, base: &Path, name: &str, env: &[(&str, &str)]) -> Self {
         // The build has no deadline, only the run.
-        let built = suite().cargo("test --no-run --test suite").output().unwrap();
+        let built = suite()
+            .cargo("test --no-run --test suite --test async_suite")
+            .output()
+            .unwrap();
         assert!(
             built.status.success(),
             "{}",
@@ -121,11 +139,15 @@ impl Begun {
             base.join(format!("{name}.output")),
         );
         let log = File::create(&output).unwrap();
-        let args = match runner {
-            Runner::CargoTest => "test --test suite -- --test-threads 2",
-            Runner::Nextest => "nextest run --test suite --test-threads 2 --no-fail-fast",
+        let program = match tests {
+            Tests::Sync => "suite",
+            Tests::Async => "async_suite",
         };
-        let mut command = suite().cargo(args);
+        let args = match runner {
+            Runner::CargoTest => format!("test --test {program} -- --test-threads 2"),
+            Runner::Nextest => format!("nextest run --test {program} --test-threads 2 --no-fail-fast"),
+        };
+        let mut command = suite().cargo(&args);
         command
             .envs(env.iter().copied())
             .env("COFFERDAM_DIR", base)
@@ -263,12 +285,18 @@ fn poll(fd: i32) -> bool {
     unsafe { libc::poll(&raw mut polled, 1, LONG.as_millis() as i32) == 1 }
 }
 
+/// The dependency of suites with async tests.
+pub(super) const TOKIO: &str =
+    "tokio = { version = \"1\", features = [\"io-util\", \"macros\", \"net\", \"rt\", \"sync\"] }\n";
+
 fn suite() -> Suite {
     let files = [
         ("src/lib.rs", include_str!("suite/lib.rs")),
         ("src/main.rs", include_str!("suite/main.rs")),
         (".config/nextest.toml", include_str!("suite/nextest.toml")),
+        ("tests/server/mod.rs", include_str!("suite/server.rs")),
         ("tests/suite.rs", include_str!("suite/tests.rs")),
+        ("tests/async_suite.rs", include_str!("suite/async_kept.rs")),
     ];
-    Suite::new("kept", &[], "", &files)
+    Suite::new("kept", &["macros", "tokio"], TOKIO, &files)
 }

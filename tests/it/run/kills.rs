@@ -1,20 +1,22 @@
 //! Fixtures end with their runner, however it ends, and no other run is affected.
 
-use super::kept::{Begun, Guest, Runner, Running, has_nextest, kill, of_the_servers};
+use super::kept::{Begun, Guest, Runner, Running, Tests, has_nextest, kill, of_the_servers};
 use cofferdam::diagnostics::{CleanOptions, clean};
 
-/// Sends each signal to the runner, and to its group, beside another run.
-fn matrix(runner: Runner) {
+const SIGNALS: [(i32, &str); 4] = [
+    (libc::SIGINT, "INT"),
+    (libc::SIGTERM, "TERM"),
+    (libc::SIGHUP, "HUP"),
+    (libc::SIGKILL, "KILL"),
+];
+
+/// Sends each of the signals to the runner, and to its group, beside another run.
+fn matrix(tests: Tests, runner: Runner, signals: &[(i32, &str)]) {
     let base = tempfile::tempdir().unwrap();
-    let mut bystander = Running::start(runner, base.path(), "bystander");
-    for (signal, name) in [
-        (libc::SIGINT, "INT"),
-        (libc::SIGTERM, "TERM"),
-        (libc::SIGHUP, "HUP"),
-        (libc::SIGKILL, "KILL"),
-    ] {
+    let mut bystander = Running::start_of(tests, runner, base.path(), "bystander");
+    for (signal, name) in signals.iter().copied() {
         for whom in ["runner", "group"] {
-            let mut run = Running::start(runner, base.path(), &format!("{name}-{whom}"));
+            let mut run = Running::start_of(tests, runner, base.path(), &format!("{name}-{whom}"));
             assert_ne!(run.folder, bystander.folder);
             let pid = run.begun.runner.id() as i32;
             kill(if whom == "runner" { pid } else { -pid }, signal);
@@ -36,13 +38,27 @@ fn matrix(runner: Runner) {
 
 #[test]
 fn fixtures_end_with_the_runner_after_every_signal_under_cargo_test() {
-    matrix(Runner::CargoTest);
+    matrix(Tests::Sync, Runner::CargoTest, &SIGNALS);
 }
 
 #[test]
 fn fixtures_end_with_the_runner_after_every_signal_under_nextest() {
     if has_nextest() {
-        matrix(Runner::Nextest);
+        matrix(Tests::Sync, Runner::Nextest, &SIGNALS);
+    }
+}
+
+#[test]
+fn async_fixtures_end_with_a_runner_that_is_killed() {
+    matrix(Tests::Async, Runner::CargoTest, &SIGNALS[3..]);
+}
+
+#[test]
+#[ignore = "takes half a minute: `.ci/long` runs it"]
+fn async_fixtures_end_with_the_runner_after_every_signal() {
+    matrix(Tests::Async, Runner::CargoTest, &SIGNALS);
+    if has_nextest() {
+        matrix(Tests::Async, Runner::Nextest, &SIGNALS);
     }
 }
 
