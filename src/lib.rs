@@ -371,12 +371,13 @@ pub use cofferdam_macros::isolated;
 /// `#[parallel]` is [`lock_shared("serial")`](lock::lock_shared), `#[parallel(db)]` is `lock_shared("db")`; otherwise it is
 /// like [`serial`](macro@serial).
 #[cfg(feature = "macros")]
+#[doc(alias = "file_parallel")]
 pub use cofferdam_macros::parallel;
 /// Excludes all other tests with the same key: in other threads, processes and concurrent runs of the workspace.
 ///
 /// `#[serial]` is [`lock("serial")`](lock()) for the duration of the test's body, `#[serial(db)]` is `lock("db")`, and
 /// `#[serial(db, cache)]` takes both, always in one order. The syntax is that of serial_test, so a suite only has to change
-/// its `use`; there, `#[serial]` excludes threads of one process only. On a module it applies to each of its tests without
+/// its `use`; there, `#[serial]` excludes threads of one process only, and `#[file_serial]` is what this is. On a module it applies to each of its tests without
 /// an attribute of its own. `crate = path` sets the path of cofferdam; `inner_attrs` and `path` are not supported.
 ///
 /// ```
@@ -396,6 +397,7 @@ pub use cofferdam_macros::parallel;
 ///
 /// The wait counts as the test's time: under nextest, combine it with a test group of one thread, as the guide shows.
 #[cfg(feature = "macros")]
+#[doc(alias = "file_serial")]
 pub use cofferdam_macros::serial;
 /// Runs a test on the runtime of its worker, and ends the test when its body returns.
 ///

@@ -146,13 +146,21 @@ fn looked(result: Result<(), Box<dyn Error>>) -> ExitCode {
 }
 
 fn fix(args: &FixArgs) -> ExitCode {
-    let mut fixing = report::Fixing::default();
-    let result = commands::fix::fix(args, &mut |event| fixing.see(event));
-    drop(fixing);
-    let result = result.and_then(|fixed| {
-        report::show_fix(args.format, &fixed)?;
-        Ok(fixed.exit_code())
-    });
+    let result = match args.migrate {
+        Some(from) => commands::fix::migrate(args, from).and_then(|migrated| {
+            report::show_migration(args.format, &migrated)?;
+            Ok(migrated.exit_code())
+        }),
+        None => {
+            let mut fixing = report::Fixing::default();
+            let result = commands::fix::fix(args, &mut |event| fixing.see(event));
+            drop(fixing);
+            result.and_then(|fixed| {
+                report::show_fix(args.format, &fixed)?;
+                Ok(fixed.exit_code())
+            })
+        }
+    };
     ExitCode::from(result.unwrap_or_else(|error| {
         report::complain(&*error);
         exit_code::UNKNOWN

@@ -69,6 +69,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  cargo cofferdam fix\n  cargo cofferdam fix --apply -- cargo test\n  \
                             cargo cofferdam fix --with test-group\n  \
                             cargo cofferdam fix --cofferdam ../cofferdam --apply\n  \
+                            cargo cofferdam fix --migrate serial_test --apply\n  \
                             cargo cofferdam fix target/cofferdam/observed/last.json | git apply\n\n\
                             Exit codes: 0 nothing left to fix, 1 changes proposed, reverted, or left to do by hand, 2 wrong usage, 3 no verdict, \
                             or the changes could not be written."
@@ -256,6 +257,13 @@ pub(crate) struct FixArgs {
     /// Mechanism that keeps tests apart.
     #[arg(long, value_name = "MEANS", default_value = "attributes")]
     pub(crate) with: With,
+    /// Rewrite the use of this crate to cofferdam's, without an observation.
+    #[arg(
+        long,
+        value_name = "CRATE",
+        conflicts_with_all = ["report", "command", "with", "strict", "keep_unproven"]
+    )]
+    pub(crate) migrate: Option<MigratedFrom>,
     /// Add this checkout of cofferdam as a dev-dependency where missing.
     #[arg(long, value_name = "CHECKOUT")]
     pub(crate) cofferdam: Option<PathBuf>,
@@ -280,6 +288,19 @@ pub(crate) enum With {
     SerialTest,
     /// A single-threaded test group in .config/nextest.toml.
     TestGroup,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MigratedFrom {
+    /// Attributes become cofferdam's.
+    #[value(name = "serial_test")]
+    SerialTest,
+    /// Tests in a call of `with_var` become isolated tests.
+    #[value(name = "temp-env")]
+    TempEnv,
+    /// Tests in `rusty_fork_test!` become isolated tests.
+    #[value(name = "rusty-fork")]
+    RustyFork,
 }
 
 #[derive(Debug, Args)]

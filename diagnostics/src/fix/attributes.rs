@@ -148,7 +148,7 @@ impl Names {
     }
 }
 
-fn flatten(tree: &UseTree, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, String)>) {
+pub(super) fn flatten(tree: &UseTree, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, String)>) {
     let with = |path: &[String], last: &Ident| [path, &[last.to_string()]].concat();
     match tree {
         UseTree::Path(part) => {

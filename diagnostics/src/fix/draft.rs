@@ -136,7 +136,7 @@ pub(crate) fn manifests(
 }
 
 /// Returns the path from one directory to another, as written in a manifest.
-fn relative_path(from: &Path, to: &Path) -> String {
+pub(super) fn relative_path(from: &Path, to: &Path) -> String {
     let common = from
         .components()
         .zip(to.components())

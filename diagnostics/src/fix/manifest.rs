@@ -1,6 +1,6 @@
 //! Changes to Cargo.toml for the feature that the attributes need. Everything else keeps its formatting.
 
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, TableLike, Value};
 
 const CRATE: &str = "cofferdam";
 const FEATURE: &str = "macros";
@@ -48,6 +48,47 @@ pub(super) fn with_serial(text: &str, path: Option<&str>) -> Result<Manifest, St
         (None, None) => return Ok(Manifest::Missing),
     }
     Ok(Manifest::New(document.to_string()))
+}
+
+/// Returns the manifest without a dependency of the package, in any table.
+pub(super) fn without(text: &str, crate_name: &str) -> Result<String, String> {
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|error: toml_edit::TomlError| error.to_string())?;
+    remove(document.as_table_mut(), crate_name);
+    if let Some(targets) = document.get_mut("target").and_then(Item::as_table_like_mut) {
+        for (_, target) in targets.iter_mut() {
+            if let Some(target) = target.as_table_like_mut() {
+                remove(target, crate_name);
+            }
+        }
+    }
+    Ok(document.to_string())
+}
+
+/// Returns the manifest of a workspace without a dependency that its packages could inherit.
+pub(super) fn without_in_workspace(text: &str, crate_name: &str) -> Result<String, String> {
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|error: toml_edit::TomlError| error.to_string())?;
+    if let Some(workspace) = document.get_mut("workspace").and_then(Item::as_table_like_mut) {
+        remove(workspace, crate_name);
+    }
+    Ok(document.to_string())
+}
+
+/// Removes the dependency from the tables.
+fn remove(tables: &mut dyn TableLike, crate_name: &str) {
+    for name in TABLES {
+        let Some(table) = tables.get_mut(name).and_then(Item::as_table_like_mut) else {
+            continue;
+        };
+        let key = table.iter().map(|(key, _)| key.to_owned());
+        let key = key.into_iter().find(|key| key.replace('-', "_") == crate_name);
+        if let Some(key) = key {
+            table.remove(&key);
+        }
+    }
 }
 
 /// Adds the feature to a dependency. Returns whether it was missing.

@@ -2,7 +2,7 @@
 //!
 //! `proposal` turns conflicts into new file contents: `test_sources` reads the workspaces and finds each test with its
 //! attributes, `key_plan` chooses the keys, and `draft` writes them into Rust files, Cargo.toml and nextest's configuration.
-//! `unused_attributes` finds attributes without effect, and `conflict_help` writes the help texts. `checkout` applies the
+//! `migration` rewrites a suite that uses other crates. `unused_attributes` finds attributes without effect, and `conflict_help` writes the help texts. `checkout` applies the
 //! changes. Only `tool`, `checkout`, `test_sources` and `proposal` have effects.
 
 mod attributes;
@@ -14,6 +14,7 @@ mod involved_tests;
 mod key_names;
 pub(crate) mod key_plan;
 mod manifest;
+pub(crate) mod migration;
 mod module_attributes;
 pub(crate) mod nextest_groups;
 mod parsed_file;

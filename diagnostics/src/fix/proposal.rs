@@ -96,7 +96,7 @@ impl MissingCrate {
         match self {
             Self::Cofferdam => format!(
                 "{manifest} does not have cofferdam, which provides the attributes: `cargo add --dev cofferdam --features \
-                 serial --path CHECKOUT`, or --cofferdam CHECKOUT; --with test-group needs no crate"
+                 macros --path CHECKOUT`, or --cofferdam CHECKOUT; --with test-group needs no crate"
             ),
             Self::SerialTest => format!(
                 "{manifest} does not have serial_test, which provides the attributes: `cargo add --dev serial_test`"

@@ -73,7 +73,7 @@ impl Sources {
         around.max_by_key(|package| package.dir().components().count())
     }
 
-    fn packages(&self) -> impl Iterator<Item = &Package> {
+    pub(crate) fn packages(&self) -> impl Iterator<Item = &Package> {
         self.workspaces.iter().flat_map(|workspace| &workspace.packages)
     }
 
@@ -98,6 +98,14 @@ impl Sources {
 
     pub(crate) fn programs(&self) -> impl Iterator<Item = &Program> {
         self.programs.values()
+    }
+
+    /// Returns the source files of a package's programs, with their contents.
+    pub(crate) fn texts(&self, package: &Package) -> impl Iterator<Item = (&Path, &str)> {
+        let targets = package.targets.iter();
+        let programs = targets.filter_map(|target| self.programs.get(&target.source));
+        let texts = programs.flat_map(|program| &program.texts);
+        texts.map(|(path, text)| (path.as_path(), text.as_str()))
     }
 
     /// Returns the files that could not be read, one sentence each, without duplicates.

@@ -1,5 +1,6 @@
 //! The changes that end the observed conflicts, as a diff with notes, or as JSON.
 
+use super::diff;
 use super::json_line;
 use super::shell_line::rerun_command;
 use super::style::BOLD;
@@ -14,7 +15,6 @@ use crate::fix::proposal::{ManualStep, Requirement};
 use crate::fix::spelled;
 use crate::fix::unused_attributes::UnusedAttribute;
 use crate::rates::FailureRate;
-use anstyle::{AnsiColor, Style};
 use cofferdam::Resource;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -24,8 +24,6 @@ use std::io::{self, Write};
 const VERSION: u64 = 3;
 /// The number of attributes of each kind that are listed; the others are counted.
 const LISTED: usize = 20;
-const ADDED: Style = AnsiColor::Green.on_default();
-const REMOVED: Style = AnsiColor::Red.on_default();
 
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, fixed: &Fixed) -> io::Result<()> {
     match format {
@@ -40,7 +38,7 @@ fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
         if !std::mem::take(&mut is_first) {
             writeln!(out)?;
         }
-        diff(out, &change.diff(&fixed.root))?;
+        diff::write(out, &change.diff(&fixed.root))?;
     }
     if !fixed.proposal.changes.is_empty() {
         writeln!(out)?;
@@ -152,27 +150,6 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<bool> {
     let is_none =
         proposal.keys.is_empty() && proposal.groups.is_empty() && proposal.already_separated.is_empty();
     Ok(!is_none || !proposal.not_shared_under_nextest.is_empty())
-}
-
-fn diff(out: &mut dyn Write, text: &str) -> io::Result<()> {
-    let (header, body) = match text.find("@@") {
-        Some(at) => text.split_at(at),
-        None => (text, ""),
-    };
-    for line in header.lines() {
-        writeln!(out, "{BOLD}{}{BOLD:#}", plain(line))?;
-    }
-    for line in body.split_inclusive('\n') {
-        // The text is the user's file, and a patch must not be escaped.
-        let style = match line.as_bytes().first() {
-            Some(b'+') => ADDED,
-            Some(b'-') => REMOVED,
-            _ => Style::new(),
-        };
-        let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
-        write!(out, "{style}{line}{style:#}{end}")?;
-    }
-    Ok(())
 }
 
 fn advice(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {

@@ -7,6 +7,7 @@ mod clean;
 mod confirmed;
 #[cfg(has_observer)]
 mod confirming;
+mod diff;
 mod fix;
 mod fixing;
 mod github;
@@ -21,6 +22,7 @@ mod last_line;
 mod list;
 mod locks;
 mod metrics;
+mod migration;
 mod observed;
 mod progress;
 #[cfg(has_observer)]
@@ -47,7 +49,7 @@ pub(crate) use rerun::see_rerun;
 
 use crate::cli::{Format, ListFormat, Shown};
 use crate::commands::clean::Swept;
-use crate::commands::fix::Fixed;
+use crate::commands::fix::{Fixed, Migrated};
 use crate::commands::list::SessionList;
 use crate::commands::locks::Locks;
 use crate::commands::metrics::SessionMetrics;
@@ -83,6 +85,11 @@ pub(crate) fn show(shown: &Shown, outcome: &Outcome) -> Result<(), ReportError> 
 /// Shows the old runs that were removed and kept.
 pub(crate) fn show_clean(format: ListFormat, swept: &Swept) -> Result<(), ReportError> {
     to_stdout(|out| clean::write(out, format, swept))
+}
+
+/// Shows what a migration changes and leaves.
+pub(crate) fn show_migration(format: ListFormat, migrated: &Migrated) -> Result<(), ReportError> {
+    to_stdout(|mut out| migration::write(&mut out, format, migrated))
 }
 
 /// Shows the changes that end the observed conflicts.

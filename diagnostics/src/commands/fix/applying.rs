@@ -1,13 +1,14 @@
-//! Writes a proposal into the checkout, checks it, and takes it back.
+//! Writes changes into the checkout, checks it, and takes it back.
 
-use super::Fixed;
+use super::shown;
 use crate::cli::FixArgs;
 use crate::fix::checkout::{self, ApplyError, LockFile, Permissions};
 use crate::fix::draft::Change;
+use crate::fix::proposal::MissingCrate;
 use crate::fix::test_sources::{Package, Sources};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Changes that were written and can be taken back.
 pub(super) struct Applied<'a> {
@@ -18,19 +19,19 @@ pub(super) struct Applied<'a> {
 }
 
 impl<'a> Applied<'a> {
-    /// Writes the proposal.
+    /// Writes the changes.
     ///
     /// # Errors
     ///
     /// The checkout has other changes, a crate is missing, or a file could not be written.
     pub(super) fn write(
         args: &FixArgs,
-        fixed: &'a Fixed,
+        changes: &'a [Change],
+        missing_crates: &BTreeMap<PathBuf, MissingCrate>,
         sources: &'a Sources,
     ) -> Result<Self, Box<dyn Error>> {
-        let changes = &fixed.proposal.changes;
-        if let Some((manifest, missing)) = fixed.proposal.missing_crates.first_key_value() {
-            let missing = missing.sentence(&fixed.shown(manifest));
+        if let Some((manifest, missing)) = missing_crates.first_key_value() {
+            let missing = missing.sentence(&shown(&super::super::here::working_dir(), manifest));
             return Err(format!("nothing was written: {missing}").into());
         }
         let permissions = Permissions {

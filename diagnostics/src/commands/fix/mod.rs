@@ -2,6 +2,7 @@
 
 mod applying;
 mod change_proof;
+mod migrating;
 mod order_dependence;
 #[cfg(has_observer)]
 mod proving;
@@ -19,6 +20,7 @@ use applying::Applied;
 pub(crate) use change_proof::{Proof, ProofOutcome};
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Kind, Runner, Test};
+pub(crate) use migrating::{Migrated, migrate};
 pub(crate) use order_dependence::{OrderDependence, PlacedTest};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
@@ -140,7 +142,12 @@ pub(crate) fn fix(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result<F
     let is_empty = fixed.proposal.changes.is_empty() && fixed.proposal.missing_crates.is_empty();
     if args.apply && !is_empty {
         if args.command.is_empty() {
-            let applied = Applied::write(args, &fixed, &sources)?;
+            let applied = Applied::write(
+                args,
+                &fixed.proposal.changes,
+                &fixed.proposal.missing_crates,
+                &sources,
+            )?;
             if !args.no_check {
                 applied.check()?;
             }
@@ -153,6 +160,11 @@ pub(crate) fn fix(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result<F
         }
     }
     Ok(fixed)
+}
+
+/// Returns the path below the directory.
+fn shown(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 
 /// Returns the reason an observation with this number of conflicts may be incomplete.
@@ -244,10 +256,7 @@ pub(super) fn sources(observation: &Observation, dir: &Path) -> Result<Sources, 
 impl Fixed {
     /// Returns a path relative to the root, if it is below.
     pub(crate) fn shown(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root)
-            .unwrap_or(path)
-            .display()
-            .to_string()
+        shown(&self.root, path)
     }
 
     pub(crate) fn shown_resource(&self, resource: &Resource) -> String {

@@ -49,7 +49,12 @@ pub(super) fn apply(
         if fixed.proposal.changes.is_empty() {
             break;
         }
-        let applied = Applied::write(args, fixed, sources)?;
+        let applied = Applied::write(
+            args,
+            &fixed.proposal.changes,
+            &fixed.proposal.missing_crates,
+            sources,
+        )?;
         let proofs = match repeat(args, fixed, &observation, &interruption, see) {
             Ok(proofs) => proofs,
             Err(failure) => return Err(reverted_for(args, fixed, &applied, failure, &interruption).into()),

@@ -4,6 +4,7 @@
 mod conflicted_example;
 #[cfg(target_os = "linux")]
 mod help_texts;
+mod migrated;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 mod proven;
 mod reverted;
