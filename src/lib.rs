@@ -313,6 +313,7 @@ mod error;
 mod event;
 mod exit;
 pub mod file;
+#[cfg(feature = "fixtures")]
 pub mod fixture;
 pub mod format;
 #[cfg(feature = "macros")]
@@ -435,6 +436,7 @@ pub use cofferdam_macros::serial;
 #[cfg(all(feature = "macros", feature = "tokio"))]
 pub use cofferdam_macros::test;
 pub use error::{BoxError, Error};
+#[cfg(feature = "fixtures")]
 pub use fixture::Fixture;
 pub use locator::{Context, ServiceLocator, WorkerLocal};
 pub use lock::lock;

@@ -1,13 +1,11 @@
 //! The removal of the directories of runs that have ended.
 
-#[cfg(all(target_os = "linux", not(miri)))]
-use super::teardown;
+#[cfg(feature = "fixtures")]
+use super::left_fixtures;
 use super::{Runner, facts};
-#[cfg(all(target_os = "linux", not(miri)))]
-use crate::sys::child;
 use crate::sys::clock::Deadline;
 use crate::sys::process::PidSpace;
-use crate::sys::{clock, file_lock, folder, process, sorted};
+use crate::sys::{clock, file_lock, folder, process};
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -94,79 +92,20 @@ pub(crate) fn remove(folder: &Path, dry_run: bool) -> Removal {
         Ok(None) => return Removal::InUse,
         Err(error) => return Removal::Failed(error),
     };
+    // This build cannot end the processes that its fixtures may have left.
+    if cfg!(all(target_os = "linux", not(feature = "fixtures"))) && folder.join("fixtures").exists() {
+        return Removal::InUse;
+    }
     if dry_run {
         return Removal::Removed;
     }
-    end_what_is_left(folder);
+    #[cfg(feature = "fixtures")]
+    left_fixtures::end(folder);
     match discard(folder) {
         Ok(()) => Removal::Removed,
         Err(error) => Removal::Failed(error),
     }
 }
-
-/// Ends the fixtures whose keeper left them running or was killed together with its runner: their processes, then the
-/// commands of their teardown, newest fixture first.
-fn end_what_is_left(run: &Path) {
-    let fixtures = run.join("fixtures");
-    // The folder names commands to run.
-    if !folder::is_safe(&fixtures) {
-        return;
-    }
-    let is_kept = run.join(KEPT).exists();
-    let mut found = Vec::new();
-    for fixture in folders(&fixtures).unwrap_or_default() {
-        sorted::insert(&mut found, (order_of(&fixture), fixture), |a, b| a.0 > b.0);
-    }
-    for (_, fixture) in found {
-        end_fixture(&fixture, is_kept);
-    }
-}
-
-/// Returns the number under which the fixture was completed. One that is not complete may need all others.
-fn order_of(fixture: &Path) -> u64 {
-    let order = std::fs::read_to_string(fixture.join(ORDER)).unwrap_or_default();
-    order.parse().unwrap_or(u64::MAX)
-}
-
-/// Ends one fixture, by the directory that it was started for. With `grace` its processes get their stop signal and the time
-/// to end; otherwise they are killed.
-pub(crate) fn end_fixture(fixture: &Path, grace: bool) {
-    #[cfg(all(target_os = "linux", not(miri)))]
-    {
-        // Looking at every process takes milliseconds, and usually none was started.
-        if let Ok(leaders) = std::fs::read_to_string(fixture.join(LEADERS)) {
-            let mark = mark(fixture);
-            let find = || process::family(Some(&mark), &[]);
-            let stop = stop_of(&leaders).filter(|_| grace);
-            let (signal, grace) = stop.unwrap_or((libc::SIGKILL, Duration::ZERO));
-            child::end_all(find, signal, grace);
-        }
-        teardown::run_teardown(fixture);
-    }
-    #[cfg(not(all(target_os = "linux", not(miri))))]
-    let _ = (fixture, grace);
-}
-
-/// Returns the stop signal and the grace of the process that was started last.
-#[cfg(all(target_os = "linux", not(miri)))]
-fn stop_of(leaders: &str) -> Option<(i32, Duration)> {
-    let mut fields = leaders.lines().last()?.split(' ').skip(1);
-    let signal = fields.next()?.parse().ok()?;
-    Some((signal, Duration::from_millis(fields.next()?.parse().ok()?)))
-}
-
-/// Returns the variable that marks a fixture's processes.
-#[cfg(all(target_os = "linux", not(miri)))]
-pub(crate) fn mark(fixture: &Path) -> Vec<u8> {
-    [MARK.as_bytes(), b"=", fixture.as_os_str().as_encoded_bytes()].concat()
-}
-
-/// The file in a fixture's directory with the processes that were started: `PID SIGNAL GRACE`, the grace in milliseconds.
-pub(crate) const LEADERS: &str = "processes";
-/// The file in a fixture's directory with the number under which it was completed.
-pub(crate) const ORDER: &str = "order";
-/// The variable in the environment of a fixture's processes, with the fixture's directory as its value.
-pub(crate) const MARK: &str = "COFFERDAM_FIXTURE";
 
 /// Removes the directory of a run while no process can join it.
 pub(crate) fn discard(folder: &Path) -> io::Result<()> {
@@ -226,7 +165,7 @@ pub(super) fn sweep(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunStatus
 }
 
 /// Like [`sweep`], for all directories: for a process that no test waits for.
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 pub(crate) fn sweep_all(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunStatus) {
     let folders = folders(runs).unwrap_or_default();
     for folder in folders.iter().filter(|path| *path != own) {
@@ -404,7 +343,7 @@ mod tests {
         assert!((1..=CHECKED).contains(&looked.get()), "{}", looked.get());
     }
 
-    #[cfg(all(target_os = "linux", not(miri)))]
+    #[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
     #[test]
     fn a_complete_sweep_removes_all_runs_that_are_over() {
         let runs = tempfile::tempdir().unwrap();
