@@ -320,6 +320,20 @@ mod tests {
         assert!(!left.exists() && named.exists());
     }
 
+    #[cfg(all(target_os = "linux", not(feature = "fixtures")))]
+    #[test]
+    fn a_directory_with_fixtures_stays_for_a_build_that_can_end_their_processes() {
+        let runs = tempfile::tempdir().unwrap();
+        let run = old_run(runs.path(), "run").path.clone();
+        std::fs::create_dir(run.join("fixtures")).unwrap();
+        for dry_run in [true, false] {
+            assert!(matches!(remove(&run, dry_run), Removal::InUse), "{dry_run}");
+            assert!(run.exists());
+        }
+        std::fs::remove_dir(run.join("fixtures")).unwrap();
+        assert!(matches!(remove(&run, false), Removal::Removed));
+    }
+
     #[cfg(unix)]
     #[test]
     fn the_target_of_a_link_is_not_swept() {

@@ -270,5 +270,5 @@ fn suite() -> Suite {
         (".config/nextest.toml", include_str!("suite/nextest.toml")),
         ("tests/suite.rs", include_str!("suite/tests.rs")),
     ];
-    Suite::new("kept", &[], "", &files)
+    Suite::new("kept", &["fixtures"], "", &files)
 }
