@@ -323,6 +323,7 @@ pub mod format;
 #[doc(hidden)]
 pub mod isolated;
 mod journal;
+mod json;
 pub mod lease;
 pub mod locator;
 pub mod lock;

@@ -3,10 +3,10 @@
 #[cfg(feature = "fixtures")]
 use super::left_fixtures;
 use super::{Runner, facts};
+use crate::json::Value;
 use crate::sys::clock::Deadline;
 use crate::sys::process::PidSpace;
 use crate::sys::{clock, file_lock, folder, process};
-use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,24 +44,25 @@ impl RunStatus {
 
     fn read(folder: &Path) -> Option<Value> {
         let text = std::fs::read_to_string(folder.join("run.json")).ok()?;
-        serde_json::from_str(&text).ok()
+        Value::read(&text)
     }
 
     /// Decides without the clock, which may be set back. A reused process number is recognized by the start of the process.
     pub(crate) fn judge(description: &Value, space: &PidSpace, is_alive: fn(u32, u64) -> bool) -> Self {
-        let anchor = |field: &str| description["anchor"][field].as_u64();
+        let anchor = |field: &str| description.get("anchor").get(field).as_number();
         let pid = anchor("pid").and_then(|pid| u32::try_from(pid).ok());
-        let (Some(pid), Some(started), Some(boot)) = (pid, anchor("started"), description["boot"].as_str())
+        let (Some(pid), Some(started), Some(boot)) =
+            (pid, anchor("started"), description.get("boot").as_text())
         else {
             return Self::Unknown;
         };
-        if !space.is(boot, description["namespace"].as_u64().unwrap_or(0)) {
+        if !space.is(boot, description.get("namespace").as_number().unwrap_or(0)) {
             Self::Foreign
-        } else if description["runner"] == Runner::Named.as_str() {
+        } else if description.get("runner").as_text() == Some(Runner::Named.as_str()) {
             Self::Named
         } else if is_alive(pid, started) {
             Self::Running
-        } else if !description["session"].is_null() {
+        } else if description.get("session") != &Value::Null {
             Self::Recorded
         } else {
             Self::Over
@@ -189,12 +190,13 @@ fn remove_if_over(folder: &Path, status: &impl Fn(&Path) -> RunStatus) -> bool {
 mod tests {
     use super::super::folders::tests::old_run;
     use super::*;
+    use crate::json::tests::value;
     use serde_json::json;
 
-    fn described(runner: &str, boot: &str, session: Value) -> Value {
-        json!({
+    fn described(runner: &str, boot: &str, session: Option<&str>) -> Value {
+        value(json!({
             "runner": runner, "boot": boot, "namespace": 1, "session": session, "anchor": { "pid": 7, "started": 70 },
-        })
+        }))
     }
 
     fn space(boot: &str, namespace: u64) -> PidSpace {
@@ -206,7 +208,7 @@ mod tests {
     fn a_run_is_over_when_its_runner_has_ended_and_it_is_not_needed() {
         let alive: fn(u32, u64) -> bool = |_, _| true;
         let dead: fn(u32, u64) -> bool = |_, _| false;
-        let plain = described("cargo", "boot", Value::Null);
+        let plain = described("cargo", "boot", None);
         assert_eq!(RunStatus::judge(&plain, &space("boot", 1), dead), RunStatus::Over);
         assert_eq!(
             RunStatus::judge(&plain, &space("boot", 1), alive),
@@ -221,13 +223,13 @@ mod tests {
             RunStatus::Foreign,
             "another container's runner may live"
         );
-        let unknown = described("cargo", "", Value::Null);
+        let unknown = described("cargo", "", None);
         assert_eq!(
             RunStatus::judge(&unknown, &space("", 1), dead),
             RunStatus::Foreign,
             "no boot is known"
         );
-        let recorded = described("cargo", "boot", Value::from("session"));
+        let recorded = described("cargo", "boot", Some("session"));
         assert_eq!(
             RunStatus::judge(&recorded, &space("boot", 1), dead),
             RunStatus::Recorded
@@ -236,7 +238,7 @@ mod tests {
             RunStatus::judge(&recorded, &space("boot", 1), alive),
             RunStatus::Running
         );
-        let named = described("named", "boot", Value::Null);
+        let named = described("named", "boot", None);
         assert_eq!(
             RunStatus::judge(&named, &space("boot", 1), dead),
             RunStatus::Named
@@ -246,7 +248,7 @@ mod tests {
     #[test]
     fn a_reused_process_number_is_another_process() {
         let again: fn(u32, u64) -> bool = |pid, started| pid == 7 && started == 71;
-        let plain = described("cargo", "boot", Value::Null);
+        let plain = described("cargo", "boot", None);
         assert_eq!(
             RunStatus::judge(&plain, &space("boot", 1), again),
             RunStatus::Over
@@ -266,7 +268,7 @@ mod tests {
             json!({ "anchor": { "pid": 7, "started": 70 } }),
         ] {
             assert_eq!(
-                RunStatus::judge(&description, &space("boot", 0), |_, _| false),
+                RunStatus::judge(&value(description.clone()), &space("boot", 0), |_, _| false),
                 RunStatus::Unknown,
                 "{description}"
             );

@@ -1,6 +1,6 @@
 //! The failed commands of teardowns, as lines of a file.
 
-use serde_json::{Value, json};
+use crate::json::Value;
 
 /// The file with the commands of teardowns that failed, in the run's directory.
 #[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
@@ -35,21 +35,29 @@ impl FailedTeardown {
             how,
             at,
         } = self;
-        json!({ "session": session, "run": run, "fixture": fixture, "command": command, "how": how, "at": at })
-            .to_string()
+        let mut fields = Vec::new();
+        let texts = [session, run, fixture, command, how];
+        for (name, text) in ["session", "run", "fixture", "command", "how"]
+            .into_iter()
+            .zip(texts)
+        {
+            fields.push((name, text.as_str().into()));
+        }
+        fields.push(("at", (*at).into()));
+        Value::object(fields).to_line()
     }
 
     /// Returns the content of a line; `None` if it is malformed.
     pub fn from_line(line: &str) -> Option<Self> {
-        let value: Value = serde_json::from_str(line).ok()?;
-        let text = |name: &str| value[name].as_str().map(str::to_owned);
+        let value = Value::read(line)?;
+        let text = |name: &str| value.get(name).as_text().map(str::to_owned);
         Some(Self {
             session: text("session")?,
             run: text("run")?,
             fixture: text("fixture")?,
             command: text("command")?,
             how: text("how")?,
-            at: value["at"].as_u64()?,
+            at: value.get("at").as_number()?,
         })
     }
 }
