@@ -3,8 +3,8 @@
 //! The table below is the one definition of the format. The enum and the writer are made from it here, the reader in
 //! `cofferdam-conflicts`; docs/reference/journal.md repeats it, which a test of the reader checks.
 
+use crate::json::Value;
 use crate::resource::{Access, Resource};
-use serde_json::{Map, Value};
 
 /// The version of the journals that this build writes.
 pub const VERSION: u64 = 1;
@@ -94,25 +94,25 @@ impl Field for bool {
 
 impl Field for Vec<String> {
     fn write(&self) -> Value {
-        Value::from(self.as_slice())
+        Value::texts(self)
     }
 }
 
 impl Field for Vec<u64> {
     fn write(&self) -> Value {
-        Value::from(self.as_slice())
+        Value::List(self.iter().map(|number| Value::from(*number)).collect())
     }
 }
 
 impl Field for Resource {
     fn write(&self) -> Value {
-        Value::from(self.to_text())
+        Value::Text(self.to_text())
     }
 }
 
 impl Field for Access {
     fn write(&self) -> Value {
-        Value::from(self.to_string())
+        Value::Text(self.to_string())
     }
 }
 
@@ -122,8 +122,8 @@ impl Field for Why {
     }
 }
 
-fn put(line: &mut Map<String, Value>, name: &str, field: &dyn Field) {
-    line.insert(name.to_owned(), field.write());
+fn put(line: &mut Vec<(String, Value)>, name: &str, field: &dyn Field) {
+    line.push((name.to_owned(), field.write()));
 }
 
 /// Passes the table of events to the macro `$then`: for each a variant, its name in journals, and its fields.
@@ -191,7 +191,7 @@ macro_rules! define {
         }
 
         impl Event {
-            fn write(&self, line: &mut Map<String, Value>) {
+            fn write(&self, line: &mut Vec<(String, Value)>) {
                 match self {
                     $(Self::$variant { $($field),* } => {
                         put(line, "event", &$word.to_owned());
@@ -208,10 +208,10 @@ __events!(define);
 impl Record {
     /// Returns the record as a line of a journal, without its newline.
     pub fn to_line(&self) -> String {
-        let mut line = Map::new();
-        line.insert("at".to_owned(), Value::from(self.at));
-        line.insert("pid".to_owned(), Value::from(self.pid));
+        let mut line = Vec::new();
+        put(&mut line, "at", &self.at);
+        put(&mut line, "pid", &u64::from(self.pid));
         self.event.write(&mut line);
-        Value::Object(line).to_string()
+        Value::Object(line).to_line()
     }
 }

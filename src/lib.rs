@@ -4,8 +4,8 @@
 //! in-memory store. cofferdam builds one per *worker*, a sequence of tests that never overlap, where a static is one for
 //! the whole process. **The lifetime of a service depends on the runner.** Under `cargo nextest run` every test is a
 //! process, so a service serves one test. Under `cargo test` it serves its worker's tests one after the other, until the
-//! test binary ends. A server or a filled database, which has to outlive a process, is a [`Fixture`]: started once per run,
-//! shared by all processes, and torn down after the runner has ended. For external resources, each worker has a unique
+//! test binary ends. A server or a filled database, which has to outlive a process, is a [`Fixture`] (feature `fixtures`): started
+//! once per run, shared by all processes, and torn down after the runner has ended. For external resources, each worker has a unique
 //! [name](Worker::id) and [directory](Worker::dir).
 //!
 //! ```
@@ -52,7 +52,7 @@
 //! | a database, a bucket, a queue with a unique name | [`Names`] |
 //! | output that two runs must not mix | [`namespace::output_dir`], a [`Namespace`](namespace::Namespace) |
 //! | a file that other processes read or write at the same time | [`file::write_atomic`], [`file::AtomicFile`]; [`file::Appender`] for lines |
-//! | a server or database, started once for all processes | [`Fixture`]; [`Setup::container`](fixture::Setup::container) |
+//! | a server or database, started once for all processes | [`Fixture`]; [`Setup::container`](fixture::Setup::container), with the feature `fixtures` |
 //! | a file, port or name that tests share | [`claim`], or [`Context::claim`] for a service |
 //! | a resource for one test at a time | [`lock()`], [`lock::lock_shared`], [`lock::try_lock`], [`lock::LockOptions`] |
 //! | a test that must not run beside others | `#[serial]`, `#[parallel]`, with the feature `macros` |
@@ -302,10 +302,13 @@
 //!
 //! # Features
 //!
+//! - `fixtures`: [`Fixture`] and the module [`fixture`]. It adds `serde_core`, and an eighth to the time of the first build.
 //! - `macros`: the attributes `#[serial]`, `#[parallel]` and `#[isolated]`. It adds `cofferdam-macros`, which has no
 //!   dependencies.
 //! - `tokio`: a tokio runtime for each worker, async factories and `lock_async`; with `macros` also `#[cofferdam::test]`. It adds
 //!   tokio 1.49 or later with its features `rt` and `time`.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod diagnostics;
 pub mod environment;
@@ -313,12 +316,14 @@ mod error;
 mod event;
 mod exit;
 pub mod file;
+#[cfg(feature = "fixtures")]
 pub mod fixture;
 pub mod format;
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 pub mod isolated;
 mod journal;
+mod json;
 pub mod lease;
 pub mod locator;
 pub mod lock;
@@ -437,6 +442,7 @@ pub use cofferdam_macros::serial;
 #[cfg(all(feature = "macros", feature = "tokio"))]
 pub use cofferdam_macros::test;
 pub use error::{BoxError, Error};
+#[cfg(feature = "fixtures")]
 pub use fixture::Fixture;
 pub use locator::{Context, ServiceLocator, WorkerLocal};
 pub use lock::lock;
@@ -450,10 +456,10 @@ pub use worker::{Worker, claim};
 #[doc = include_str!("../docs/guide/async.md")]
 #[doc = include_str!("../docs/guide/best-practices.md")]
 #[doc = include_str!("../docs/guide/claims.md")]
-#[doc = include_str!("../docs/guide/databases.md")]
+#[cfg_attr(feature = "fixtures", doc = include_str!("../docs/guide/databases.md"))]
 #[doc = include_str!("../docs/guide/environment.md")]
 #[doc = include_str!("../docs/guide/fakes.md")]
-#[doc = include_str!("../docs/guide/fixtures.md")]
+#[cfg_attr(feature = "fixtures", doc = include_str!("../docs/guide/fixtures.md"))]
 #[doc = include_str!("../docs/guide/directories-and-names.md")]
 #[doc = include_str!("../docs/guide/lifetimes.md")]
 #[doc = include_str!("../docs/guide/isolated.md")]

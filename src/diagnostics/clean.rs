@@ -76,7 +76,8 @@ impl CleanOptions {
 }
 
 /// Removes the directories of runs that are over below a base directory, and returns the fate of each, by name. Fixtures that
-/// `COFFERDAM_KEEP` left running are stopped first.
+/// `COFFERDAM_KEEP` left running are stopped first. On Linux this takes the feature `fixtures`: without it, a directory with
+/// fixtures counts as in use.
 ///
 /// ```
 /// use cofferdam::diagnostics::{CleanOptions, clean};

@@ -1,11 +1,11 @@
 //! The runs that were recorded below a base directory.
 
 use crate::error::Error;
+use crate::json::Value;
 use crate::run::sweep::RunStatus;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::process::PidSpace;
 use crate::sys::{file_lock, process, sorted};
-use serde_json::Value;
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -71,11 +71,11 @@ pub fn runs(base: &Path) -> Result<Vec<RecordedRun>, Error> {
 #[inline]
 fn describe(path: PathBuf, space: &PidSpace) -> Option<RecordedRun> {
     let text = std::fs::read_to_string(path.join("run.json")).ok()?;
-    let description: Value = serde_json::from_str(&text).ok()?;
+    let description = Value::read(&text)?;
     Some(RecordedRun {
-        session: description["session"].as_str().map(str::to_owned),
-        named: description["runner"] == "named",
-        at: description["at"].as_u64().unwrap_or(0),
+        session: description.get("session").as_text().map(str::to_owned),
+        named: description.get("runner").as_text() == Some("named"),
+        at: description.get("at").as_number().unwrap_or(0),
         over: is_over(&description, space) && nobody_is_in(&path),
         path,
     })
@@ -135,17 +135,18 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_run_is_over_when_its_anchor_is_gone_and_only_among_these_processes() {
+        use crate::json::tests::value;
         let own = PidSpace::own();
         let described = |started: u64, boot: &str, namespace: u64| {
-            serde_json::json!({
+            value(serde_json::json!({
                 "anchor": {"pid": process::id(), "started": started}, "boot": boot, "namespace": namespace,
-            })
+            }))
         };
         let (now, later, here) = (process::started(), process::started() + 1, own.namespace);
         assert!(!is_over(&described(now, &own.boot, here), &own));
         assert!(is_over(&described(later, &own.boot, here), &own));
         assert!(!is_over(&described(later, "another", here), &own));
         assert!(!is_over(&described(later, &own.boot, here + 1), &own));
-        assert!(!is_over(&serde_json::json!({}), &own));
+        assert!(!is_over(&Value::Null, &own));
     }
 }

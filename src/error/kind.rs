@@ -106,6 +106,7 @@ pub(super) enum Kind {
         folder: PathBuf,
         reason: &'static str,
     },
+    #[cfg(any(feature = "fixtures", feature = "tokio"))]
     Message(Box<dyn fmt::Display + Send + Sync>),
 }
 
@@ -239,6 +240,7 @@ impl fmt::Display for Kind {
                  your own, the same for all processes that should exclude each other",
                 folder.display()
             ),
+            #[cfg(any(feature = "fixtures", feature = "tokio"))]
             Kind::Message(text) => text.fmt(f),
         }
     }

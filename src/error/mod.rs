@@ -114,6 +114,7 @@ impl Error {
     }
 
     /// An error with the message of another module.
+    #[cfg(any(feature = "fixtures", feature = "tokio"))]
     pub(crate) fn message(text: impl fmt::Display + Send + Sync + 'static) -> Self {
         Kind::Message(Box::new(text)).into()
     }

@@ -1,6 +1,6 @@
 //! The report of an isolated test's process, and what follows from it: pure functions of data.
 
-use serde_json::{Value, json};
+use crate::json::Value;
 
 /// A line of the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,26 +15,31 @@ pub(super) enum Report {
 
 impl Report {
     pub(super) fn encode(&self) -> String {
-        let line = match self {
-            Self::Entered => json!({ "entered": true }),
-            Self::Returned { success } => json!({ "returned": success }),
-            Self::Panicked { message, place } => json!({ "panicked": message, "place": place }),
+        let fields = match self {
+            Self::Entered => vec![("entered", true.into())],
+            Self::Returned { success } => vec![("returned", (*success).into())],
+            Self::Panicked { message, place } => {
+                vec![
+                    ("panicked", message.as_str().into()),
+                    ("place", place.as_deref().into()),
+                ]
+            }
         };
-        format!("{line}\n")
+        Value::object(fields).to_line() + "\n"
     }
 
     fn decode(line: &str) -> Option<Self> {
-        let line: Value = serde_json::from_str(line).ok()?;
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        if let Some(success) = line["returned"].as_bool() {
+        let line = Value::read(line)?;
+        let text = |value: &Value| value.as_text().map(str::to_owned);
+        if let Some(success) = line.get("returned").as_bool() {
             return Some(Self::Returned { success });
         }
-        match text(&line["panicked"]) {
+        match text(line.get("panicked")) {
             Some(message) => Some(Self::Panicked {
                 message,
-                place: text(&line["place"]),
+                place: text(line.get("place")),
             }),
-            None => line["entered"].as_bool().map(|_| Self::Entered),
+            None => line.get("entered").as_bool().map(|_| Self::Entered),
         }
     }
 

@@ -120,6 +120,7 @@ impl HeldPort {
         Ok(row.into_iter().map(|(held, _)| held).collect())
     }
 
+    #[cfg(feature = "fixtures")]
     pub(crate) fn port(&self) -> u16 {
         self.port
     }

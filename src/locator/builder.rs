@@ -134,8 +134,7 @@ impl<T: ?Sized> LocatorBuilder<T> {
     /// Registers a service that all workers of the process share: for read-only data, or for types made for many threads.
     /// It is never reported as a conflict and never evicted, and it cannot be built from a worker's own services.
     ///
-    /// Under nextest every test is a process, so each builds one. To build once per run, use a
-    /// [`Fixture`](crate::Fixture).
+    /// Under nextest every test is a process, so each builds one. To build once per run, use a `Fixture` (feature `fixtures`).
     #[track_caller]
     pub fn register_shared<U: ?Sized + Send + Sync + 'static>(
         self,

@@ -3,10 +3,10 @@
 use super::sweep::{RunStatus, sweep};
 use super::{BEGUN, Run, facts, file_name, nextest, run, session};
 use crate::error::Error;
+use crate::json::Value;
 use crate::sys::file_lock::{self, Locked};
 use crate::sys::{clock, env, file_size, folder};
 use once_cell::sync::OnceCell;
-use serde_json::json;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -141,18 +141,20 @@ pub(super) fn claim(runs: &Path, id: &str) -> Result<(RunDir, bool), Error> {
 
 /// Writes `run.json`, from which other processes can decide whether the run has ended.
 fn describe(dir: &Path, run: &Run) {
-    let text = json!({
-        "version": 1,
-        "run": run.id,
-        "runner": run.runner.as_str(),
-        "anchor": { "pid": run.anchor.0, "started": run.anchor.1 },
-        "boot": facts().space.boot,
-        "namespace": facts().space.namespace,
-        "session": session(),
-        "at": clock::micros(),
-    });
+    let space = &facts().space;
+    let anchor = vec![("pid", run.anchor.0.into()), ("started", run.anchor.1.into())];
+    let text = Value::object(vec![
+        ("version", 1_u64.into()),
+        ("run", run.id.as_str().into()),
+        ("runner", run.runner.as_str().into()),
+        ("anchor", Value::object(anchor)),
+        ("boot", space.boot.as_str().into()),
+        ("namespace", space.namespace.into()),
+        ("session", session().as_deref().into()),
+        ("at", clock::micros().into()),
+    ]);
     // Without it the folder is only kept.
-    let _ = file_size::unsignaled(|| std::fs::write(dir.join("run.json"), text.to_string()));
+    let _ = file_size::unsignaled(|| std::fs::write(dir.join("run.json"), text.to_line()));
 }
 
 /// Returns the directory of a worker of this run, creating it if necessary.

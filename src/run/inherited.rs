@@ -4,11 +4,9 @@
 //! only for the process that was started with them, not for those that it starts.
 
 use super::{Run, Runner, facts};
+use crate::json::Value;
 use crate::sys::{env, process};
 use once_cell::sync::OnceCell;
-use serde_json::Value;
-#[cfg(any(test, all(feature = "macros", unix, not(miri))))]
-use serde_json::json;
 
 /// The variable with the facts.
 pub(crate) const VARIABLE: &str = "COFFERDAM_ISOLATED";
@@ -71,58 +69,73 @@ fn variable() -> Option<Inherited> {
 impl Inherited {
     #[cfg(any(test, all(feature = "macros", unix, not(miri))))]
     pub(crate) fn encode(&self) -> String {
-        let locks: Vec<_> = self
-            .locks
-            .iter()
-            .map(|lock| json!([lock.key, lock.label, lock.shared]))
-            .collect();
-        json!({
-            "parent": self.parent,
-            "depth": self.depth,
-            "run": [self.run.id, self.run.runner.as_str(), self.run.anchor.0, self.run.anchor.1],
-            "execution": self.execution,
-            "recorded_as": self.recorded_as,
-            "worker": self.worker,
-            "index": self.index,
-            "test": self.test,
-            "attempt": self.attempt,
-            "locks": locks,
-            "report": self.report,
-            "output": self.output,
-        })
-        .to_string()
+        let lock = |lock: &InheritedLock| {
+            Value::List(vec![
+                lock.key.as_str().into(),
+                lock.label.as_str().into(),
+                lock.shared.into(),
+            ])
+        };
+        let run = Value::List(vec![
+            self.run.id.as_str().into(),
+            self.run.runner.as_str().into(),
+            self.run.anchor.0.into(),
+            self.run.anchor.1.into(),
+        ]);
+        // Descriptors are not negative.
+        let descriptor = |number: i32| Value::from(u64::from(number.unsigned_abs()));
+        Value::object(vec![
+            ("parent", self.parent.into()),
+            ("depth", self.depth.into()),
+            ("run", run),
+            ("execution", self.execution.into()),
+            ("recorded_as", self.recorded_as.into()),
+            ("worker", self.worker.as_str().into()),
+            ("index", self.index.into()),
+            ("test", self.test.as_str().into()),
+            ("attempt", self.attempt.into()),
+            ("locks", Value::List(self.locks.iter().map(lock).collect())),
+            ("report", descriptor(self.report)),
+            ("output", descriptor(self.output)),
+        ])
+        .to_line()
     }
 
     fn decode(text: &str) -> Option<Self> {
-        let all: Value = serde_json::from_str(text).ok()?;
-        let number = |value: &Value| u32::try_from(value.as_u64()?).ok();
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let descriptor = |value: &Value| i32::try_from(value.as_u64()?).ok();
+        let all = Value::read(text)?;
+        let number = |value: &Value| u32::try_from(value.as_number()?).ok();
+        let text = |value: &Value| value.as_text().map(str::to_owned);
+        let descriptor = |value: &Value| i32::try_from(value.as_number()?).ok();
         let lock = |lock: &Value| {
             Some(InheritedLock {
-                key: text(&lock[0])?,
-                label: text(&lock[1])?,
-                shared: lock[2].as_bool()?,
+                key: text(lock.at(0))?,
+                label: text(lock.at(1))?,
+                shared: lock.at(2).as_bool()?,
             })
         };
-        let run = &all["run"];
+        let run = all.get("run");
         Some(Self {
-            parent: number(&all["parent"])?,
-            depth: all["depth"].as_u64()?,
+            parent: number(all.get("parent"))?,
+            depth: all.get("depth").as_number()?,
             run: Run {
-                id: text(&run[0])?,
-                runner: Runner::named(run[1].as_str()?)?,
-                anchor: (number(&run[2])?, run[3].as_u64()?),
+                id: text(run.at(0))?,
+                runner: Runner::named(run.at(1).as_text()?)?,
+                anchor: (number(run.at(2))?, run.at(3).as_number()?),
             },
-            execution: all["execution"].as_u64()?,
-            recorded_as: number(&all["recorded_as"])?,
-            worker: text(&all["worker"])?,
-            index: number(&all["index"]),
-            test: text(&all["test"])?,
-            attempt: all["attempt"].as_u64()?,
-            locks: all["locks"].as_array()?.iter().map(lock).collect::<Option<_>>()?,
-            report: descriptor(&all["report"])?,
-            output: descriptor(&all["output"])?,
+            execution: all.get("execution").as_number()?,
+            recorded_as: number(all.get("recorded_as"))?,
+            worker: text(all.get("worker"))?,
+            index: number(all.get("index")),
+            test: text(all.get("test"))?,
+            attempt: all.get("attempt").as_number()?,
+            locks: all
+                .get("locks")
+                .as_list()?
+                .iter()
+                .map(lock)
+                .collect::<Option<_>>()?,
+            report: descriptor(all.get("report"))?,
+            output: descriptor(all.get("output"))?,
         })
     }
 }

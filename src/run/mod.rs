@@ -4,6 +4,10 @@ mod file_name;
 mod folders;
 mod identify;
 mod inherited;
+#[cfg(feature = "fixtures")]
+pub(crate) mod left_fixtures;
+#[cfg(feature = "fixtures")]
+pub(crate) mod stored_command;
 pub(crate) mod sweep;
 pub(crate) mod teardown;
 

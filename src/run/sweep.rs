@@ -1,14 +1,12 @@
 //! The removal of the directories of runs that have ended.
 
-#[cfg(all(target_os = "linux", not(miri)))]
-use super::teardown;
+#[cfg(feature = "fixtures")]
+use super::left_fixtures;
 use super::{Runner, facts};
-#[cfg(all(target_os = "linux", not(miri)))]
-use crate::sys::child;
+use crate::json::Value;
 use crate::sys::clock::Deadline;
 use crate::sys::process::PidSpace;
-use crate::sys::{clock, file_lock, folder, process, sorted};
-use serde_json::Value;
+use crate::sys::{clock, file_lock, folder, process};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,24 +44,25 @@ impl RunStatus {
 
     fn read(folder: &Path) -> Option<Value> {
         let text = std::fs::read_to_string(folder.join("run.json")).ok()?;
-        serde_json::from_str(&text).ok()
+        Value::read(&text)
     }
 
     /// Decides without the clock, which may be set back. A reused process number is recognized by the start of the process.
     pub(crate) fn judge(description: &Value, space: &PidSpace, is_alive: fn(u32, u64) -> bool) -> Self {
-        let anchor = |field: &str| description["anchor"][field].as_u64();
+        let anchor = |field: &str| description.get("anchor").get(field).as_number();
         let pid = anchor("pid").and_then(|pid| u32::try_from(pid).ok());
-        let (Some(pid), Some(started), Some(boot)) = (pid, anchor("started"), description["boot"].as_str())
+        let (Some(pid), Some(started), Some(boot)) =
+            (pid, anchor("started"), description.get("boot").as_text())
         else {
             return Self::Unknown;
         };
-        if !space.is(boot, description["namespace"].as_u64().unwrap_or(0)) {
+        if !space.is(boot, description.get("namespace").as_number().unwrap_or(0)) {
             Self::Foreign
-        } else if description["runner"] == Runner::Named.as_str() {
+        } else if description.get("runner").as_text() == Some(Runner::Named.as_str()) {
             Self::Named
         } else if is_alive(pid, started) {
             Self::Running
-        } else if !description["session"].is_null() {
+        } else if description.get("session") != &Value::Null {
             Self::Recorded
         } else {
             Self::Over
@@ -94,79 +93,20 @@ pub(crate) fn remove(folder: &Path, dry_run: bool) -> Removal {
         Ok(None) => return Removal::InUse,
         Err(error) => return Removal::Failed(error),
     };
+    // This build cannot end the processes that its fixtures may have left.
+    if cfg!(all(target_os = "linux", not(feature = "fixtures"))) && folder.join("fixtures").exists() {
+        return Removal::InUse;
+    }
     if dry_run {
         return Removal::Removed;
     }
-    end_what_is_left(folder);
+    #[cfg(feature = "fixtures")]
+    left_fixtures::end(folder);
     match discard(folder) {
         Ok(()) => Removal::Removed,
         Err(error) => Removal::Failed(error),
     }
 }
-
-/// Ends the fixtures whose keeper left them running or was killed together with its runner: their processes, then the
-/// commands of their teardown, newest fixture first.
-fn end_what_is_left(run: &Path) {
-    let fixtures = run.join("fixtures");
-    // The folder names commands to run.
-    if !folder::is_safe(&fixtures) {
-        return;
-    }
-    let is_kept = run.join(KEPT).exists();
-    let mut found = Vec::new();
-    for fixture in folders(&fixtures).unwrap_or_default() {
-        sorted::insert(&mut found, (order_of(&fixture), fixture), |a, b| a.0 > b.0);
-    }
-    for (_, fixture) in found {
-        end_fixture(&fixture, is_kept);
-    }
-}
-
-/// Returns the number under which the fixture was completed. One that is not complete may need all others.
-fn order_of(fixture: &Path) -> u64 {
-    let order = std::fs::read_to_string(fixture.join(ORDER)).unwrap_or_default();
-    order.parse().unwrap_or(u64::MAX)
-}
-
-/// Ends one fixture, by the directory that it was started for. With `grace` its processes get their stop signal and the time
-/// to end; otherwise they are killed.
-pub(crate) fn end_fixture(fixture: &Path, grace: bool) {
-    #[cfg(all(target_os = "linux", not(miri)))]
-    {
-        // Looking at every process takes milliseconds, and usually none was started.
-        if let Ok(leaders) = std::fs::read_to_string(fixture.join(LEADERS)) {
-            let mark = mark(fixture);
-            let find = || process::family(Some(&mark), &[]);
-            let stop = stop_of(&leaders).filter(|_| grace);
-            let (signal, grace) = stop.unwrap_or((libc::SIGKILL, Duration::ZERO));
-            child::end_all(find, signal, grace);
-        }
-        teardown::run_teardown(fixture);
-    }
-    #[cfg(not(all(target_os = "linux", not(miri))))]
-    let _ = (fixture, grace);
-}
-
-/// Returns the stop signal and the grace of the process that was started last.
-#[cfg(all(target_os = "linux", not(miri)))]
-fn stop_of(leaders: &str) -> Option<(i32, Duration)> {
-    let mut fields = leaders.lines().last()?.split(' ').skip(1);
-    let signal = fields.next()?.parse().ok()?;
-    Some((signal, Duration::from_millis(fields.next()?.parse().ok()?)))
-}
-
-/// Returns the variable that marks a fixture's processes.
-#[cfg(all(target_os = "linux", not(miri)))]
-pub(crate) fn mark(fixture: &Path) -> Vec<u8> {
-    [MARK.as_bytes(), b"=", fixture.as_os_str().as_encoded_bytes()].concat()
-}
-
-/// The file in a fixture's directory with the processes that were started: `PID SIGNAL GRACE`, the grace in milliseconds.
-pub(crate) const LEADERS: &str = "processes";
-/// The file in a fixture's directory with the number under which it was completed.
-pub(crate) const ORDER: &str = "order";
-/// The variable in the environment of a fixture's processes, with the fixture's directory as its value.
-pub(crate) const MARK: &str = "COFFERDAM_FIXTURE";
 
 /// Removes the directory of a run while no process can join it.
 pub(crate) fn discard(folder: &Path) -> io::Result<()> {
@@ -226,7 +166,7 @@ pub(super) fn sweep(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunStatus
 }
 
 /// Like [`sweep`], for all directories: for a process that no test waits for.
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 pub(crate) fn sweep_all(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunStatus) {
     let folders = folders(runs).unwrap_or_default();
     for folder in folders.iter().filter(|path| *path != own) {
@@ -250,12 +190,13 @@ fn remove_if_over(folder: &Path, status: &impl Fn(&Path) -> RunStatus) -> bool {
 mod tests {
     use super::super::folders::tests::old_run;
     use super::*;
+    use crate::json::tests::value;
     use serde_json::json;
 
-    fn described(runner: &str, boot: &str, session: Value) -> Value {
-        json!({
+    fn described(runner: &str, boot: &str, session: Option<&str>) -> Value {
+        value(json!({
             "runner": runner, "boot": boot, "namespace": 1, "session": session, "anchor": { "pid": 7, "started": 70 },
-        })
+        }))
     }
 
     fn space(boot: &str, namespace: u64) -> PidSpace {
@@ -267,7 +208,7 @@ mod tests {
     fn a_run_is_over_when_its_runner_has_ended_and_it_is_not_needed() {
         let alive: fn(u32, u64) -> bool = |_, _| true;
         let dead: fn(u32, u64) -> bool = |_, _| false;
-        let plain = described("cargo", "boot", Value::Null);
+        let plain = described("cargo", "boot", None);
         assert_eq!(RunStatus::judge(&plain, &space("boot", 1), dead), RunStatus::Over);
         assert_eq!(
             RunStatus::judge(&plain, &space("boot", 1), alive),
@@ -282,13 +223,13 @@ mod tests {
             RunStatus::Foreign,
             "another container's runner may live"
         );
-        let unknown = described("cargo", "", Value::Null);
+        let unknown = described("cargo", "", None);
         assert_eq!(
             RunStatus::judge(&unknown, &space("", 1), dead),
             RunStatus::Foreign,
             "no boot is known"
         );
-        let recorded = described("cargo", "boot", Value::from("session"));
+        let recorded = described("cargo", "boot", Some("session"));
         assert_eq!(
             RunStatus::judge(&recorded, &space("boot", 1), dead),
             RunStatus::Recorded
@@ -297,7 +238,7 @@ mod tests {
             RunStatus::judge(&recorded, &space("boot", 1), alive),
             RunStatus::Running
         );
-        let named = described("named", "boot", Value::Null);
+        let named = described("named", "boot", None);
         assert_eq!(
             RunStatus::judge(&named, &space("boot", 1), dead),
             RunStatus::Named
@@ -307,7 +248,7 @@ mod tests {
     #[test]
     fn a_reused_process_number_is_another_process() {
         let again: fn(u32, u64) -> bool = |pid, started| pid == 7 && started == 71;
-        let plain = described("cargo", "boot", Value::Null);
+        let plain = described("cargo", "boot", None);
         assert_eq!(
             RunStatus::judge(&plain, &space("boot", 1), again),
             RunStatus::Over
@@ -327,7 +268,7 @@ mod tests {
             json!({ "anchor": { "pid": 7, "started": 70 } }),
         ] {
             assert_eq!(
-                RunStatus::judge(&description, &space("boot", 0), |_, _| false),
+                RunStatus::judge(&value(description.clone()), &space("boot", 0), |_, _| false),
                 RunStatus::Unknown,
                 "{description}"
             );
@@ -381,6 +322,20 @@ mod tests {
         assert!(!left.exists() && named.exists());
     }
 
+    #[cfg(all(target_os = "linux", not(feature = "fixtures")))]
+    #[test]
+    fn a_directory_with_fixtures_stays_for_a_build_that_can_end_their_processes() {
+        let runs = tempfile::tempdir().unwrap();
+        let run = old_run(runs.path(), "run").path.clone();
+        std::fs::create_dir(run.join("fixtures")).unwrap();
+        for dry_run in [true, false] {
+            assert!(matches!(remove(&run, dry_run), Removal::InUse), "{dry_run}");
+            assert!(run.exists());
+        }
+        std::fs::remove_dir(run.join("fixtures")).unwrap();
+        assert!(matches!(remove(&run, false), Removal::Removed));
+    }
+
     #[cfg(unix)]
     #[test]
     fn the_target_of_a_link_is_not_swept() {
@@ -404,7 +359,7 @@ mod tests {
         assert!((1..=CHECKED).contains(&looked.get()), "{}", looked.get());
     }
 
-    #[cfg(all(target_os = "linux", not(miri)))]
+    #[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
     #[test]
     fn a_complete_sweep_removes_all_runs_that_are_over() {
         let runs = tempfile::tempdir().unwrap();

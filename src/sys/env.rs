@@ -24,6 +24,7 @@ pub(crate) fn path(name: &str) -> Option<PathBuf> {
 }
 
 /// Returns all variables.
+#[cfg(feature = "fixtures")]
 pub(crate) fn all() -> Vec<(OsString, OsString)> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     std::env::vars_os().collect()

@@ -30,7 +30,7 @@ pub(crate) fn unsignaled<R>(work: impl FnOnce() -> R) -> R {
 }
 
 /// Blocks the signal permanently for this thread and the threads that it starts. Started programs have it unblocked.
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 pub(crate) fn block_permanently() {
     std::mem::forget(Blocked::new());
 }

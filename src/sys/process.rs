@@ -1,10 +1,8 @@
 //! This process, its ancestors, and other processes of the machine.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 #[cfg(all(unix, not(miri)))]
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -79,12 +77,6 @@ pub(crate) fn exe() -> Option<PathBuf> {
     std::env::current_exe().ok()
 }
 
-/// Returns the current working directory.
-pub(crate) fn current_dir() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
-    std::env::current_dir().ok()
-}
-
 /// Returns the process that started this one.
 #[cfg(all(unix, not(miri)))]
 pub(crate) fn parent() -> u32 {
@@ -128,6 +120,7 @@ pub(crate) fn is_alive(pid: u32, started: u64) -> bool {
 }
 
 /// Returns whether a process of this number is running, for callers that know that the number was not reused.
+#[cfg(feature = "fixtures")]
 pub(crate) fn is_running(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
 }
@@ -166,7 +159,8 @@ impl PidSpace {
 }
 
 /// Returns a command whose process leads its own group on Unix.
-pub(crate) fn command(program: &OsStr) -> Command {
+#[cfg(feature = "fixtures")]
+pub(crate) fn command(program: &std::ffi::OsStr) -> std::process::Command {
     let mut command = command_in_our_group(program);
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -174,102 +168,10 @@ pub(crate) fn command(program: &OsStr) -> Command {
 }
 
 /// Returns a command whose process stays in this process's group.
-pub(crate) fn command_in_our_group(program: &OsStr) -> Command {
+#[cfg(any(feature = "fixtures", all(feature = "macros", unix)))]
+pub(crate) fn command_in_our_group(program: &std::ffi::OsStr) -> std::process::Command {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
-    Command::new(program)
-}
-
-/// A process that was running, identified by its number and start.
-#[cfg(all(target_os = "linux", not(miri)))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Living {
-    pub(crate) pid: u32,
-    pub(crate) started: u64,
-}
-
-#[cfg(all(target_os = "linux", not(miri)))]
-impl Living {
-    pub(crate) fn is_alive(self) -> bool {
-        is_alive(self.pid, self.started)
-    }
-}
-
-/// Returns all running processes except this one, with their status.
-#[cfg(all(target_os = "linux", not(miri)))]
-fn living() -> impl Iterator<Item = (u32, Stat)> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let us = id();
-    pids.filter(move |pid| *pid != us)
-        .filter_map(|pid| stat(pid).map(|stat| (pid, stat)))
-        .filter(|(_, stat)| !matches!(stat.state, 'Z' | 'X'))
-}
-
-/// Returns the running processes with `mark` (`NAME=value`) in their environment, those in the groups that `leaders` lead,
-/// and the descendants of any of these or of a leader. Takes milliseconds, because it checks all processes of the machine.
-///
-/// A leader must not have been waited for, because its number could be reused.
-#[cfg(all(target_os = "linux", not(miri)))]
-pub(crate) fn family(mark: Option<&[u8]>, leaders: &[u32]) -> Vec<Living> {
-    let is_marked = |pid: u32| {
-        mark.is_some_and(|mark| {
-            let environment = std::fs::read(proc_folder(pid).join("environ")).unwrap_or_default();
-            environment
-                .split(|byte| *byte == 0)
-                .any(|variable| variable == mark)
-        })
-    };
-    let is_first = |pid: u32, stat: &Stat| {
-        leaders.contains(&pid)
-            || leaders.contains(&stat.group)
-            || leaders.contains(&stat.parent)
-            || is_marked(pid)
-    };
-    let mut found = Vec::new();
-    let mut others = Vec::new();
-    for (pid, stat) in living() {
-        let started = stat.started;
-        if is_first(pid, &stat) {
-            found.push(Living { pid, started });
-        } else {
-            others.push((Living { pid, started }, stat.parent));
-        }
-    }
-    // A child may come before its parent.
-    loop {
-        let known = found.len();
-        others.retain(|(process, parent)| {
-            let is_child = found.iter().any(|found| found.pid == *parent);
-            if is_child {
-                found.push(*process);
-            }
-            !is_child
-        });
-        if found.len() == known {
-            return found;
-        }
-    }
-}
-
-/// Returns this process's children, including adopted ones and zombies. Empty if the kernel was built without the list.
-#[cfg(all(target_os = "linux", not(miri)))]
-pub(crate) fn children() -> Vec<u32> {
-    let list = proc_folder(id())
-        .join("task")
-        .join(id().to_string())
-        .join("children");
-    let list = std::fs::read_to_string(list).unwrap_or_default();
-    list.split_ascii_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .collect()
-}
-
-/// Returns the running processes of a group.
-#[cfg(all(target_os = "linux", not(miri)))]
-pub(crate) fn members(group: u32) -> impl Iterator<Item = u32> {
-    living()
-        .filter(move |(_, stat)| stat.group == group)
-        .map(|(pid, _)| pid)
+    std::process::Command::new(program)
 }
 
 /// Returns the resident memory in bytes; `None` where the system does not report it.
@@ -284,19 +186,23 @@ pub(crate) fn resident_memory() -> Option<u64> {
         .map(|kib| kib * 1024)
 }
 
-struct Stat {
+pub(super) struct Stat {
     name: String,
-    state: char,
-    parent: u32,
-    group: u32,
-    started: u64,
+    pub(super) state: char,
+    pub(super) parent: u32,
+    #[cfg_attr(
+        not(all(feature = "fixtures", target_os = "linux", not(miri))),
+        expect(dead_code, reason = "only the processes of fixtures are found by their group")
+    )]
+    pub(super) group: u32,
+    pub(super) started: u64,
 }
 
-fn proc_folder(pid: u32) -> PathBuf {
+pub(super) fn proc_folder(pid: u32) -> PathBuf {
     Path::new("/proc").join(pid.to_string())
 }
 
-fn stat(pid: u32) -> Option<Stat> {
+pub(super) fn stat(pid: u32) -> Option<Stat> {
     parse_stat(&read_once(&proc_folder(pid).join("stat"))?)
 }
 

@@ -1,13 +1,16 @@
 //! Panics of the library name the caller's line.
 
 use crate::role::{play, plays, role};
+#[cfg(feature = "fixtures")]
+use cofferdam::Fixture;
 use cofferdam::environment::{remove_env, set_current_dir, set_env};
 use cofferdam::lock::lock_shared;
-use cofferdam::{Fixture, Names, ServiceLocator, Worker, WorkerLocal, lock};
+use cofferdam::{Names, ServiceLocator, Worker, WorkerLocal, lock};
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
 static STOCK: WorkerLocal<u8> = WorkerLocal::new(|_| Ok(1));
+#[cfg(feature = "fixtures")]
 static SERVER: Fixture<u8> = Fixture::per_worker("server", |_| Ok(1));
 
 #[cfg(feature = "macros")]
@@ -39,6 +42,7 @@ fn calls() -> Vec<fn()> {
         || drop(Names::current()),
         || drop(STOCK.get()),
         || drop(STOCK.override_with(Arc::new(2))),
+        #[cfg(feature = "fixtures")]
         || drop(SERVER.get()),
         || drop(shop().get::<u8>()),
         || drop(shop().get_named::<u8>("other")),

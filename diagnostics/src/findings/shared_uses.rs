@@ -130,6 +130,7 @@ mod tests {
             between_runs: false,
             message: String::new(),
             help: String::new(),
+            output: None,
             name_parts: None,
             tests: tests.map(test).into(),
             use_count: 2,

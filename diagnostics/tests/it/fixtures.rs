@@ -15,7 +15,7 @@ fn suite() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let manifest = format!(
         "[package]\nname = \"kept\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\ncofferdam = {{ path = \
-         {root:?} }}\n\n[workspace]\n"
+         {root:?}, features = [\"fixtures\"] }}\n\n[workspace]\n"
     );
     for (file, text) in [
         ("Cargo.toml", manifest.as_str()),

@@ -298,5 +298,5 @@ fn suite() -> Suite {
         ("tests/suite.rs", include_str!("suite/tests.rs")),
         ("tests/async_suite.rs", include_str!("suite/async_kept.rs")),
     ];
-    Suite::new("kept", &["macros", "tokio"], TOKIO, &files)
+    Suite::new("kept", &["fixtures", "macros", "tokio"], TOKIO, &files)
 }

@@ -12,23 +12,23 @@ mod async_suite;
 mod environment;
 #[cfg(not(miri))]
 mod files;
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 mod fixtures;
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 mod fixtures_outside;
 #[cfg(all(feature = "macros", target_os = "linux", not(miri)))]
 mod isolated;
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 mod kept;
 #[cfg(all(unix, not(miri)))]
 mod killed;
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 mod kills;
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 mod lasting;
 #[cfg(not(miri))]
 mod leases;
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 mod limits;
 #[cfg(not(miri))]
 mod lock;
@@ -40,17 +40,19 @@ mod lock_files;
 mod lock_fork;
 #[cfg(all(feature = "macros", target_os = "linux", not(miri)))]
 mod moved;
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 mod planted;
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 mod ready;
 #[cfg(all(feature = "macros", not(miri)))]
 mod serial;
 #[cfg(all(feature = "macros", feature = "tokio", not(miri)))]
 pub(crate) use serial::state;
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 mod teardown;
 #[cfg(all(unix, not(miri)))]
 mod test_dirs;
 #[cfg(all(feature = "macros", target_os = "linux", not(miri)))]
 mod two_runs;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod without_fixtures;

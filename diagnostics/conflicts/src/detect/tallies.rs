@@ -183,7 +183,7 @@ fn rebuilt(state: &State) -> Vec<Conflict> {
     let found = worth.map(|((run, locator, service), tally)| {
         let name = state.text(*service);
         let message = format!(
-            "{name} of {} was built in {} tests of run {}, {} in all: a candidate for a fixture",
+            "{name} of {} was built in {} tests of run {}, {} in all: a candidate for a fixture (feature `fixtures`)",
             called(state, *locator),
             tally.count,
             state.text(state.runs.get(*run).name),

@@ -138,6 +138,7 @@ mod tests {
             between_runs: false,
             message: String::new(),
             help: String::new(),
+            output: None,
             name_parts: None,
             tests: vec![observed("a"), observed("b")],
             use_count: 2,

@@ -41,7 +41,7 @@ impl Package {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let manifest = fs::read_to_string(package.path().join("Cargo.toml")).unwrap();
         let manifest = format!(
-            "{manifest}[dev-dependencies]\ncofferdam = {{ path = {root:?}, features = [\"macros\"] }}\n"
+            "{manifest}[dev-dependencies]\ncofferdam = {{ path = {root:?}, features = [\"fixtures\", \"macros\"] }}\n"
         );
         package.write("Cargo.toml", &manifest);
         // Reuses the versions of this workspace; Cargo removes those that the suite does not need.
