@@ -323,7 +323,7 @@ pub mod format;
 #[doc(hidden)]
 pub mod isolated;
 mod journal;
-mod json;
+mod json_value;
 pub mod lease;
 pub mod locator;
 pub mod lock;
