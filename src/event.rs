@@ -3,7 +3,7 @@
 //! The table below is the one definition of the format. The enum and the writer are made from it here, the reader in
 //! `cofferdam-conflicts`; docs/reference/journal.md repeats it, which a test of the reader checks.
 
-use crate::json::Value;
+use crate::json_value::Value;
 use crate::resource::{Access, Resource};
 
 /// The version of the journals that this build writes.

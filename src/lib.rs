@@ -302,7 +302,8 @@
 //!
 //! # Features
 //!
-//! - `fixtures`: [`Fixture`] and the module [`fixture`]. It adds `serde_core`, and an eighth to the time of the first build.
+//! - `fixtures`: [`Fixture`] and the module [`fixture`]. It adds `serde_core` and `serde_json`, and half to the time of the first
+//!   build: `docs/design/performance.md` has the cost of each feature.
 //! - `macros`: the attributes `#[serial]`, `#[parallel]` and `#[isolated]`. It adds `cofferdam-macros`, which has no
 //!   dependencies.
 //! - `tokio`: a tokio runtime for each worker, async factories and `lock_async`; with `macros` also `#[cofferdam::test]`. It adds
@@ -323,7 +324,7 @@ pub mod format;
 #[doc(hidden)]
 pub mod isolated;
 mod journal;
-mod json;
+mod json_value;
 pub mod lease;
 pub mod locator;
 pub mod lock;

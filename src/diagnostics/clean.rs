@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::run::sweep::{self, Removal, RunStatus};
+use crate::sys::folder;
 use std::path::{Path, PathBuf};
 
 /// The directory of a run with its fate.
@@ -92,7 +93,7 @@ impl CleanOptions {
 #[inline]
 pub fn clean(base: &Path, options: CleanOptions) -> Result<Vec<Cleaned>, Error> {
     let runs = base.join("runs");
-    let mut folders = match sweep::folders(&runs) {
+    let mut folders = match folder::folders_in(&runs) {
         Ok(folders) => folders,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(Error::io("read", &runs, source)),

@@ -1,7 +1,7 @@
 //! The runs that were recorded below a base directory.
 
 use crate::error::Error;
-use crate::json::Value;
+use crate::json_value::Value;
 use crate::run::sweep::RunStatus;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::process::PidSpace;
@@ -135,7 +135,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_run_is_over_when_its_anchor_is_gone_and_only_among_these_processes() {
-        use crate::json::tests::value;
+        use crate::json_value::tests::value;
         let own = PidSpace::own();
         let described = |started: u64, boot: &str, namespace: u64| {
             value(serde_json::json!({

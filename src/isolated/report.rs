@@ -1,6 +1,6 @@
 //! The report of an isolated test's process, and what follows from it: pure functions of data.
 
-use crate::json::Value;
+use crate::json_value::Value;
 
 /// A line of the report.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::sweep::{RunStatus, sweep};
 use super::{BEGUN, Run, facts, file_name, nextest, run, session};
 use crate::error::Error;
-use crate::json::Value;
+use crate::json_value::Value;
 use crate::sys::file_lock::{self, Locked};
 use crate::sys::{clock, env, file_size, folder};
 use once_cell::sync::OnceCell;

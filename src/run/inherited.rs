@@ -4,7 +4,7 @@
 //! only for the process that was started with them, not for those that it starts.
 
 use super::{Run, Runner, facts};
-use crate::json::Value;
+use crate::json_value::Value;
 use crate::sys::{env, process};
 use once_cell::sync::OnceCell;
 

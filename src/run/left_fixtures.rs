@@ -2,7 +2,6 @@
 
 #[cfg(all(target_os = "linux", not(miri)))]
 use super::stored_command;
-use super::sweep::{KEPT, folders};
 #[cfg(all(target_os = "linux", not(miri)))]
 use crate::sys::family;
 use crate::sys::{folder, sorted};
@@ -11,16 +10,14 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Ends the fixtures whose keeper left them running or was killed together with its runner: their processes, then the
-/// commands of their teardown, newest fixture first.
-pub(super) fn end(run: &Path) {
-    let fixtures = run.join("fixtures");
+/// commands of their teardown, newest fixture first. Those that were kept get their stop signal first.
+pub(super) fn end(fixtures: &Path, is_kept: bool) {
     // The folder names commands to run.
-    if !folder::is_safe(&fixtures) {
+    if !folder::is_safe(fixtures) {
         return;
     }
-    let is_kept = run.join(KEPT).exists();
     let mut found = Vec::new();
-    for fixture in folders(&fixtures).unwrap_or_default() {
+    for fixture in folder::folders_in(fixtures).unwrap_or_default() {
         sorted::insert(&mut found, (order_of(&fixture), fixture), |a, b| a.0 > b.0);
     }
     for (_, fixture) in found {
@@ -42,7 +39,7 @@ pub(crate) fn end_fixture(fixture: &Path, grace: bool) {
         // Looking at every process takes milliseconds, and usually none was started.
         if let Ok(leaders) = std::fs::read_to_string(fixture.join(LEADERS)) {
             let mark = mark(fixture);
-            let find = || family::family(Some(&mark), &[]);
+            let find = || family::find(Some(&mark), &[]);
             let stop = stop_of(&leaders).filter(|_| grace);
             let (signal, grace) = stop.unwrap_or((libc::SIGKILL, Duration::ZERO));
             family::end_all(find, signal, grace);

@@ -3,12 +3,12 @@
 #[cfg(feature = "fixtures")]
 use super::left_fixtures;
 use super::{Runner, facts};
-use crate::json::Value;
+use crate::json_value::Value;
 use crate::sys::clock::Deadline;
 use crate::sys::process::PidSpace;
 use crate::sys::{clock, file_lock, folder, process};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// The status of a run, according to its `run.json`.
@@ -101,7 +101,7 @@ pub(crate) fn remove(folder: &Path, dry_run: bool) -> Removal {
         return Removal::Removed;
     }
     #[cfg(feature = "fixtures")]
-    left_fixtures::end(folder);
+    left_fixtures::end(&folder.join("fixtures"), folder.join(KEPT).exists());
     match discard(folder) {
         Ok(()) => Removal::Removed,
         Err(error) => Removal::Failed(error),
@@ -130,19 +130,6 @@ pub(crate) fn is_left_over(folder: &Path) -> bool {
         .is_some_and(|name| name.to_string_lossy().starts_with(AWAY))
 }
 
-/// Returns the directories of this user in another, such as those of all runs, with or without a description.
-pub(crate) fn folders(above: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(above)? {
-        let entry = entry?;
-        // A planted link or another user's folder is not ours to remove.
-        if folder::is_safe(&entry.path()) {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
-}
-
 /// The number of old runs that a new run checks, and the time for it, so that the first test does not have to remove
 /// thousands of them.
 const CHECKED: usize = 16;
@@ -151,7 +138,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// Removes some directories of unrecorded runs that have ended, so that they do not accumulate. A keeper at its end, and
 /// `cargo cofferdam clean`, remove all of them.
 pub(super) fn sweep(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunStatus) {
-    let folders = folders(runs).unwrap_or_default();
+    let folders = folder::folders_in(runs).unwrap_or_default();
     // Each run begins at another folder; otherwise folders that stay would hide those behind them.
     let start = process::id() as usize % folders.len().max(1);
     let (last, first) = folders.split_at(start);
@@ -168,7 +155,7 @@ pub(super) fn sweep(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunStatus
 /// Like [`sweep`], for all directories: for a process that no test waits for.
 #[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 pub(crate) fn sweep_all(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunStatus) {
-    let folders = folders(runs).unwrap_or_default();
+    let folders = folder::folders_in(runs).unwrap_or_default();
     for folder in folders.iter().filter(|path| *path != own) {
         remove_if_over(folder, &status);
     }
@@ -190,7 +177,7 @@ fn remove_if_over(folder: &Path, status: &impl Fn(&Path) -> RunStatus) -> bool {
 mod tests {
     use super::super::folders::tests::old_run;
     use super::*;
-    use crate::json::tests::value;
+    use crate::json_value::tests::value;
     use serde_json::json;
 
     fn described(runner: &str, boot: &str, session: Option<&str>) -> Value {
@@ -371,7 +358,7 @@ mod tests {
             true => RunStatus::Running,
             false => RunStatus::Over,
         });
-        let mut left = folders(runs.path()).unwrap();
+        let mut left = folder::folders_in(runs.path()).unwrap();
         left.sort();
         assert_eq!(left, [runs.path().join("7"), own.path.clone()]);
     }

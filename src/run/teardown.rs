@@ -1,6 +1,6 @@
 //! The failed commands of teardowns, as lines of a file.
 
-use crate::json::Value;
+use crate::json_value::Value;
 
 /// The file with the commands of teardowns that failed, in the run's directory.
 #[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]

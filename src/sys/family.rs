@@ -32,7 +32,7 @@ fn living() -> impl Iterator<Item = (u32, Stat)> {
 /// and the descendants of any of these or of a leader. Takes milliseconds, because it checks all processes of the machine.
 ///
 /// A leader must not have been waited for, because its number could be reused.
-pub(crate) fn family(mark: Option<&[u8]>, leaders: &[u32]) -> Vec<Living> {
+pub(crate) fn find(mark: Option<&[u8]>, leaders: &[u32]) -> Vec<Living> {
     let is_marked = |pid: u32| {
         mark.is_some_and(|mark| {
             let environment = std::fs::read(proc_folder(pid).join("environ")).unwrap_or_default();

@@ -126,6 +126,19 @@ pub(crate) fn is_unmapped(owner: u32) -> bool {
     !is_whole && number("/proc/sys/kernel/overflowuid").trim() == owner.to_string()
 }
 
+/// Returns the directories of this user in another, such as those of all runs, with or without a description.
+pub(crate) fn folders_in(above: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(above)? {
+        let entry = entry?;
+        // A planted link or another user's folder is not ours to remove.
+        if is_safe(&entry.path()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
 #[cfg(all(unix, not(miri)))]
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Snapshots as JSON.
 
 use super::{Cache, Entry, Snapshot, VERSION};
-use crate::json::Value;
+use crate::json_value::Value;
 
 /// The first bytes of a snapshot, which tell it from other JSON.
 pub const MARK: &str = r#"{"cofferdam":"snapshot","#;
