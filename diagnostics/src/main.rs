@@ -24,8 +24,9 @@ mod report;
 mod scene;
 
 use clap::Parser as _;
-use cli::{CleanArgs, Cli, Command, FixArgs, ListFormat};
+use cli::{CleanArgs, Cli, Command, FixArgs, HostArgs, ListFormat};
 use commands::Refused;
+use commands::env::Printed;
 use exit_code::Ended;
 use std::error::Error;
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
             report::tell_guarded(&args.session, ended);
             return ExitCode::from(exit_code::NONE);
         }
+        Command::Host(args) => return host(&args),
         Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
         #[cfg(has_observer)]
         Command::Observe(args) => {
@@ -124,9 +126,15 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Backup(args) => report::show_backup(args.format, &commands::backup::backup(&args)?)?,
         Command::Metrics(args) => report::show_metrics(&commands::metrics::metrics(&args)?)?,
         Command::Completions(args) => report::show_text(&commands::completions::completions(&args))?,
+        Command::Env(args) => match commands::env::env(&args)? {
+            Printed::Variables(variables) => report::show_env(args.format, &variables)?,
+            Printed::Config(text) => report::show_text(text.as_bytes())?,
+            Printed::Nothing => {}
+        },
         Command::Submit(args) => report::show_submitted(args.format, &commands::submit::submit(&args)?)?,
         Command::Run(_)
         | Command::Guard(_)
+        | Command::Host(_)
         | Command::Check(_)
         | Command::Observe(_)
         | Command::Hunt(_)
@@ -186,6 +194,21 @@ fn rerun(args: &cli::RerunArgs) -> ExitCode {
         Ok(reran.exit_code())
     });
     ExitCode::from(result.unwrap_or_else(|error| refused_or_failed(&*error)))
+}
+
+#[cfg(has_observer)]
+fn host(args: &HostArgs) -> ExitCode {
+    let served = fixtures::warm::serve(&args.file, &args.name, &args.id, report::host_listens);
+    if let Err(error) = served {
+        report::host_failed(&error);
+    }
+    ExitCode::from(exit_code::NONE)
+}
+
+/// Fails: fixtures are declared for tests that can be observed.
+#[cfg(not(has_observer))]
+fn host(_args: &HostArgs) -> ExitCode {
+    ExitCode::from(exit_code::USAGE)
 }
 
 fn clean(args: &CleanArgs) -> ExitCode {

@@ -92,12 +92,19 @@ pub(crate) fn run_of(facts: &Facts) -> Run {
             Runner::Cargo,
         )
     } else {
-        (
-            format!("process-{space}-{}-{}", facts.pid, facts.started),
-            Runner::Alone,
-        )
+        return own_run(facts);
     };
     Run { id, runner, anchor }
+}
+
+/// Returns the run of a process that is a run of its own, whatever started it and named runs by variables.
+pub(crate) fn own_run(facts: &Facts) -> Run {
+    let space = name_of_space(&facts.space);
+    Run {
+        id: format!("process-{space}-{}-{}", facts.pid, facts.started),
+        runner: Runner::Alone,
+        anchor: (facts.pid, facts.started),
+    }
 }
 
 /// The meaning of nextest's variables for this process.
@@ -306,6 +313,12 @@ pub(crate) mod tests {
                 .with_args(args);
             assert_eq!(run_of(&facts).runner, Runner::UnderNextest, "{args:?}");
         }
+    }
+
+    #[test]
+    fn a_run_of_its_own_has_nothing_of_what_started_it() {
+        let named = facts().of_nextest().with(&[("COFFERDAM_RUN_ID", "nightly")]);
+        assert_eq!(own_run(&named), run_of(&facts()));
     }
 
     #[test]

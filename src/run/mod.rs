@@ -15,7 +15,7 @@ pub(crate) use file_name::{escaped, file_name, name_of_space, unique_file_name};
 pub use folders::base_dir;
 pub use folders::private_dir;
 pub(crate) use folders::{lane_file, run_dir, worker_dir};
-pub(crate) use identify::{Facts, Run, Runner, nextest};
+pub(crate) use identify::{Env, Facts, Run, Runner, nextest};
 #[cfg(test)]
 pub(crate) use identify::{run_of, tests::facts as facts_for_tests};
 pub(crate) use inherited::{Inherited, inherited, recorded_as};
@@ -41,28 +41,24 @@ pub fn begin_run(dir: &Path) {
 /// Returns the facts about this process, collected at the first call.
 pub(crate) fn facts() -> &'static Facts {
     static FACTS: OnceCell<Facts> = OnceCell::new();
-    FACTS.get_or_init(|| collect(process::ancestors(identify::is_runner)))
-}
-
-fn collect(ancestors: Vec<process::Ancestor>) -> Facts {
-    Facts {
+    FACTS.get_or_init(|| Facts {
         pid: process::id(),
         started: process::started(),
         space: PidSpace::own(),
         args: process::args(),
         exe: process::exe(),
-        ancestors,
+        ancestors: process::ancestors(identify::is_runner),
         env: Box::new(env::var),
-    }
+    })
 }
 
 /// Returns the run of this process.
 pub(crate) fn run() -> &'static Run {
     static RUN: OnceCell<Run> = OnceCell::new();
-    RUN.get_or_init(|| match (inherited(), BEGUN.get()) {
-        (Some(inherited), _) => inherited.run.clone(),
-        // What started a runner is no part of its run.
-        (None, Some(_)) => identify::run_of(&collect(Vec::new())),
+    RUN.get_or_init(|| match (BEGUN.get(), inherited()) {
+        // Other processes may have the same variables, and the run is ended for all that have joined it.
+        (Some(_), _) => identify::own_run(facts()),
+        (None, Some(inherited)) => inherited.run.clone(),
         (None, None) => identify::run_of(facts()),
     })
 }

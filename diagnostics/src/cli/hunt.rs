@@ -1,6 +1,6 @@
 //! Arguments of `hunt` and `rerun`.
 
-use super::ListFormat;
+use super::{ListFormat, WarmArgs};
 use clap::Args;
 use std::ffi::OsString;
 use std::num::NonZeroU32;
@@ -50,6 +50,8 @@ pub(crate) struct HuntArgs {
     /// Continue the last hunt of this command.
     #[arg(long)]
     pub(crate) resume: bool,
+    #[command(flatten)]
+    pub(crate) warm: WarmArgs,
     /// Tests to start from.
     #[arg(value_name = "TEST")]
     pub(crate) tests: Vec<String>,
@@ -87,6 +89,8 @@ pub(crate) struct RerunArgs {
     /// Repeat it K times.
     #[arg(long, value_name = "K", default_value = "1")]
     pub(crate) times: NonZeroU32,
+    #[command(flatten)]
+    pub(crate) warm: WarmArgs,
     /// Tests whose result decides.
     #[arg(value_name = "TEST", required = true)]
     pub(crate) tests: Vec<String>,

@@ -1,9 +1,11 @@
 //! The command line.
 
+mod env_args;
 mod hunt;
 mod ledger;
 mod run;
 
+pub(crate) use env_args::{EnvArgs, EnvFormat};
 pub(crate) use hunt::{HuntArgs, RerunArgs};
 pub(crate) use ledger::{BackupArgs, CompletionsArgs, ListArgs, MetricsArgs, ShowArgs, StatusArgs};
 pub(crate) use run::{GuardArgs, RunArgs, SubmitArgs};
@@ -45,6 +47,9 @@ pub(crate) enum Command {
     /// Stop the processes of a killed session (started by `run`).
     #[command(hide = true)]
     Guard(GuardArgs),
+    /// Own a fixture that stays running between commands (started by them).
+    #[command(hide = true)]
+    Host(HostArgs),
     /// Report conflicts in an earlier recording.
     #[command(after_help = "Examples:\n  cargo cofferdam check\n  \
                             cargo cofferdam check target/cofferdam/runs\n  \
@@ -64,6 +69,9 @@ pub(crate) enum Command {
     /// Run some tests of a suite in a given order or company.
     #[command(after_help = hunt::RERUN_EXAMPLES)]
     Rerun(RerunArgs),
+    /// Print the variables of declared fixtures that stay running.
+    #[command(after_help = env_args::EXAMPLES)]
+    Env(EnvArgs),
     /// Propose changes that end the observed conflicts, or apply them.
     #[command(
         after_help = "Examples:\n  cargo cofferdam fix\n  cargo cofferdam fix --apply -- cargo test\n  \
@@ -118,6 +126,14 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
+/// The declared fixtures of a command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FixturesOfTests<'a> {
+    pub(crate) settings: SettingsFile<'a>,
+    /// The time for which they stay running; `None` if the settings file says so.
+    pub(crate) keep_warm: Option<Duration>,
+}
+
 /// The settings file of a command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SettingsFile<'a> {
@@ -127,20 +143,33 @@ pub(crate) enum SettingsFile<'a> {
 }
 
 impl Command {
-    /// Returns the settings file with the fixtures of the tests that the command runs; `None` if it runs none or needs none.
-    pub(crate) fn fixtures_of_tests(&self) -> Option<SettingsFile<'_>> {
+    /// Returns the declared fixtures of the tests that the command runs; `None` if it runs none or needs none.
+    pub(crate) fn fixtures_of_tests(&self) -> Option<FixturesOfTests<'_>> {
+        let nearest = |keep_warm| {
+            Some(FixturesOfTests {
+                settings: SettingsFile::Nearest,
+                keep_warm,
+            })
+        };
         match self {
             Self::Run(args) if args.source.no_config => None,
-            Self::Run(args) => Some(
-                args.source
+            Self::Run(args) => Some(FixturesOfTests {
+                settings: args
+                    .source
                     .config
                     .as_deref()
                     .map_or(SettingsFile::Nearest, SettingsFile::Named),
-            ),
-            Self::Observe(_) | Self::Hunt(_) | Self::Rerun(_) => Some(SettingsFile::Nearest),
-            Self::Fix(args) => (!args.command.is_empty()).then_some(SettingsFile::Nearest),
-            Self::Submit(_)
+                keep_warm: args.warm.keep_warm,
+            }),
+            Self::Observe(args) => nearest(args.warm.keep_warm),
+            Self::Hunt(args) => nearest(args.warm.keep_warm),
+            Self::Rerun(args) => nearest(args.warm.keep_warm),
+            Self::Fix(args) if !args.command.is_empty() => nearest(None),
+            Self::Fix(_)
+            | Self::Submit(_)
             | Self::Guard(_)
+            | Self::Host(_)
+            | Self::Env(_)
             | Self::Check(_)
             | Self::Clean(_)
             | Self::Locks(_)
@@ -152,6 +181,21 @@ impl Command {
             | Self::Completions(_) => None,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WarmArgs {
+    /// Keep declared fixtures running for this time after their last use
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) keep_warm: Option<Duration>,
+}
+
+/// Arguments that commands pass to the host of a fixture.
+#[derive(Debug, Args)]
+pub(crate) struct HostArgs {
+    pub(crate) file: PathBuf,
+    pub(crate) name: String,
+    pub(crate) id: String,
 }
 
 #[derive(Debug, Args)]
@@ -187,6 +231,8 @@ pub(crate) struct ObserveArgs {
     /// Do not read the names of threads.
     #[arg(long, hide = true)]
     pub(crate) no_names: bool,
+    #[command(flatten)]
+    pub(crate) warm: WarmArgs,
     /// Command and its arguments, started without a shell.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,

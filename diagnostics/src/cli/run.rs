@@ -1,6 +1,6 @@
 //! Arguments of `run`, `submit` and `guard`.
 
-use super::{BaselineArgs, Format, ListFormat, Shown};
+use super::{BaselineArgs, Format, ListFormat, Shown, WarmArgs};
 use crate::exit_code::NoRecords;
 use clap::Args;
 use cofferdam_batch::jobs::settings::RunLimits;
@@ -61,6 +61,8 @@ pub(crate) struct RunArgs {
     /// The report is the last line. Commands write to files.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) warm: WarmArgs,
     #[command(flatten)]
     pub(crate) source: SourceArgs,
     #[command(flatten)]

@@ -5,6 +5,7 @@ pub(crate) mod baseline_check;
 pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod completions;
+pub(crate) mod env;
 #[cfg(has_observer)]
 mod failed_tests;
 pub(crate) mod fix;
@@ -27,7 +28,7 @@ pub(crate) mod submit;
 mod suite;
 mod test_command;
 
-use crate::cli::SettingsFile;
+use crate::cli::{FixturesOfTests, SettingsFile};
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{self, Coverage};
 use crate::fixtures::{self, Declared};
@@ -42,7 +43,7 @@ use cofferdam_conflicts::{Conflict, Evidence, Severity, Watched};
 use run::batch_summary::Batch;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A request that cannot be met as stated: exit code 2, and nothing was started.
@@ -69,28 +70,35 @@ impl std::error::Error for Refused {}
 
 /// Starts the fixtures that the settings file declares. `announce` gets their names before.
 pub(crate) fn start_fixtures(
-    settings: SettingsFile<'_>,
+    requested: FixturesOfTests<'_>,
     announce: impl FnOnce(&[&str]),
 ) -> Result<(), Box<dyn std::error::Error>> {
     let dir = here::working_dir();
+    let Some(declared) = declared(requested.settings, &dir)? else {
+        return Ok(());
+    };
+    announce(&declared.names());
+    Ok(declared.start(&dir, requested.keep_warm)?)
+}
+
+/// Returns the fixtures that the settings file declares; `None` if there are none.
+fn declared(settings: SettingsFile<'_>, dir: &Path) -> Result<Option<Declared>, Box<dyn std::error::Error>> {
     let file = match settings {
-        SettingsFile::Nearest => settings::find(&dir),
+        SettingsFile::Nearest => settings::find(dir),
         SettingsFile::Named(file) => Some(file.to_owned()),
     };
-    let Some(file) = file else { return Ok(()) };
+    let Some(file) = file else { return Ok(None) };
     let file = std::path::absolute(file)?;
     let declared = Declared::read(&file).map_err(|error| Refused::new(&error))?;
-    let names = declared.names();
-    if names.is_empty() {
-        return Ok(());
+    if declared.names().is_empty() {
+        return Ok(None);
     }
     if cfg!(not(has_observer)) {
         return Err(Box::new(Refused::new(
             &"declared fixtures need Linux on x86_64 with glibc, where cofferdam starts the test programs",
         )));
     }
-    announce(&names);
-    Ok(declared.start(&dir)?)
+    Ok(Some(declared))
 }
 
 /// Tears down the declared fixtures, and returns a conflict for each command that failed.

@@ -4,6 +4,7 @@ use super::json_line::{self, path};
 use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::clean::Swept;
+use crate::fixtures::{Stopped, StoppedFate};
 use cofferdam::diagnostics::{Cleaned, Fate};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -20,7 +21,18 @@ pub(super) fn write(mut out: &mut dyn Write, format: ListFormat, swept: &Swept) 
 }
 
 fn human(out: &mut impl Write, swept: &Swept) -> io::Result<()> {
-    let removed = if swept.dry_run { "would remove" } else { "removed" };
+    let (removed, ended) = match swept.dry_run {
+        true => ("would remove", "would end"),
+        false => ("removed", "ended"),
+    };
+    for Stopped { name, fate } in &swept.warm {
+        let name = plain(name);
+        match fate {
+            StoppedFate::Ended => writeln!(out, "{ended} fixture {name}")?,
+            StoppedFate::InUse => writeln!(out, "kept    fixture {name}: a command uses it")?,
+            StoppedFate::Failed(reason) => writeln!(out, "failed  fixture {name}: {}", plain(reason))?,
+        }
+    }
     for run in &swept.runs {
         match &run.fate {
             Fate::Removed => writeln!(out, "{removed} {}", name(run))?,
@@ -65,7 +77,15 @@ struct SweptView<'a> {
     version: u64,
     dry_run: bool,
     looked_in: Cow<'a, str>,
+    warm: Vec<StoppedView<'a>>,
     runs: Vec<RunView<'a>>,
+}
+
+#[derive(Serialize)]
+struct StoppedView<'a> {
+    name: &'a str,
+    fate: &'static str,
+    error: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -85,10 +105,19 @@ impl<'a> SweptView<'a> {
                 _ => None,
             },
         };
+        let stopped = |stopped: &'a Stopped| StoppedView {
+            name: &stopped.name,
+            fate: stopped.fate.as_str(),
+            error: match &stopped.fate {
+                StoppedFate::Failed(reason) => Some(reason),
+                _ => None,
+            },
+        };
         Self {
             version: VERSION,
             dry_run: swept.dry_run,
             looked_in: path(&swept.place),
+            warm: swept.warm.iter().map(stopped).collect(),
             runs: swept.runs.iter().map(run).collect(),
         }
     }

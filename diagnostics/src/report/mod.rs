@@ -8,6 +8,7 @@ mod confirmed;
 #[cfg(has_observer)]
 mod confirming;
 mod diff;
+mod env_variables;
 mod fix;
 mod fixing;
 mod github;
@@ -47,7 +48,7 @@ pub(crate) use progress::Progress;
 #[cfg(has_observer)]
 pub(crate) use rerun::see_rerun;
 
-use crate::cli::{Format, ListFormat, Shown};
+use crate::cli::{EnvFormat, Format, ListFormat, Shown};
 use crate::commands::clean::Swept;
 use crate::commands::fix::{Fixed, Migrated};
 use crate::commands::list::SessionList;
@@ -57,6 +58,7 @@ use crate::commands::show::SessionDetails;
 use crate::commands::status::ActiveSessions;
 use crate::commands::submit::Submitted;
 use crate::commands::{Outcome, Refused};
+use crate::fixtures::Exports;
 use anstream::{AutoStream, ColorChoice, StripStream};
 use cofferdam_batch::ledger::Backup;
 use std::io::{self, IsTerminal as _, Write};
@@ -113,6 +115,11 @@ pub(crate) fn show_rerun(
     reran: &crate::commands::rerun::Reran,
 ) -> Result<(), ReportError> {
     to_stdout(|out| rerun::write(out, format, reran))
+}
+
+/// Shows the variables of fixtures.
+pub(crate) fn show_env(format: EnvFormat, variables: &Exports) -> Result<(), ReportError> {
+    to_stdout(|out| env_variables::write(out, format, variables))
 }
 
 /// Shows the locks.
@@ -241,6 +248,18 @@ pub(crate) fn announce_fixtures(names: &[&str]) {
         "cofferdam: starting {}",
         text::plain(&names)
     );
+}
+
+/// Writes the line for the command that started this host: it can connect.
+#[cfg(has_observer)]
+pub(crate) fn host_listens() {
+    let _ = io::stdout().write_all(crate::fixtures::warm::LISTENING.as_bytes());
+}
+
+/// Writes the line for the command that started this host: the reason that it does not serve.
+#[cfg(has_observer)]
+pub(crate) fn host_failed(error: &(dyn error::Error + 'static)) {
+    let _ = writeln!(io::stdout(), "{}", text::plain(&error.to_string()));
 }
 
 /// Says on standard error why there is no report.

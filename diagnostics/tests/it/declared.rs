@@ -35,7 +35,7 @@ fn package(name: &str) -> Package {
 
 /// A pipe, whose reader waits for its writer.
 #[expect(clippy::disallowed_methods, reason = "std makes no pipes with names")]
-fn pipe(path: &Path) {
+pub(crate) fn pipe(path: &Path) {
     let made = Command::new("mkfifo").arg(path).status();
     assert!(made.unwrap().success());
 }

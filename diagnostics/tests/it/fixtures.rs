@@ -172,3 +172,53 @@ fn a_suite_with_a_fixture_passes_is_torn_down_and_the_report_knows_of_it() {
         assert_eq!(text.matches(event).count(), 1, "{text}");
     }
 }
+
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+#[test]
+fn a_start_that_failed_is_tried_again_in_the_next_iteration_of_a_stress_run() {
+    use crate::observe::package::Package;
+
+    if !has_nextest() {
+        return;
+    }
+    let source = r#"
+use cofferdam::Fixture;
+
+static SHOP: Fixture<u32> = Fixture::per_run("shop", |_| {
+    let starts = concat!(env!("CARGO_MANIFEST_DIR"), "/starts");
+    let text = std::fs::read_to_string(starts).unwrap_or_default() + "start\n";
+    std::fs::write(starts, &text)?;
+    if text == "start\n" {
+        return Err("the disk is full".into());
+    }
+    Ok(7)
+});
+
+#[test]
+fn one() {
+    assert_eq!(*SHOP.get(), 7);
+}
+
+#[test]
+fn other() {
+    assert_eq!(*SHOP.get(), 7);
+}
+"#;
+    let package = Package::with_library("stressed", source);
+    let command = [
+        "cargo",
+        "nextest",
+        "run",
+        "--offline",
+        "--stress-count=3",
+        "--no-fail-fast",
+    ];
+    let told: Told = package.cofferdam(&["run"], &command).output().unwrap().into();
+    // Both tests of the first iteration fail by one start, and one more start serves the others.
+    let failed = told.err.matches("the disk is full").count();
+    assert!(failed >= 2, "{}", told.err);
+    let hint = "a retry by the runner, the next iteration of a stress run, and the next run start it anew";
+    assert!(told.err.contains(hint), "{}", told.err);
+    let starts = std::fs::read_to_string(package.path().join("starts")).unwrap();
+    assert_eq!(starts, "start\nstart\n", "{}", told.err);
+}

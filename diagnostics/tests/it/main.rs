@@ -11,6 +11,7 @@ mod check;
 mod clean;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 mod declared;
+mod declared_warm;
 mod doctests;
 mod fix;
 #[cfg(target_os = "linux")]

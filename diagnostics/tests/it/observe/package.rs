@@ -67,9 +67,16 @@ impl Package {
 
     /// `cargo cofferdam WORDS -- COMMAND`, in the package.
     pub(crate) fn cofferdam(&self, words: &[&str], command: &[&str]) -> Command {
+        let mut cofferdam = self.without_command(words);
+        cofferdam.arg("--").args(command);
+        cofferdam
+    }
+
+    /// `cargo cofferdam WORDS`, in the package.
+    pub(crate) fn without_command(&self, words: &[&str]) -> Command {
         #[expect(clippy::disallowed_methods, reason = "the program under test")]
         let mut cofferdam = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
-        cofferdam.args(words).arg("--").args(command);
+        cofferdam.args(words);
         cofferdam
             .current_dir(self.path())
             .env("CARGO_TARGET_DIR", &self.built);
