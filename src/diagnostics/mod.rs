@@ -15,6 +15,7 @@ mod locks;
 mod recorded;
 mod snapshot;
 
+#[cfg(feature = "fixtures")]
 pub use crate::fixture::end_run;
 #[doc(hidden)]
 pub use crate::run::private_dir;

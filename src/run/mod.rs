@@ -15,7 +15,9 @@ pub(crate) use file_name::{escaped, file_name, name_of_space, unique_file_name};
 pub use folders::base_dir;
 pub use folders::private_dir;
 pub(crate) use folders::{lane_file, run_dir, worker_dir};
-pub(crate) use identify::{Env, Facts, Run, Runner, nextest};
+#[cfg(feature = "fixtures")]
+pub(crate) use identify::Env;
+pub(crate) use identify::{Facts, Run, Runner, nextest};
 #[cfg(test)]
 pub(crate) use identify::{run_of, tests::facts as facts_for_tests};
 pub(crate) use inherited::{Inherited, inherited, recorded_as};
