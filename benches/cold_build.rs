@@ -11,6 +11,8 @@ use scratch::{Scratch, cofferdam};
 use std::fs;
 
 const ROUNDS: usize = 3;
+/// The features whose cost is measured.
+const FEATURES: [&str; 3] = ["fixtures", "macros", "tokio"];
 
 /// Returns the processor seconds of a clean build.
 fn seconds(scratch: &Scratch) -> Option<f64> {
@@ -56,7 +58,10 @@ fn main() {
     let dependencies = [String::new(), cofferdam()]
         .into_iter()
         .chain(by_version)
-        .chain([with_files.to_owned()]);
+        .chain([with_files.to_owned()])
+        .chain(
+            FEATURES.map(|feature| cofferdam().replace(" }", &format!(", features = [\"{feature}\"] }}"))),
+        );
     let scratches: Vec<_> = dependencies
         .map(|dependency| Scratch::new(&format!("[dev-dependencies]\n{dependency}"), ("src/lib.rs", "")))
         .collect();
@@ -69,9 +74,12 @@ fn main() {
     };
     let mut table = Table::new("Cold build of a crate with one dev-dependency, processor time");
     let names = ["no dependency", "cofferdam"].into_iter().chain(peers);
-    let names = names.chain(["serial_test 4.0 with file_locks"]);
+    let names = names
+        .map(str::to_owned)
+        .chain(["serial_test 4.0 with file_locks".to_owned()]);
+    let names = names.chain(FEATURES.map(|feature| format!("cofferdam with {feature}")));
     for (name, series) in names.zip(&all) {
-        table.row(name, " s", series, ..);
+        table.row(&name, " s", series, ..);
     }
     table.row("cofferdam ÷ rstest", "×", &all[1].over(&all[2]), ..=0.75);
     let of_serial_test = all[1].over(&all[6]);

@@ -4,9 +4,9 @@
 //! in-memory store. cofferdam builds one per *worker*, a sequence of tests that never overlap, where a static is one for
 //! the whole process. **The lifetime of a service depends on the runner.** Under `cargo nextest run` every test is a
 //! process, so a service serves one test. Under `cargo test` it serves its worker's tests one after the other, until the
-//! test binary ends. A server or a filled database, which has to outlive a process, is a [`Fixture`] (feature `fixtures`): started
-//! once per run, shared by all processes, and torn down after the runner has ended. For external resources, each worker has a unique
-//! [name](Worker::id) and [directory](Worker::dir).
+//! test binary ends. A server or a filled database, which has to outlive a process, is a [`Fixture`] (feature `fixtures`):
+//! started once per run, shared by all processes, and torn down after the runner has ended. For external resources, each
+//! worker has a unique [name](Worker::id) and [directory](Worker::dir).
 //!
 //! ```
 //! use cofferdam::WorkerLocal;

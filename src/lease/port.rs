@@ -109,7 +109,7 @@ impl PortLease {
 pub(crate) struct HeldPort {
     port: u16,
     lock: Locked,
-    /// A forked child must not release its parent's port.
+    /// The process that holds it: a forked child must not release its parent's port.
     pid: u32,
 }
 

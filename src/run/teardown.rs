@@ -38,15 +38,15 @@ impl FailedTeardown {
             output,
             at,
         } = self;
-        let mut fields = Vec::new();
-        let texts = [session, run, fixture, command, how, output];
-        for (name, text) in ["session", "run", "fixture", "command", "how", "output"]
-            .into_iter()
-            .zip(texts)
-        {
-            fields.push((name, text.as_str().into()));
-        }
-        fields.push(("at", (*at).into()));
+        let fields = vec![
+            ("session", session.as_str().into()),
+            ("run", run.as_str().into()),
+            ("fixture", fixture.as_str().into()),
+            ("command", command.as_str().into()),
+            ("how", how.as_str().into()),
+            ("output", output.as_str().into()),
+            ("at", (*at).into()),
+        ];
         Value::object(fields).to_line()
     }
 

@@ -75,7 +75,7 @@ pub(crate) fn at_test_end(what: AtEnd, hook: fn(&Worker)) {
     let _ = AT_END[what as usize].set(hook);
 }
 
-/// The part of a thread in the test that it works for.
+/// The role of a thread in its test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// The test ends with the thread.
@@ -86,7 +86,7 @@ pub(super) enum Part {
     None,
 }
 
-/// Returns a worker for the calling thread, and the thread's part in the test.
+/// Returns a worker for the calling thread, and the thread's role in its test.
 pub(super) fn begin() -> Result<(Worker, Part), Error> {
     let thread = thread::current();
     let kind = match thread.name() {

@@ -109,7 +109,7 @@ pub(crate) struct ChildEnvironment {
     /// The array of `texts` and the added texts, if there are any.
     memory: Option<Memory>,
     pub(crate) slot: Option<u64>,
-    /// The observer's variables as they are in `texts`; null where they are not.
+    /// The observer's variables in `texts`; null for those that are missing.
     pub(crate) added: [Text; 3],
 }
 

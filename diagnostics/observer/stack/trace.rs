@@ -8,7 +8,7 @@ use crate::{hash, this_process};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
 
-/// The number of frames that the user wants to see.
+/// The number of frames to report.
 static WANTED: AtomicUsize = AtomicUsize::new(0);
 
 pub(crate) fn set_wanted(frames: usize) {

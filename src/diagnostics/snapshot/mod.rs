@@ -44,7 +44,7 @@ pub struct Process {
     pub boot: String,
     /// The program, as people call it.
     pub binary: String,
-    /// Resident memory in bytes, where the system says.
+    /// Resident memory in bytes; `None` where the system does not report it.
     pub memory: Option<u64>,
 }
 

@@ -149,7 +149,7 @@ impl State {
         }
     }
 
-    /// Returns the parties of a tally, by their first moments.
+    /// Returns the parties of a tally, ordered by their first moments.
     fn parties(&self, tally: &Tally) -> Vec<Party> {
         let mut parties: Vec<Party> = tally
             .seen
