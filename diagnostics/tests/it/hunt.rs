@@ -693,6 +693,7 @@ fn a_suite_that_hangs_ends_within_the_budget_and_its_test_is_named() {
 }
 
 #[test]
+#[ignore = "takes long; .ci/long runs it"]
 fn tests_that_wait_for_each_other_forever_are_a_race() {
     let suite = "use std::sync::Mutex;\nstatic A: Mutex<()> = Mutex::new(());\nstatic B: Mutex<()> = Mutex::new(());\n\
                  static BOTH: std::sync::Barrier = std::sync::Barrier::new(2);\n\
