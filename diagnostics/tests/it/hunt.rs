@@ -690,6 +690,13 @@ fn a_suite_that_hangs_ends_within_the_budget_and_its_test_is_named() {
         told.out
     );
     assert!(!told.out.contains("hanging::passes"), "{}", told.out);
+    if crate::suites::has_nextest() {
+        let command = [&NEXTEST[..], &["--no-fail-fast"]].concat();
+        let told = run(&package, &["hunt", "--time-budget", "6s"], &command);
+        assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+        assert!(told.out.contains(stopped), "{}", told.out);
+        assert!(!told.err.contains("no result"), "{}", told.err);
+    }
 }
 
 #[test]
