@@ -151,4 +151,23 @@ mod tests {
         found.sort_unstable();
         assert_eq!(found, [0, 1, 10, 20]);
     }
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_command_outside_sessions_has_no_processes_by_their_variables() {
+        use std::io::Read as _;
+        use std::process::{Command, Stdio};
+        #[expect(clippy::disallowed_methods, reason = "a process that is no job")]
+        let mut other = Command::new("sh")
+            .args(["-c", "echo; read line"])
+            .env("COFFERDAM_RECORD", "")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It runs the shell, with these variables.
+        other.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        assert!(ProcessTable::default().of_job(None, "", "").is_empty());
+        drop(other.stdin.take());
+        other.wait().unwrap();
+    }
 }

@@ -126,6 +126,17 @@ mod tests {
     use super::*;
     use crate::hunt::simulated_suite::{SimulatedSuite, Step};
 
+    fn repeated(suite: &mut SimulatedSuite, group: Vec<TestId>) -> HuntReport {
+        let mut report = HuntReport {
+            regimes: Vec::new(),
+            verdicts: Vec::new(),
+            untried: Vec::new(),
+        };
+        let options = HuntOptions::default();
+        repeat_company(&mut report, [group].into_iter(), suite, &options, &mut |_| {});
+        report
+    }
+
     #[test]
     fn tests_that_rarely_fail_beside_each_other_are_repeated_until_the_culprit_is_shown() {
         let mut found = 0;
@@ -135,19 +146,7 @@ mod tests {
             suite.suspect(1, &[3]);
             let tests = suite.tests.clone();
             let group = [0, 1, 3].map(|test| tests[test].clone()).to_vec();
-            let mut report = HuntReport {
-                regimes: Vec::new(),
-                verdicts: Vec::new(),
-                untried: Vec::new(),
-            };
-            let options = HuntOptions::default();
-            repeat_company(
-                &mut report,
-                [group].into_iter(),
-                &mut suite,
-                &options,
-                &mut |_| {},
-            );
+            let report = repeated(&mut suite, group);
             for verdict in &report.verdicts {
                 assert_eq!(verdict.test, tests[1]);
                 assert!(matches!(verdict.class, Class::Race | Class::Unexplained { .. }));
@@ -159,22 +158,23 @@ mod tests {
     }
 
     #[test]
+    fn a_test_that_rarely_fails_by_itself_blames_no_other() {
+        for seed in 0..60 {
+            let mut suite = SimulatedSuite::new(&[4], seed);
+            suite.steps[1] = vec![Step::Fail(0.03)];
+            suite.suspect(1, &[3]);
+            let group = suite.tests.clone();
+            let report = repeated(&mut suite, group);
+            let blames = |verdict: &&Verdict| !verdict.is_unexplained() && verdict.class != Class::Own;
+            assert_eq!(report.verdicts.iter().find(blames), None, "{seed}");
+        }
+    }
+
+    #[test]
     fn tests_that_never_fail_beside_each_other_get_no_verdict() {
         let mut suite = SimulatedSuite::new(&[5], 1);
         let group = suite.tests.clone();
-        let mut report = HuntReport {
-            regimes: Vec::new(),
-            verdicts: Vec::new(),
-            untried: Vec::new(),
-        };
-        let options = HuntOptions::default();
-        repeat_company(
-            &mut report,
-            [group].into_iter(),
-            &mut suite,
-            &options,
-            &mut |_| {},
-        );
+        let report = repeated(&mut suite, group);
         assert_eq!(report.verdicts, []);
         assert_eq!(suite.scenes.len(), RUNS as usize);
     }

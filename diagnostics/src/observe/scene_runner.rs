@@ -370,15 +370,21 @@ impl SceneRunner<'_> {
             result.failures.insert(test.clone(), why);
         }
         if let Some(limit) = self.limit.filter(|_| process.was_stopped) {
-            let is_unknown = |test: &&TestId| result.outcome(test) == Outcome::Unknown;
-            let is_running = |test: &TestId| {
-                let mut running = reported.iter().filter(|one| one.is_unfinished());
-                running.any(|one| one.name == test.name)
+            let is_open = |test: &&TestId| {
+                let mut of_test = reported.iter().filter(|one| one.name == test.name);
+                let has_end = of_test.next().map(|one| !one.is_without_end());
+                match threads {
+                    // libtest does not say which one runs on the main thread.
+                    Threads::InOrder => has_end == Some(false) || result.outcome(test) == Outcome::Unknown,
+                    Threads::AsStarted | Threads::AtOnce => has_end == Some(false),
+                }
             };
-            let hung: Vec<TestId> = match threads {
-                Threads::InOrder => tests.iter().find(is_unknown).into_iter().cloned().collect(),
-                _ => tests.iter().filter(|test| is_running(test)).cloned().collect(),
+            let most = if threads == Threads::InOrder {
+                1
+            } else {
+                tests.len()
             };
+            let hung: Vec<TestId> = tests.iter().filter(is_open).take(most).cloned().collect();
             for test in &hung {
                 result.enter_hung(test, limit);
             }

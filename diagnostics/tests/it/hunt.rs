@@ -690,9 +690,17 @@ fn a_suite_that_hangs_ends_within_the_budget_and_its_test_is_named() {
         told.out
     );
     assert!(!told.out.contains("hanging::passes"), "{}", told.out);
+    if crate::suites::has_nextest() {
+        let command = [&NEXTEST[..], &["--no-fail-fast"]].concat();
+        let told = run(&package, &["hunt", "--time-budget", "6s"], &command);
+        assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+        assert!(told.out.contains(stopped), "{}", told.out);
+        assert!(!told.err.contains("no result"), "{}", told.err);
+    }
 }
 
 #[test]
+#[ignore = "takes long; .ci/long runs it"]
 fn tests_that_wait_for_each_other_forever_are_a_race() {
     let suite = "use std::sync::Mutex;\nstatic A: Mutex<()> = Mutex::new(());\nstatic B: Mutex<()> = Mutex::new(());\n\
                  static BOTH: std::sync::Barrier = std::sync::Barrier::new(2);\n\
