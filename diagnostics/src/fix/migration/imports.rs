@@ -1,7 +1,7 @@
 //! The imports of a crate, and their replacements.
 
 use super::super::attributes::flatten;
-use super::source_file::{
+use super::super::source_file::{
     Replacements, SourceFile, begins_with_colons, inner, is_group, is_sign, is_word, split_attributes,
 };
 use proc_macro2::{Delimiter, TokenStream, TokenTree};

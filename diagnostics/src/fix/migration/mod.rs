@@ -1,20 +1,20 @@
 //! Rewrites a suite from another crate's way to keep tests apart to cofferdam's.
 //!
-//! `serial_test`, `temp_env` and `rusty_fork` translate one crate each; `source_file` has the tokens of a file and replaces parts of
-//! its text, and `imports` its `use` items. What has no equivalent is left and named.
+//! `serial_test`, `temp_env` and `rusty_fork` translate one crate each, and `imports` what is imported from it. What has no
+//! equivalent is left and named.
 
 mod imports;
 mod rusty_fork;
 mod serial_test;
-mod source_file;
 mod temp_env;
 
 use super::draft::{Change, relative_path};
 use super::manifest::{self, Manifest};
 use super::proposal::MissingCrate;
+use super::source_file::{Replacements, SourceFile};
 use super::test_sources::{Package, Sources};
 use serial_test::SerialFile;
-use source_file::{Replacements, SourceFile};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
