@@ -110,7 +110,7 @@ fn names(program: &Program, function: &Function) -> BTreeSet<String> {
 fn find(file: &SourceFile<'_>, tokens: &[TokenTree], function: &Function, words: &mut BTreeSet<String>) {
     for (at, token) in tokens.iter().enumerate() {
         if is_word(token, "fn") && file.line(file.range(token).start) == function.line {
-            let rest = &tokens[at + 2..];
+            let rest = tokens.get(at + 2..).unwrap_or_default();
             let end = rest.iter().position(|token| is_group(token, Delimiter::Brace));
             collect(&rest[..end.map_or(rest.len(), |end| end + 1)], words);
             return;
