@@ -6,11 +6,22 @@ use std::panic::Location;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The thread that has no worker, as far as the help for it differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ThreadOrigin {
+    /// The test or the program started it.
+    Started,
+    /// An async runtime started it.
+    Runtime,
+    /// Its name could be that of a test, and another thread has it.
+    SecondOfName,
+}
+
 /// The kinds of errors, with the data of their messages.
 pub(super) enum Kind {
     NoWorker {
         thread: String,
-        is_of_runtime: bool,
+        origin: ThreadOrigin,
     },
     TestOver,
     BadVariable {
@@ -113,18 +124,21 @@ pub(super) enum Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::NoWorker { thread, is_of_runtime } => {
+            Kind::NoWorker { thread, origin } => {
                 write!(
                     f,
                     "no worker is known on {thread}: only a test's own thread and `main` are assigned a worker \
                      automatically; guessing could hand you another worker's services. "
                 )?;
-                f.write_str(match is_of_runtime {
-                    false => "In the test, call `Worker::current()` and start this work with its `spawn` or `wrap`, or \
+                f.write_str(match origin {
+                    ThreadOrigin::Started => "In the test, call `Worker::current()` and start this work with its `spawn` or `wrap`, or \
                               call `enter()` on it here",
-                    true => "The thread is one of an async runtime: make the test a `#[cofferdam::test]`, whose runtime \
+                    ThreadOrigin::Runtime => "The thread is one of an async runtime: make the test a `#[cofferdam::test]`, whose runtime \
                              has the worker on each of its threads, or start this work with `Worker::current()` and its \
                              `instrument` (a future) or `wrap` (a closure) in the test",
+                    ThreadOrigin::SecondOfName => "Give the threads of a pool names that are no paths, such as `pool-1`, and \
+                             start their work with the `spawn` or `wrap` of `Worker::current()`; move a test with rstest's \
+                             `#[timeout]` into a module",
                 })
             }
             Kind::TestOver => f.write_str(

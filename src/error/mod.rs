@@ -5,6 +5,7 @@ mod kind;
 pub(crate) mod page;
 
 use kind::Kind;
+pub(crate) use kind::ThreadOrigin;
 use std::ffi::OsStr;
 use std::fmt;
 use std::panic::Location;
@@ -70,17 +71,17 @@ impl Error {
     pub(crate) fn no_worker(thread: impl Into<String>) -> Self {
         Kind::NoWorker {
             thread: thread.into(),
-            is_of_runtime: false,
+            origin: ThreadOrigin::Started,
         }
         .into()
     }
 
-    /// Returns the error with the help for a thread of an async runtime, if it is about a thread without a worker.
-    pub(crate) fn on_runtime(self) -> Self {
+    /// Returns the error with the help for a thread of this origin, if it is about a thread without a worker.
+    pub(crate) fn on_thread_of(self, origin: ThreadOrigin) -> Self {
         match &*self.0 {
             Kind::NoWorker { thread, .. } => Kind::NoWorker {
                 thread: thread.clone(),
-                is_of_runtime: true,
+                origin,
             }
             .into(),
             _ => self,
@@ -340,7 +341,8 @@ mod tests {
         let repo = || "dyn Repo".to_owned();
         vec![
             Error::no_worker("a thread without a name"),
-            Error::no_worker("the thread \"tokio-rt-worker\"").on_runtime(),
+            Error::no_worker("the thread \"tokio-rt-worker\"").on_thread_of(ThreadOrigin::Runtime),
+            Error::no_worker("a second thread \"opens\"").on_thread_of(ThreadOrigin::SecondOfName),
             Error::test_over(),
             Error::bad_variable("COFFERDAM_WORKER", "../w0", "it starts with a dot"),
             Error::no_place(),
@@ -412,7 +414,7 @@ mod tests {
             .iter()
             .map(|error| error.to_string().replace(&here, "tests/shop.rs:7:5"))
             .collect();
-        super::page::hold(&messages, false);
+        super::page::hold(&messages, super::page::Part::Library);
     }
 
     #[derive(Debug)]

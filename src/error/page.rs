@@ -1,10 +1,24 @@
 //! The messages as users see them: in full in messages.txt, by their beginnings in docs/reference/errors.md.
 
-/// Returns the part of a file about the library, or about fixtures. The reader of recordings checks its own part.
-fn part(text: &str, of_fixtures: bool) -> &str {
-    let (library, rest) = text.split_once("\n## Fixtures\n").expect("a part about fixtures");
-    let fixtures = rest.split("\n## ").next().unwrap_or_default();
-    if of_fixtures { fixtures } else { library }
+/// A part of both files. The reader of recordings checks its own.
+#[derive(Clone, Copy)]
+pub(crate) enum Part {
+    Library,
+    Fixtures,
+    #[cfg(feature = "macros")]
+    Isolated,
+}
+
+/// Returns a part of a file.
+fn part(text: &str, part: Part) -> &str {
+    let title = match part {
+        Part::Library => return text.split("\n## Fixtures\n").next().unwrap_or_default(),
+        Part::Fixtures => "\n## Fixtures\n",
+        #[cfg(feature = "macros")]
+        Part::Isolated => "\n## Isolated tests\n",
+    };
+    let (_, rest) = text.split_once(title).expect("a part with this title");
+    rest.split("\n## ").next().unwrap_or_default()
 }
 
 fn words(text: &str) -> String {
@@ -39,8 +53,8 @@ fn begins_like(message: &str, pattern: &str) -> bool {
 
 /// Fails unless the messages are those of messages.txt, and the page lists their beginnings and no others.
 #[track_caller]
-pub(crate) fn hold(messages: &[String], of_fixtures: bool) {
-    let wanted = part(include_str!("messages.txt"), of_fixtures);
+pub(crate) fn hold(messages: &[String], of: Part) {
+    let wanted = part(include_str!("messages.txt"), of);
     let wanted: Vec<_> = wanted.trim().split("\n\n").map(words).collect();
     let found: Vec<_> = messages.iter().map(|text| words(text)).collect();
     assert_eq!(
@@ -49,7 +63,7 @@ pub(crate) fn hold(messages: &[String], of_fixtures: bool) {
         "src/error/messages.txt should list:\n\n{}",
         messages.join("\n\n")
     );
-    let patterns = patterns(part(include_str!("../../docs/reference/errors.md"), of_fixtures));
+    let patterns = patterns(part(include_str!("../../docs/reference/errors.md"), of));
     for message in &found {
         let is_listed = patterns.iter().any(|pattern| begins_like(message, pattern));
         assert!(is_listed, "docs/reference/errors.md does not list: {message}");

@@ -1,7 +1,8 @@
 //! The running process of an isolated test.
 
 use super::output::{Stream, take_text};
-use super::report::{Ended, Report, Verdict, verdict};
+use super::process_error::{Ended, ProcessError};
+use super::report::{Report, Verdict, verdict};
 use crate::lock::{self, machine};
 use crate::run::{self, Inherited};
 #[cfg(target_os = "linux")]
@@ -61,13 +62,10 @@ impl Running {
     fn start(plan: Plan) -> Result<Self, String> {
         let depth = run::depth() + 1;
         if depth > DEEPEST {
-            return Err(format!(
-                "the process for the test does not know that it is one, and {DEEPEST} have been started: the program may be \
-                 started by another one, such as an emulator"
-            ));
+            return Err(ProcessError::TooDeep { depth: DEEPEST }.to_string());
         }
         let worker = Worker::try_current().map_err(|error| error.to_string())?;
-        let failed = |source: io::Error| format!("cannot start a process for the test: {source}");
+        let failed = |source: io::Error| ProcessError::NotStarted(source).to_string();
         let (output, to_output) = io::pipe().map_err(failed)?;
         let (report, to_report) = io::pipe().map_err(failed)?;
         let (errors, to_errors) = io::pipe().map_err(failed)?;
@@ -174,17 +172,11 @@ impl Running {
                 && deadline.left().is_none()
             {
                 self.kill();
-                return Err(format!(
-                    "the test did not end within {timeout:?}: it was killed, with the processes of its group"
-                ));
+                return Err(ProcessError::TimedOut(timeout).to_string());
             }
             if self.reported.is_empty() && self.entered_by.left().is_none() {
                 self.kill();
-                return Err(format!(
-                    "the test's process did not reach the test within {START:?}, and was killed: if code around the test \
-                     takes a lock that this process holds, such as a lock on a file, put #[isolated] outside of it, or use \
-                     cofferdam::serial, which passes its locks on"
-                ));
+                return Err(ProcessError::NotReached(START).to_string());
             }
             let next = self.next_check();
             let is_running = self.end.fd().is_some() || self.report.fd().is_some();

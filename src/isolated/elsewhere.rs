@@ -12,10 +12,7 @@ pub struct Parent(Infallible);
 impl Parent {
     #[track_caller]
     pub(super) fn new(_: &str, _: bool) -> Self {
-        panic!(
-            "#[isolated] starts processes on Unix only: use cargo nextest, under which each test has a process, and no \
-             argument but `crate`"
-        )
+        panic!("{}", super::UNIX_ONLY)
     }
 
     pub fn tmp(&self) -> PathBuf {

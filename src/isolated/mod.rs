@@ -14,6 +14,8 @@ mod output;
 #[cfg(all(unix, not(miri)))]
 mod parent;
 #[cfg(all(unix, not(miri)))]
+mod process_error;
+#[cfg(all(unix, not(miri)))]
 mod report;
 
 #[cfg(not(all(unix, not(miri))))]
@@ -26,6 +28,11 @@ pub use parent::Parent;
 use crate::run;
 use crate::worker::{mark_failed, mark_passed};
 use std::process::{ExitCode, Termination};
+
+/// The message where no process is started.
+#[cfg(any(test, not(all(unix, not(miri)))))]
+const UNIX_ONLY: &str = "#[isolated] starts processes on Unix only: use cargo nextest, under which each test has a process, and \
+                         no argument but `crate`";
 
 /// The part of this process in an isolated test.
 pub enum Role {

@@ -1,5 +1,6 @@
 //! The report of an isolated test's process, and what follows from it: pure functions of data.
 
+use super::process_error::{Ended, ProcessError};
 use crate::json_value::Value;
 
 /// A line of the report.
@@ -50,44 +51,6 @@ impl Report {
     }
 }
 
-/// How the process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    Code(i32),
-    Signal(i32),
-}
-
-impl std::fmt::Display for Ended {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exited with code {code}"),
-            Self::Signal(signal) => match name(*signal) {
-                Some(name) => write!(f, "was ended by signal {signal} ({name})"),
-                None => write!(f, "was ended by signal {signal}"),
-            },
-        }
-    }
-}
-
-/// Returns the names of the signals whose numbers are the same everywhere, and that tests end by.
-fn name(signal: i32) -> Option<&'static str> {
-    let found = match signal {
-        1 => "SIGHUP",
-        2 => "SIGINT",
-        3 => "SIGQUIT",
-        4 => "SIGILL",
-        6 => "SIGABRT",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        11 => "SIGSEGV",
-        13 => "SIGPIPE",
-        14 => "SIGALRM",
-        15 => "SIGTERM",
-        _ => return None,
-    };
-    Some(found)
-}
-
 /// The result of an isolated test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -106,18 +69,13 @@ const LIBTEST: [i32; 2] = [0, 101];
 pub(super) fn verdict(last: Option<Report>, ended: Ended) -> Verdict {
     let is_normal = matches!(ended, Ended::Code(code) if LIBTEST.contains(&code));
     match last {
-        Some(Report::Returned { success: true }) if !is_normal => Verdict::Broken(format!(
-            "the test returned, but then its process {ended}: look at what runs at its end, such as destructors"
-        )),
+        Some(Report::Returned { success: true }) if !is_normal => {
+            Verdict::Broken(ProcessError::EndedAfter(ended).to_string())
+        }
         Some(Report::Returned { success }) => Verdict::Returned { success },
         Some(Report::Panicked { message, place }) => Verdict::Panicked { message, place },
-        Some(Report::Entered) => {
-            Verdict::Broken(format!("the test's process {ended} before the test returned"))
-        }
-        None => Verdict::Broken(format!(
-            "the test's process {ended} before the test began: #[isolated] needs the harness of `#[test]`, and a body \
-             that runs in each process"
-        )),
+        Some(Report::Entered) => Verdict::Broken(ProcessError::EndedInside(ended).to_string()),
+        None => Verdict::Broken(ProcessError::EndedBefore(ended).to_string()),
     }
 }
 

@@ -5,7 +5,7 @@ use super::identity::{Identity, LaneSource, ThreadKind, identify};
 use super::slots::{Lease, Slots};
 use super::test_folder::TestFolder;
 use super::test_outcome::KnownOutcome;
-use crate::error::Error;
+use crate::error::{Error, ThreadOrigin};
 use crate::event::Event;
 use crate::exit;
 use crate::resource::Access;
@@ -104,7 +104,7 @@ pub(super) fn begin() -> Result<(Worker, Part), Error> {
         return Ok((continued(inherited), part));
     }
     let identity = identify(run::facts(), run::run(), kind).map_err(|error| match is_of_runtime(kind) {
-        true => error.on_runtime(),
+        true => error.on_thread_of(ThreadOrigin::Runtime),
         false => error,
     })?;
     let part = if identity.owns_test {
@@ -237,7 +237,8 @@ fn first_named(name: &str) -> Result<Option<Worker>, Error> {
     let mut threads = lock(&THREADS);
     if let Some((_, first)) = threads.iter().find(|(known, _)| known == name) {
         let first = first.upgrade().filter(|_| name.contains("::"));
-        let second = || Error::no_worker(format!("a second thread {name:?}"));
+        let second =
+            || Error::no_worker(format!("a second thread {name:?}")).on_thread_of(ThreadOrigin::SecondOfName);
         return first.map(|first| Some(Worker(first))).ok_or_else(second);
     }
     threads.push((name.to_owned(), Weak::new()));

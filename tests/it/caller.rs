@@ -1,5 +1,6 @@
 //! Panics of the library name the caller's line.
 
+use crate::files;
 use crate::role::{play, plays, role};
 #[cfg(feature = "fixtures")]
 use cofferdam::Fixture;
@@ -95,4 +96,58 @@ fn a_panic_names_the_line_that_called_and_none_of_ours() {
             ended.stderr
         );
     }
+}
+
+/// Returns the functions of a source, without its tests: the lines above each, its first line and its body.
+fn functions(text: &str) -> Vec<(String, &str, String)> {
+    let lines: Vec<&str> = text
+        .lines()
+        .take_while(|line| !line.starts_with("mod tests"))
+        .collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let is_function = |line: &&str| {
+        let signature = line.trim_start();
+        signature.starts_with("pub") && signature.contains("fn ") && !signature.starts_with("pub use")
+    };
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| is_function(line)) {
+        let is_ended = |above: &&&str| {
+            above.is_empty() || above.trim() == "}" || above.ends_with(';') || above.ends_with('{')
+        };
+        let above: Vec<&str> = lines[..at]
+            .iter()
+            .rev()
+            .take_while(|above| !is_ended(above))
+            .copied()
+            .collect();
+        let is_end = |below: &&&str| indent(below) == indent(line) && below.trim_start().starts_with('}');
+        let end = lines[at..].iter().position(|below| is_end(&below)).unwrap_or(0);
+        found.push((above.join("\n"), *line, lines[at..at + end].join("\n")));
+    }
+    found
+}
+
+#[test]
+fn every_public_function_that_panics_or_keeps_a_place_names_its_caller() {
+    let mut breaches = Vec::new();
+    let mut checked = 0;
+    for (path, text) in files::all("src", "rs") {
+        for (above, line, body) in functions(&text) {
+            let is_concerned = above.contains("# Panics")
+                || body.contains("Location::caller()")
+                || body.contains("or_panic(");
+            // The attribute does not reach into a future.
+            if is_concerned && !line.contains("async fn") {
+                checked += 1;
+                if !above.contains("#[track_caller]") {
+                    breaches.push(format!("{path}: {}", line.trim()));
+                }
+            }
+        }
+    }
+    assert!(checked > 30, "{checked}");
+    files::hold(
+        &breaches,
+        "A panic or a place in a report is the caller's line: #[track_caller].",
+    );
 }

@@ -60,7 +60,13 @@ impl HelpContext<'_> {
     /// ```
     pub fn help(&self, resource: &Resource) -> String {
         let (kind, name) = (resource.kind(), resource.as_str());
-        let apart = self.apart(kind, name);
+        let apart = match kind {
+            // A lock makes tests wait, and does not restore the value.
+            ResourceKind::Env | ResourceKind::Cwd | ResourceKind::Umask if self.can_isolate() => {
+                self.process_of_its_own().to_owned()
+            }
+            _ => self.apart(kind, name),
+        };
         let (first, dir, path) = (self.first(), self.dir(), self.path(last_part(name)));
         let named = self.named();
         let user = if self.by_service { "worker" } else { "test" };
@@ -130,6 +136,11 @@ impl HelpContext<'_> {
             ),
             ResourceKind::Name => self.name(&apart),
         }
+    }
+
+    /// Returns whether `#[isolated]` can be put on the tests.
+    fn can_isolate(&self) -> bool {
+        self.api == SuiteApi::Cofferdam && self.harness == Harness::Libtest && !self.by_service
     }
 
     /// Returns the way to run each test in a process that no other test shares.

@@ -21,6 +21,8 @@ mod parsed_file;
 mod program;
 pub(crate) mod proposal;
 mod scan;
+pub(crate) mod shared_statics;
+mod source_file;
 pub(crate) mod test_sources;
 mod tool;
 pub(crate) mod unused_attributes;

@@ -122,7 +122,7 @@ fn under_cargo_test_each_fails_as_it_would_in_the_test_process() {
         "should_panic_and_takes_too_long",
         &["test did not panic as expected"],
     );
-    says("has_no_directory", &["cannot start a process for the test"]);
+    says("has_no_directory", &["could not start a process for the test"]);
     says(
         "waits_for_the_lock_of_a_wrapper",
         &[

@@ -1,7 +1,7 @@
 //! The imports of a crate, and their replacements.
 
 use super::super::attributes::flatten;
-use super::source_file::{
+use super::super::source_file::{
     Replacements, SourceFile, begins_with_colons, inner, is_group, is_sign, is_word, split_attributes,
 };
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
@@ -57,20 +57,18 @@ impl Imports {
                 _ => 0,
             };
             let body = &item[behind_visibility..];
-            let end = body
-                .iter()
-                .position(|token| is_sign(token, ';'))
-                .unwrap_or(body.len());
-            match body {
-                [word, rest @ ..] if is_word(word, "use") && end > 1 => {
+            // In the pattern of a macro, an item may have no end.
+            let end = body.iter().position(|token| is_sign(token, ';')).unwrap_or(0);
+            match &body[..end] {
+                [word, tree @ ..] if is_word(word, "use") => {
                     let item = file.range_of(&tokens[start..at + behind_visibility + end + 1]);
-                    self.read_use(file, &rest[..end - 1], crate_name, item);
+                    self.read_use(file, tree, crate_name, item);
                     at += behind_visibility + end;
                 }
                 [first, second, name, ..]
                     if is_word(first, "extern") && is_word(second, "crate") && is_word(name, crate_name) =>
                 {
-                    let all = &tokens[start..tokens.len().min(at + behind_visibility + end + 1)];
+                    let all = &tokens[start..at + behind_visibility + end + 1];
                     self.extern_crates.push(file.range_of(all));
                     at += behind_visibility + end;
                 }

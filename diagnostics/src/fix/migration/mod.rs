@@ -1,20 +1,20 @@
 //! Rewrites a suite from another crate's way to keep tests apart to cofferdam's.
 //!
-//! `serial_test`, `temp_env` and `rusty_fork` translate one crate each; `source_file` has the tokens of a file and replaces parts of
-//! its text, and `imports` its `use` items. What has no equivalent is left and named.
+//! `serial_test`, `temp_env` and `rusty_fork` translate one crate each, and `imports` what is imported from it. What has no
+//! equivalent is left and named.
 
 mod imports;
 mod rusty_fork;
 mod serial_test;
-mod source_file;
 mod temp_env;
 
 use super::draft::{Change, relative_path};
 use super::manifest::{self, Manifest};
 use super::proposal::MissingCrate;
+use super::source_file::{Replacements, SourceFile};
 use super::test_sources::{Package, Sources};
 use serial_test::SerialFile;
-use source_file::{Replacements, SourceFile};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
@@ -241,6 +241,7 @@ impl Migration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// Returns the files after the migration, and what is left in them: `line: reason`.
     fn migrated(from: OtherCrate, texts: &[&str]) -> (Vec<String>, Vec<String>) {
@@ -331,6 +332,10 @@ mod tests {
             (
                 "use serial_test::serial;\n#[serial(db)]\nmod t { #[test] fn a() {} #[tokio::test] async fn b() {} }\n",
                 "use cofferdam::serial;\n#[serial(db)]\nmod t { #[test] fn a() {} #[tokio::test] async fn b() {} }\n",
+            ),
+            (
+                "macro_rules! m { (use $p:path) => { use $p; }; (fn) => {} }\n#[serial_test::serial] fn a() {}",
+                "macro_rules! m { (use $p:path) => { use $p; }; (fn) => {} }\n#[cofferdam::serial] fn a() {}",
             ),
             (
                 "use other::serial;\n#[serial] fn a() {}\n",
@@ -504,5 +509,38 @@ mod tests {
         let text = "rusty_fork::rusty_fork_test! {\n    #[test]\n    #[should_panic]\n    fn a() {}\n}\n";
         let file = rusty_fork::migrate(Path::new("a.rs"), text).unwrap();
         assert_eq!(file.to_check.len(), 1);
+    }
+
+    /// A word or sign of the code that is migrated, or a group of them.
+    fn code() -> impl Strategy<Value = String> {
+        let words = "use serial_test serial file_serial as * :: ; # ! mod fn a test rstest cfg_attr , $ pub extern crate = > \"A\" temp_env \
+                     with_var Some None || rusty_fork rusty_fork_test timeout_ms 5 static LazyLock";
+        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+        let word = proptest::sample::select(words);
+        word.prop_recursive(4, 60, 8, |inner| {
+            let group = proptest::sample::select(vec![["(", ")"], ["[", "]"], ["{", "}"]]);
+            (group, proptest::collection::vec(inner, 0..8))
+                .prop_map(|([open, close], parts)| format!("{open}{}{close}", parts.join(" ")))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn any_tokens_can_be_read_and_stay_tokens(parts in proptest::collection::vec(code(), 0..20)) {
+            let text = parts.join(" ");
+            for from in [OtherCrate::SerialTest, OtherCrate::TempEnv, OtherCrate::RustyFork] {
+                let path = Path::new("a.rs");
+                let file = match from {
+                    OtherCrate::SerialTest => SerialFile::read(path, &text).map(|file| serial_test::migrate(&mut [file]).remove(0)),
+                    OtherCrate::TempEnv => temp_env::migrate(path, &text),
+                    OtherCrate::RustyFork => rusty_fork::migrate(path, &text),
+                };
+                if let Some(file) = file {
+                    let new = file.replacements.apply(&text);
+                    prop_assert!(SourceFile::new(&new).is_some(), "{text} became {new}");
+                }
+            }
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! rusty-fork's tests as isolated ones.
 
-use super::imports::{ImportedName, Imports};
-use super::source_file::{
+use super::super::source_file::{
     Replacements, SourceFile, inner, is_group, is_sign, is_word, path_at, split_attributes,
 };
+use super::imports::{ImportedName, Imports};
 use super::{FileMigration, Remark};
 use proc_macro2::{Delimiter, TokenTree};
 use std::ops::Range;
@@ -16,6 +16,8 @@ const MACRO: &str = "rusty_fork_test";
 struct MacroCall {
     whole: Range<usize>,
     body: TokenTree,
+    /// Set if the path names the crate, so that the module may lack the import.
+    is_qualified: bool,
 }
 
 /// Returns what becomes of a file.
@@ -24,15 +26,14 @@ pub(super) fn migrate(path: &Path, text: &str) -> Option<FileMigration> {
     let imports = Imports::read(&file, CRATE);
     let mut migration = FileMigration::default();
     let is_imported = imports.named(MACRO).is_some();
-    let attribute = if is_imported {
-        "isolated"
-    } else {
-        "cofferdam::isolated"
-    };
     let mut is_left = false;
     let mut found = Vec::new();
     calls(&file, &file.tokens, &mut found);
     for call in found {
+        let attribute = match is_imported && !call.is_qualified {
+            true => "isolated",
+            false => "cofferdam::isolated",
+        };
         match moved(path, &file, &call, attribute) {
             Ok(moved) => {
                 migration.replacements.add(call.whole, moved.text);
@@ -93,6 +94,7 @@ fn calls(file: &SourceFile<'_>, tokens: &[TokenTree], found: &mut Vec<MacroCall>
             found.push(MacroCall {
                 whole: file.range_of(&tokens[at..end]),
                 body: body.clone(),
+                is_qualified: path.len() > 1,
             });
             at = end;
             continue;

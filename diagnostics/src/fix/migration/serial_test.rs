@@ -1,9 +1,9 @@
 //! serial_test's attributes as cofferdam's.
 
-use super::imports::{ImportedName, Imports};
-use super::source_file::{
+use super::super::source_file::{
     Replacements, SourceFile, inner, is_group, is_sign, is_word, path_at, split_attributes,
 };
+use super::imports::{ImportedName, Imports};
 use super::{FileMigration, Remark};
 use proc_macro2::{Delimiter, TokenTree};
 use std::collections::BTreeSet;

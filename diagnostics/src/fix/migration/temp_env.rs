@@ -3,8 +3,8 @@
 //! Only a call that is all of a test's body is translated: then the variables are the test's, and can be set before its process
 //! starts. In the middle of a test only a guard could replace it, whose `unsafe` is a promise that the author has to make.
 
+use super::super::source_file::{Replacements, SourceFile, is_sign};
 use super::imports::{ImportedName, Imports};
-use super::source_file::{Replacements, SourceFile, is_sign};
 use super::{FileMigration, Remark};
 use crate::fix::attributes::is_last;
 use proc_macro2::{TokenStream, TokenTree};

@@ -55,6 +55,28 @@ const OWN: [(Kind, &str, &str); 12] = [
     ),
 ];
 
+/// Resource kinds of a process, each with a test body that changes it, below the attribute of the help text.
+const ISOLATED: [(Kind, &str, &str); 3] = [
+    (
+        Kind::Env,
+        "SHOP_MODE",
+        "unsafe { std::env::set_var(\"SHOP_MODE\", \"THIS\") }; sleep(Duration::from_millis(5)); \
+         assert_eq!(std::env::var(\"SHOP_MODE\")?, \"THIS\"); Ok(())",
+    ),
+    (
+        Kind::Cwd,
+        "",
+        "let dir = std::env::temp_dir().join(\"THIS\"); std::fs::create_dir_all(&dir)?; std::env::set_current_dir(&dir)?; \
+         sleep(Duration::from_millis(5)); assert!(std::env::current_dir()?.ends_with(\"THIS\")); Ok(())",
+    ),
+    (
+        Kind::Umask,
+        "",
+        "unsafe extern \"C\" { safe fn umask(mask: u32) -> u32; } let mask = \"THIS\".len() as u32; umask(mask); \
+         sleep(Duration::from_millis(5)); assert_eq!(umask(mask), mask); Ok(())",
+    ),
+];
+
 const HELPERS: &str = r#"
 use std::{error::Error, ffi, io, path::Path, process::Command, thread::sleep, time::Duration};
 type Told = Result<(), Box<dyn Error>>;
@@ -150,6 +172,15 @@ fn program(api: SuiteApi) -> String {
         for which in ["one", "other"] {
             let name = format!("{}_{which}", kind.key().replace('-', "_"));
             test("", &name, &body);
+        }
+    }
+    if api == SuiteApi::Cofferdam {
+        for (kind, name, body) in ISOLATED {
+            let attribute = shared(kind, name, &suite);
+            for which in ["one", "other"] {
+                let name = format!("{}_changed_by_{which}", kind.key());
+                test(codes(&attribute)[0], &name, body);
+            }
         }
     }
     let golden = kind_of_golden(&suite);

@@ -675,3 +675,25 @@ fn a_missing_observation_is_reported_with_the_command_that_writes_it() {
     );
     assert_eq!(output.code, Some(3));
 }
+
+#[test]
+fn a_static_that_a_failed_test_and_its_culprit_name_is_shown_with_what_it_means_under_nextest() {
+    let shop = "use std::sync::OnceLock;\nstatic TILL: OnceLock<u8> = OnceLock::new();\n#[test]\nfn opens() { TILL.set(1).unwrap(); }\n\
+                #[test]\nfn closes() { TILL.set(2).unwrap(); }\n";
+    for (dependency, help) in [
+        (
+            OURS,
+            "; `cofferdam::WorkerLocal` with `per_test` or `reset` begins each test anew, and `cofferdam::Fixture` is one for all processes",
+        ),
+        ("serial_test = \"4\"\n", ""),
+    ] {
+        let scratch = Scratch::new(dependency).fails_after("closes", "opens");
+        scratch.write("tests/shop.rs", shop);
+        let output = scratch.fix(&[]);
+        let expected = format!(
+            "leaves behind: perhaps `TILL`, a value of OnceLock (tests/shop.rs:2): the tests of a process share it, and under nextest each \
+             test has its own{help}; restore it"
+        );
+        assert!(output.out.contains(&expected), "{}{}", output.out, output.err);
+    }
+}

@@ -13,6 +13,7 @@ pub(super) struct Scratch {
     findings: Vec<Value>,
     locked: Vec<Value>,
     ran: Vec<Value>,
+    reproductions: Vec<Value>,
     /// The exit code of the command, and whether that may have left out tests.
     command: (u8, bool),
 }
@@ -66,6 +67,7 @@ impl Scratch {
             findings: Vec::new(),
             locked: Vec::new(),
             ran: Vec::new(),
+            reproductions: Vec::new(),
             command: (0, false),
         };
         scratch.ran("corner_shop", &["tests::sells", "tests::writes_the_report"]);
@@ -183,6 +185,17 @@ impl Scratch {
         with
     }
 
+    /// Adds a test of `shop` that fails after another one, without an observed resource.
+    pub(super) fn fails_after(mut self, test: &str, culprit: &str) -> Self {
+        let named = |test: &str| format!("shop {test}");
+        self.reproductions.push(json!({
+            "class": "victim", "test": named(test), "culprits": [named(culprit)], "uses": [],
+            "scene": {"tests": [named(culprit), named(test)], "arrangement": "Parallel", "load": 0, "twice": false, "empty_temp": false},
+            "paused": null, "with": {"failed": 4, "runs": 4}, "without": {"failed": 0, "runs": 10},
+        }));
+        self
+    }
+
     /// Makes it the observation of a nextest command that ended at the first failure.
     pub(super) fn ended_early(mut self) -> Self {
         self.command = (100, true);
@@ -214,6 +227,7 @@ impl Scratch {
                 "started": 0, "recorded": 0, "complete": 0, "incomplete": 0, "lost": [], "out_of_reach": [],
             },
             "conflicts": self.findings, "locked": self.locked, "ran": self.ran,
+            "reproductions": self.reproductions,
         });
         self.write("observed/last.json", &findings.to_string());
         let dir: &Path = &self.path();

@@ -1,6 +1,6 @@
 //! A source file as tokens, and the replacements in its text.
 
-use super::super::parsed_file::ParsedFile;
+use super::parsed_file::ParsedFile;
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use std::ops::Range;
 
