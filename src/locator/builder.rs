@@ -169,6 +169,8 @@ impl<T: ?Sized> LocatorBuilder<T> {
             locator: Arc::from(""),
             lifetime,
             reset: None,
+            #[cfg(feature = "tokio")]
+            starts_tasks: false,
             place: Location::caller(),
         };
         self.services.push((service, factory));
@@ -259,6 +261,14 @@ impl<T: ?Sized + Send + Sync + 'static> LocatorBuilder<T> {
     /// Under nextest it never runs: the next test is another process and builds its own service.
     pub fn reset(mut self, reset: impl Fn(&T) -> Result<(), BoxError> + Send + Sync + 'static) -> Self {
         self.last().reset = Some(reset_of(reset));
+        self
+    }
+
+    /// Declares that the service registered last starts tasks also after its factory; see
+    /// [`WorkerLocal::starts_tasks`](crate::WorkerLocal::starts_tasks).
+    #[cfg(feature = "tokio")]
+    pub fn starts_tasks(mut self) -> Self {
+        self.last().starts_tasks = true;
         self
     }
 

@@ -61,6 +61,9 @@ pub(crate) struct Service {
     pub(crate) locator: Arc<str>,
     pub(crate) lifetime: Lifetime,
     pub(crate) reset: Option<Box<Reset>>,
+    /// Whether it starts tasks also after its factory.
+    #[cfg(feature = "tokio")]
+    pub(crate) starts_tasks: bool,
     /// The source line of the registration.
     pub(crate) place: &'static Location<'static>,
 }

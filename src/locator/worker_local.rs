@@ -40,6 +40,8 @@ pub struct WorkerLocal<T> {
     factory: ValueFactory<T>,
     lifetime: Lifetime,
     reset: Option<ResetFn<T>>,
+    #[cfg(feature = "tokio")]
+    starts_tasks: bool,
     place: &'static Location<'static>,
     service: OnceCell<Arc<Service>>,
 }
@@ -61,6 +63,8 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
             factory: ValueFactory::Blocking(factory),
             lifetime: Lifetime::Worker,
             reset: None,
+            #[cfg(feature = "tokio")]
+            starts_tasks: false,
             place: Location::caller(),
             service: OnceCell::new(),
         }
@@ -112,6 +116,27 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
         self
     }
 
+    /// Declares that a value starts tasks also after its factory, as a pool does that opens connections when they are needed
+    /// and starts a task for each.
+    ///
+    /// Tasks that a test leaves on its worker's runtime are aborted with that runtime, and services built on it are built
+    /// anew. What is left by a test that used this value, or a service built from it, counts as the value's instead: the
+    /// runtime is kept, and tasks of the test itself go on as well.
+    ///
+    /// ```
+    /// use cofferdam::WorkerLocal;
+    /// # struct Pool;
+    /// # impl Pool { async fn connect(_url: &str) -> Result<Self, std::io::Error> { Ok(Self) } }
+    /// static POOL: WorkerLocal<Pool> =
+    ///     WorkerLocal::new_async(&|_| async { Ok(Pool::connect("postgres://localhost").await?) }).starts_tasks();
+    /// # POOL.get();
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub const fn starts_tasks(mut self) -> Self {
+        self.starts_tasks = true;
+        self
+    }
+
     /// Creates the static with an async factory, which runs on the worker's runtime. Request the value, which belongs to that
     /// runtime, with [`get_async`](Self::get_async).
     ///
@@ -139,6 +164,8 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
             factory: ValueFactory::Async(factory),
             lifetime: Lifetime::Worker,
             reset: None,
+            #[cfg(feature = "tokio")]
+            starts_tasks: false,
             place: Location::caller(),
             service: OnceCell::new(),
         }
@@ -255,6 +282,8 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
                 locator: format!("static at {}", self.place).into(),
                 lifetime: self.lifetime,
                 reset: self.reset.map(super::service::reset_of),
+                #[cfg(feature = "tokio")]
+                starts_tasks: self.starts_tasks,
                 place: self.place,
             })
         })

@@ -129,11 +129,24 @@ fn known(worker: &Worker) -> Option<Arc<WorkerRuntime>> {
 pub(crate) struct ServicesOfRuntime {
     /// Returns whether the worker's lane has any.
     pub(crate) exist: fn(worker: &str, runtime: u64) -> bool,
+    /// Returns whether the execution used any that start tasks after their factories.
+    pub(crate) start_tasks: fn(worker: &str, runtime: u64, execution: u64) -> bool,
     /// Drops them, because their runtime has ended, and returns their names.
     pub(crate) end: fn(worker: &str, runtime: u64) -> Vec<String>,
 }
 
 static SERVICES: OnceCell<ServicesOfRuntime> = OnceCell::new();
+
+/// The tasks on a runtime that are not the test's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ServiceTasks {
+    /// There are no services.
+    None,
+    /// Those that factories have started.
+    OfFactories,
+    /// Any: tokio does not say who starts a task.
+    Any,
+}
 
 /// Sets the functions that know the services.
 pub(crate) fn of_services(services: ServicesOfRuntime) {
@@ -240,10 +253,11 @@ impl WorkerRuntime {
     }
 
     /// Returns the number of tasks and of closures on other threads that the test has left.
-    fn left(&self, services_exist: bool) -> (usize, usize) {
-        let known = match services_exist {
-            true => self.test.tasks_of_services(),
-            false => 0,
+    fn left(&self, services: ServiceTasks) -> (usize, usize) {
+        let known = match services {
+            ServiceTasks::None => 0,
+            ServiceTasks::OfFactories => self.test.tasks_of_services(),
+            ServiceTasks::Any => usize::MAX,
         };
         (
             self.alive_tasks().saturating_sub(known),
@@ -252,9 +266,9 @@ impl WorkerRuntime {
     }
 
     /// Gives tasks the time to end: a pool takes a connection back in one.
-    fn wait_for_tasks(&self) {
+    fn wait_for_tasks(&self, services: ServiceTasks) {
         let [for_tasks, for_threads] = [PATIENCE, PATIENCE_WITH_THREADS].map(Deadline::after);
-        let is_done = || match self.left(true) {
+        let is_done = || match self.left(services) {
             (0, 0) => true,
             (0, _) => for_threads.left().is_none(),
             _ => for_tasks.left().is_none(),
@@ -312,16 +326,19 @@ fn end_test(worker: &Worker) {
     if runtime.test.execution() != worker.execution() {
         return;
     }
-    let services_exist = SERVICES
-        .get()
-        .is_some_and(|services| (services.exist)(worker.id(), runtime.number));
+    let services = match SERVICES.get() {
+        Some(of) if (of.start_tasks)(worker.id(), runtime.number, worker.execution()) => ServiceTasks::Any,
+        Some(of) if (of.exist)(worker.id(), runtime.number) => ServiceTasks::OfFactories,
+        _ => ServiceTasks::None,
+    };
     // The test may end in a destructor of its thread, where tokio's own thread-locals are gone.
     let is_thread_over = Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed());
     let is_clock_changed = !is_thread_over && runtime.is_clock_changed();
-    if services_exist && !is_thread_over && !is_clock_changed && runtime.left(true) != (0, 0) {
-        runtime.wait_for_tasks();
+    let may_wait = services != ServiceTasks::None && !is_thread_over && !is_clock_changed;
+    if may_wait && runtime.left(services) != (0, 0) {
+        runtime.wait_for_tasks(services);
     }
-    let (tasks, closures) = runtime.left(services_exist);
+    let (tasks, closures) = runtime.left(services);
     if !is_clock_changed && (tasks, closures) == (0, 0) {
         runtime.test.end(None);
         return;
@@ -342,7 +359,10 @@ fn end_test(worker: &Worker) {
         };
         let help = match tasks {
             0 => "",
-            _ => ". A `tokio::task::JoinSet` in the test aborts its tasks when it is dropped",
+            _ => {
+                ". A `tokio::task::JoinSet` in the test aborts its tasks when it is dropped; if a service started them, \
+                 declare that with `starts_tasks`"
+            }
         };
         stderr::line(&format!(
             "{test} {cause} the runtime of worker {worker}, which is replaced; built on it and so built anew: {}{help}",

@@ -17,6 +17,9 @@ static LANES: Lazy<DashMap<String, Arc<Lane>>> = Lazy::new(|| {
     #[cfg(feature = "tokio")]
     worker::runtime::of_services(worker::runtime::ServicesOfRuntime {
         exist: |worker, runtime| of_worker(worker).any(|lane| lane.has_services_of(runtime)),
+        start_tasks: |worker, runtime, execution| {
+            of_worker(worker).any(|lane| lane.starts_tasks(runtime, execution))
+        },
         end: |worker, runtime| {
             of_worker(worker)
                 .flat_map(|lane| lane.end_runtime(runtime))

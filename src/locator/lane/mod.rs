@@ -301,6 +301,19 @@ impl Lane {
         state.infos_mut().iter().any(|info| info.is_of_runtime(runtime))
     }
 
+    /// Returns whether the execution used a service of this runtime that starts tasks after its factory.
+    #[cfg(feature = "tokio")]
+    fn starts_tasks(&self, runtime: u64, execution: u64) -> bool {
+        let mut state = self.lock();
+        let mut infos = state.infos_mut();
+        infos.retain(|info| info.is_of_runtime(runtime));
+        let mut used = infos.iter().filter(|info| info.used_by == execution);
+        used.any(|used| {
+            let mut start = infos.iter().filter(|info| info.service.starts_tasks);
+            start.any(|one| one.service.key == used.service.key || used.from.contains(&one.service.key))
+        })
+    }
+
     /// Ends the services that were built on a runtime that has ended, and returns their names.
     #[cfg(feature = "tokio")]
     fn end_runtime(&self, runtime: u64) -> Vec<String> {

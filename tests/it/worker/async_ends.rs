@@ -88,6 +88,21 @@ async fn pool() -> usize {
     POOL.get_async().await.0
 }
 
+impl Pool {
+    /// Opens one more connection, which has a task of its own, as those of deadpool and bb8 have.
+    fn connect(&self) -> usize {
+        tokio::spawn(std::future::pending::<()>());
+        self.0
+    }
+}
+
+static GROWING: WorkerLocal<Pool> = WorkerLocal::new_async(&|_| async {
+    let pool = Pool(BUILDS.fetch_add(1, Ordering::SeqCst));
+    pool.connect();
+    Ok(pool)
+})
+.starts_tasks();
+
 in_own_processes! {
     the_runtime_and_its_services_serve_the_workers_next_test role_kept [] {
         let get = async || (runtime(), Worker::current().id().to_owned(), pool().await);
@@ -143,6 +158,57 @@ in_own_processes! {
             }
         });
         assert_eq!(value("a::next", pool), 1);
+    }
+
+    a_pool_that_grows_in_a_test_keeps_its_runtime_if_it_declares_that_it_starts_tasks role_grows [] {
+        for flavor in flavors() {
+            BUILDS.store(0, Ordering::SeqCst);
+            for round in 0..10 {
+                in_flavor(flavor, &format!("a::test_{round}"), async || {
+                    let pool = GROWING.get_async().await;
+                    assert_eq!(pool.connect(), 0);
+                    // A task of the pool may also start the next connection when the test is over.
+                    tokio::spawn(async {
+                        tokio::task::yield_now().await;
+                        tokio::spawn(std::future::pending::<()>());
+                    });
+                })
+                .unwrap();
+            }
+        }
+    }
+
+    a_pool_that_grows_without_a_declaration_is_built_anew_and_the_line_says_how_to_declare_it role_undeclared [
+        "a::grows left a task on the runtime of worker w0, which is replaced; built on it and so built anew: Pool. A \
+         `tokio::task::JoinSet` in the test aborts its tasks when it is dropped; if a service started them, declare that \
+         with `starts_tasks`"
+    ] {
+        test("a::grows", async || assert_eq!(POOL.get_async().await.connect(), 0));
+        assert_eq!(value("a::next", pool), 1);
+    }
+
+    a_test_that_does_not_use_the_growing_pool_loses_the_tasks_that_it_leaves role_others [
+        "a::leaves left a task on the runtime of worker w0, which is replaced; built on it and so built anew: Pool."
+    ] {
+        test("a::grows", async || assert_eq!(GROWING.get_async().await.connect(), 0));
+        test("a::leaves", async || {
+            tokio::spawn(std::future::pending::<()>());
+        });
+        test("a::grows_again", async || assert_eq!(GROWING.get_async().await.connect(), 1));
+    }
+
+    a_service_with_a_growing_pool_keeps_the_runtime role_with_pool [] {
+        struct Shop(Arc<Pool>);
+        let locator = ServiceLocator::builder()
+            .register_async::<Pool, _>(|_| async { Ok(Arc::new(Pool(BUILDS.fetch_add(1, Ordering::SeqCst)))) })
+            .starts_tasks()
+            .register_async::<Shop, _>(|cx| async move { Ok(Arc::new(Shop(cx.get::<Pool>().await?))) })
+            .build();
+        for round in 0..5 {
+            test(&format!("a::test_{round}"), async || {
+                assert_eq!(locator.get_async::<Shop>().await.0.connect(), 0);
+            });
+        }
     }
 
     a_failed_test_is_not_blamed role_failed [] {
