@@ -302,7 +302,7 @@
 //!
 //! # Features
 //!
-//! - `fixtures`: [`Fixture`] and the module [`fixture`]. It adds `serde_core` and `serde_json`, and half to the time of the first
+//! - `fixtures`: [`Fixture`] and the module [`fixture`]. It adds `serde_core` and `serde_json`, and 70% to the time of the first
 //!   build: `docs/design/performance.md` has the cost of each feature.
 //! - `macros`: the attributes `#[serial]`, `#[parallel]` and `#[isolated]`. It adds `cofferdam-macros`, which has no
 //!   dependencies.
