@@ -6,6 +6,10 @@ mod commands;
 mod exit_code;
 mod findings;
 mod fix;
+#[cfg_attr(
+    not(has_observer),
+    expect(dead_code, reason = "without an observer, no fixture is kept warm")
+)]
 mod fixtures;
 #[cfg(has_observer)]
 mod hunt;

@@ -185,12 +185,16 @@ impl Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct WarmArgs {
-    /// Keep declared fixtures running for this time after their last use
+    /// Keep declared fixtures running this long after their last use.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) keep_warm: Option<Duration>,
 }
 
 /// Arguments that commands pass to the host of a fixture.
+#[cfg_attr(
+    not(has_observer),
+    expect(dead_code, reason = "without an observer, no fixture is kept warm")
+)]
 #[derive(Debug, Args)]
 pub(crate) struct HostArgs {
     pub(crate) file: PathBuf,

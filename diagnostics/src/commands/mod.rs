@@ -31,7 +31,7 @@ mod test_command;
 use crate::cli::{FixturesOfTests, SettingsFile};
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{self, Coverage};
-use crate::fixtures::{self, Declared};
+use crate::fixtures::Declared;
 use baseline_check::Compared;
 use cofferdam_batch::jobs::settings;
 #[cfg(has_observer)]
@@ -105,7 +105,7 @@ fn declared(settings: SettingsFile<'_>, dir: &Path) -> Result<Option<Declared>, 
 #[cfg(has_observer)]
 fn end_fixtures() -> Vec<Conflict> {
     let mut evidence = Evidence::new();
-    for failed in fixtures::end() {
+    for failed in crate::fixtures::end() {
         evidence.add_failed_teardown(failed);
     }
     evidence.conflicts()
