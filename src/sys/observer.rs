@@ -4,57 +4,50 @@
 //! that happens to be first. A thread of a harness's pool is no test by its name. And no file shows that guards of the
 //! environment exclude other tests. The observer cannot know that by itself, so it exports functions.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 
 /// The number of the run where the observer expects that of a test.
 const RUN: u32 = u32::MAX;
 
-/// Attributes the accesses of the current thread, and of threads and processes that it starts, to the run until dropped.
-pub(crate) struct ForTheRun {
+/// Attributes the accesses of the current thread, and of threads and processes that it starts, to the run or to a test until
+/// dropped.
+#[derive(Debug)]
+pub(crate) struct Attributed {
     before: Option<u32>,
+    /// The function that ends it.
+    end: &'static CStr,
     /// Not `Send`.
     _thread: PhantomData<*const ()>,
+}
+
+impl Attributed {
+    fn new(before: Option<u32>, end: &'static CStr) -> Self {
+        Self {
+            before,
+            end,
+            _thread: PhantomData,
+        }
+    }
+}
+
+impl Drop for Attributed {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            call(self.end, before);
+        }
+    }
 }
 
 /// Begins to attribute the accesses of the current thread to the run. Costs a lookup by name.
-pub(crate) fn for_the_run() -> ForTheRun {
-    ForTheRun {
-        before: call(c"cofferdam_observer_works_for", RUN),
-        _thread: PhantomData,
-    }
-}
-
-impl Drop for ForTheRun {
-    fn drop(&mut self) {
-        if let Some(before) = self.before {
-            call(c"cofferdam_observer_works_for", before);
-        }
-    }
-}
-
-/// Attributes the accesses of the current thread, and of threads and processes that it starts, to a test until dropped.
-#[derive(Debug)]
-pub(crate) struct ForTest {
-    before: Option<u32>,
-    /// Not `Send`.
-    _thread: PhantomData<*const ()>,
+pub(crate) fn for_the_run() -> Attributed {
+    const WORKS_FOR: &CStr = c"cofferdam_observer_works_for";
+    Attributed::new(call(WORKS_FOR, RUN), WORKS_FOR)
 }
 
 /// Begins to attribute the accesses of the current thread to a test. Costs a lookup by name.
-pub(crate) fn for_test(name: &str) -> ForTest {
-    ForTest {
-        before: begin(name),
-        _thread: PhantomData,
-    }
-}
-
-impl Drop for ForTest {
-    fn drop(&mut self) {
-        if let Some(before) = self.before {
-            call(c"cofferdam_observer_ends", before);
-        }
-    }
+pub(crate) fn for_test(name: &str) -> Attributed {
+    Attributed::new(begin(name), c"cofferdam_observer_ends")
 }
 
 /// Reports that the current thread's test begins to exclude others by guards of the environment. Returns the observer's
@@ -74,30 +67,28 @@ pub(crate) fn leased(port: u16) {
 }
 
 /// Calls a function of the observer, if it is loaded.
-#[cfg(all(target_os = "linux", not(miri)))]
 fn call(name: &CStr, argument: u32) -> Option<u32> {
     let found = find(name)?;
     #[expect(unsafe_code, reason = "only a cast makes a symbol a function")]
     // SAFETY: every function of the observer but one takes a number and returns one.
-    let found = unsafe { std::mem::transmute::<*mut libc::c_void, extern "C" fn(u32) -> u32>(found) };
+    let found = unsafe { std::mem::transmute::<*mut c_void, extern "C" fn(u32) -> u32>(found) };
     Some(found(argument))
 }
 
-/// Tells the observer which test begins on this thread, if it is loaded.
-#[cfg(all(target_os = "linux", not(miri)))]
+/// Reports the test that begins on this thread to the observer, if it is loaded.
 fn begin(test: &str) -> Option<u32> {
+    type Begins = unsafe extern "C" fn(*const u8, usize) -> u32;
     let found = find(c"cofferdam_observer_begins")?;
     #[expect(unsafe_code, reason = "only a cast makes a symbol a function")]
     // SAFETY: the function takes a text by address and length, which it only reads, and returns a number.
     unsafe {
-        let found =
-            std::mem::transmute::<*mut libc::c_void, unsafe extern "C" fn(*const u8, usize) -> u32>(found);
+        let found = std::mem::transmute::<*mut c_void, Begins>(found);
         Some(found(test.as_ptr(), test.len()))
     }
 }
 
 #[cfg(all(target_os = "linux", not(miri)))]
-fn find(name: &CStr) -> Option<*mut libc::c_void> {
+fn find(name: &CStr) -> Option<*mut c_void> {
     #[expect(unsafe_code, reason = "dlsym is a C function")]
     // SAFETY: the name ends with a zero.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
@@ -105,11 +96,6 @@ fn find(name: &CStr) -> Option<*mut libc::c_void> {
 }
 
 #[cfg(not(all(target_os = "linux", not(miri))))]
-fn call(_: &CStr, _: u32) -> Option<u32> {
-    None
-}
-
-#[cfg(not(all(target_os = "linux", not(miri))))]
-fn begin(_: &str) -> Option<u32> {
+fn find(_: &CStr) -> Option<*mut c_void> {
     None
 }

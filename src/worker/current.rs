@@ -8,7 +8,7 @@ use super::runtime_threads::CurrentTest;
 use super::test_outcome::Outcome;
 use crate::error::Error;
 use crate::resource::Access;
-use crate::sys::observer::{self, ForTest};
+use crate::sys::observer::{self, Attributed};
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -332,7 +332,7 @@ pub struct BegunTest {
     ends: bool,
     entered: Entered,
     /// Dropped when the test has ended.
-    _observed: ForTest,
+    _observed: Attributed,
 }
 
 impl BegunTest {

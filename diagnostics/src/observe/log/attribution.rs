@@ -73,8 +73,8 @@ pub(crate) struct Attribution {
     log_owners: Vec<LogOwner>,
     /// Logs of programs whose harness is libtest.
     libtest_logs: BTreeSet<usize>,
-    /// Logs of programs whose harness begins tests.
-    begins: BTreeSet<usize>,
+    /// The numbers of tests that harnesses of their own began, by log.
+    begun: HashMap<usize, usize>,
     /// Logs with tests that could not be distinguished, and the names they may have.
     pub(crate) ambiguous: Vec<(usize, BTreeSet<String>)>,
 }
@@ -86,7 +86,7 @@ impl Attribution {
             tests: Vec::new(),
             log_owners: Vec::new(),
             libtest_logs: BTreeSet::new(),
-            begins: BTreeSet::new(),
+            begun: HashMap::new(),
             ambiguous: Vec::new(),
         };
         for (index, (log, facts)) in logs.iter().zip(&facts).enumerate() {
@@ -138,12 +138,7 @@ impl Attribution {
 
     /// Returns the number of different tests that a harness of its own began in a process.
     pub(crate) fn begun_in(&self, log: usize) -> usize {
-        let LogOwner::Threads(tests) = &self.log_owners[log] else {
-            return 0;
-        };
-        let names = tests.values().map(|test| &self.tests[*test].name);
-        let begun = self.begins.contains(&log).then(|| names.collect::<BTreeSet<_>>());
-        begun.map_or(0, |names| names.len())
+        self.begun.get(&log).copied().unwrap_or_default()
     }
 
     /// Returns whether reruns replace this process.
@@ -193,7 +188,8 @@ impl Attribution {
         let mut is_ambiguous = false;
         let begins_tests = facts.begins_tests(list);
         if begins_tests {
-            self.begins.insert(index);
+            let names: BTreeSet<&str> = facts.tests(true).map(|(_, test)| &*test.long).collect();
+            self.begun.insert(index, names.len());
         } else if list.is_some() {
             self.libtest_logs.insert(index);
         }
