@@ -4,9 +4,11 @@
 
 use super::program::{Function, Program};
 use super::source_file::{SourceFile, inner, is_group, is_sign, is_word, path_at, split_attributes};
+use super::test_sources::Sources;
+use crate::scene::TestId;
 use proc_macro2::{Delimiter, TokenTree};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A value of which each process has one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,12 +18,54 @@ pub(crate) struct SharedStatic {
     pub(crate) kind: &'static str,
     pub(crate) file: PathBuf,
     pub(crate) line: usize,
+    /// Whether the package of the tests has cofferdam.
+    pub(crate) has_library: bool,
+}
+
+impl SharedStatic {
+    /// Returns its name, kind and place, with the path below `root`.
+    pub(crate) fn shown(&self, root: &Path) -> String {
+        let file = self.file.strip_prefix(root).unwrap_or(&self.file);
+        format!(
+            "`{}`, a value of {} ({}:{})",
+            self.name,
+            self.kind,
+            file.display(),
+            self.line
+        )
+    }
+
+    /// Returns what it means that each process has one, and what gives each test its own.
+    pub(crate) fn meaning(&self) -> &'static str {
+        match self.has_library {
+            true => {
+                "the tests of a process share it, and under nextest each test has its own; `cofferdam::WorkerLocal` with \
+                 `per_test` or `reset` begins each test anew, and `cofferdam::Fixture` is one for all processes"
+            }
+            false => "the tests of a process share it, and under nextest each test has its own",
+        }
+    }
 }
 
 const TYPES: [&str; 6] = ["LazyLock", "OnceLock", "Lazy", "OnceCell", "OnceBox", "SyncLazy"];
 
+/// Returns the values that the test and one of the culprits name.
+pub(crate) fn of_tests(sources: &Sources, test: &TestId, culprits: &[TestId]) -> Vec<SharedStatic> {
+    // The package is not known; the program's name suffices.
+    let position = |test: &TestId| sources.find("", &test.binary, &test.name).ok()?.first().copied();
+    let Some(test) = position(test) else {
+        return Vec::new();
+    };
+    let culprits = culprits.iter().filter_map(position);
+    let culprits = culprits.filter(|culprit| std::ptr::eq(culprit.program, test.program));
+    let found = culprits.flat_map(|culprit| of_both(test.program, test.function, culprit.function));
+    let has_library = test.package.depends_on("cofferdam");
+    let found: BTreeSet<SharedStatic> = found.map(|one| SharedStatic { has_library, ..one }).collect();
+    found.into_iter().collect()
+}
+
 /// Returns the values of a program that both functions name.
-pub(crate) fn of_both(program: &Program, one: &Function, other: &Function) -> Vec<SharedStatic> {
+fn of_both(program: &Program, one: &Function, other: &Function) -> Vec<SharedStatic> {
     let (one, other) = (names(program, one), names(program, other));
     let mut found = BTreeSet::new();
     for (path, text) in &program.texts {
@@ -35,6 +79,7 @@ pub(crate) fn of_both(program: &Program, one: &Function, other: &Function) -> Ve
                     kind,
                     file: path.clone(),
                     line: file.line(at),
+                    has_library: false,
                 });
             }
         });
@@ -135,7 +180,6 @@ fn collect(tokens: &[TokenTree], words: &mut BTreeSet<String>) {
 mod tests {
     use super::super::scan::scan;
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn a_value_of_the_process_that_both_tests_name_is_found_with_its_kind() {

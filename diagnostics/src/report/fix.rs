@@ -12,7 +12,6 @@ use crate::fix::draft::Change;
 use crate::fix::key_plan::Key;
 use crate::fix::nextest_groups::TestGroup;
 use crate::fix::proposal::{ManualStep, Requirement};
-use crate::fix::shared_statics::SharedStatic;
 use crate::fix::spelled;
 use crate::fix::unused_attributes::UnusedAttribute;
 use crate::rates::FailureRate;
@@ -270,17 +269,18 @@ fn order_dependence(dependence: &OrderDependence, fixed: &Fixed) -> String {
     );
     let uses = failure.uses.iter().take(LISTED);
     let uses: Vec<String> = uses.map(|shared| shared_use(shared, is_brittle, fixed)).collect();
-    let statics: Vec<String> = dependence
-        .statics
-        .iter()
-        .map(|one| shared_static(one, fixed))
-        .collect();
+    let statics = dependence.statics.iter();
+    let statics: Vec<String> = statics.map(|one| one.shown(&fixed.root)).collect();
     let what = match (uses.is_empty(), statics.is_empty()) {
         (true, true) => "something that was not observed, such as a static".to_owned(),
         (true, false) => format!("perhaps {}", statics.join(" or ")),
         (false, _) => uses.join(" or "),
     };
-    let what = format!("{what}{}", per_process(dependence));
+    let meaning = dependence
+        .statics
+        .first()
+        .map(|one| format!(": {}", one.meaning()));
+    let what = what + &meaning.unwrap_or_default();
     if is_brittle {
         format!(
             "{test} needs what {culprits} creates: {what}; create it in the test itself, a lock does not help"
@@ -295,28 +295,6 @@ fn order_dependence(dependence: &OrderDependence, fixed: &Fixed) -> String {
             "{test} finds what {culprits} leaves behind: {what}; restore it at the end of {}, a lock does not help",
             names.join(" and ")
         )
-    }
-}
-
-fn shared_static(one: &SharedStatic, fixed: &Fixed) -> String {
-    format!(
-        "`{}`, a value of {} ({}:{})",
-        one.name,
-        one.kind,
-        fixed.shown(&one.file),
-        one.line
-    )
-}
-
-/// Returns what it means that a process has one value, and what gives each test its own.
-fn per_process(dependence: &OrderDependence) -> &'static str {
-    match (dependence.statics.is_empty(), dependence.has_library) {
-        (true, _) => "",
-        (false, true) => {
-            ": the tests of a process share it, and under nextest each test has its own; `cofferdam::WorkerLocal` with \
-             `per_test` or `reset` begins each test anew, and `cofferdam::Fixture` is one for all processes"
-        }
-        (false, false) => ": the tests of a process share it, and under nextest each test has its own",
     }
 }
 

@@ -15,6 +15,7 @@ use crate::scene::{TestId, rerun_words};
 use cofferdam_conflicts::Conflict;
 use serde::Serialize;
 use std::io::{self, Write};
+use std::path::Path;
 
 /// The version of the JSON that this build writes.
 const VERSION: u64 = 2;
@@ -132,7 +133,7 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
     if verdict.class == Class::Brittle && is_nextest(hunted) {
         writeln!(out, "  in one process, as under `cargo test`")?;
     } else {
-        resources(out, cause)?;
+        resources(out, cause, &hunted.dir)?;
     }
     if !cause.users.is_empty() {
         let more = cause.users.len().saturating_sub(LISTED);
@@ -231,7 +232,7 @@ fn rates(verdict: &Verdict) -> Option<String> {
 }
 
 /// Writes what the test shares with the tests that make it fail.
-fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
+fn resources(out: &mut dyn Write, cause: &Cause, root: &Path) -> io::Result<()> {
     let has_others = matches!(
         cause.verdicts[0].class,
         Class::Victim | Class::Brittle | Class::Race
@@ -247,7 +248,12 @@ fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
             true => "what they use was not observed; under `cargo nextest run` it is",
             false => "no resource that both use was observed: perhaps memory, such as a static",
         };
-        return writeln!(out, "  {DIM}{what}{DIM:#}");
+        writeln!(out, "  {DIM}{what}{DIM:#}")?;
+        for one in cause.statics.iter().take(RESOURCES) {
+            let shown = plain(&one.shown(root)).into_owned();
+            writeln!(out, "    {shown}: {}", one.meaning())?;
+        }
+        return Ok(());
     }
     if let [shared] = cause.uses.as_slice() {
         let resource = shared.resource.to_string();
@@ -540,8 +546,10 @@ impl<'a> CauseView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fix::shared_statics::SharedStatic;
     use crate::hunt::HuntReport;
     use crate::scene::{Arrangement, Scene};
+    use std::path::PathBuf;
 
     fn test(name: &str) -> TestId {
         TestId {
@@ -574,6 +582,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn where_nothing_was_observed_a_static_that_the_tests_name_is_shown() {
+        let statics = vec![SharedStatic {
+            name: "TILL".to_owned(),
+            kind: "OnceLock",
+            file: PathBuf::from("/w/src/lib.rs"),
+            line: 3,
+            has_library: false,
+        }];
+        let cause = Cause {
+            verdicts: vec![verdict(Class::Victim, &["other"], rate_of(1, 1), rate_of(0, 1))],
+            statics,
+            ..Cause::default()
+        };
+        let mut out = Vec::new();
+        resources(&mut out, &cause, Path::new("/w")).unwrap();
+        let out = anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string();
+        let last = "    `TILL`, a value of OnceLock (src/lib.rs:3): the tests of a process share it, and under nextest each test has its own\n";
+        assert!(out.ends_with(last), "{out}");
+    }
+
     /// The paragraph on one verdict of a hunt of this command.
     fn text(verdict: Verdict, command: &[&str]) -> String {
         let cause = Cause {
@@ -583,6 +612,7 @@ mod tests {
         };
         let hunted = Hunted {
             command: command.iter().map(Into::into).collect(),
+            dir: PathBuf::new(),
             tests: vec![test("total")],
             left_out: Vec::new(),
             ended: crate::exit_code::Ended::Passed,

@@ -23,9 +23,10 @@ pub(crate) struct Migrated {
 
 impl Migrated {
     pub(crate) fn exit_code(&self) -> u8 {
-        let is_proposed = !self.written && !self.migration.changes.is_empty();
         let migration = &self.migration;
-        match is_proposed || !migration.left.is_empty() || !migration.missing_crates.is_empty() {
+        let is_proposed = !self.written && !migration.changes.is_empty();
+        let is_for_people = !migration.left.is_empty() || !migration.to_check.is_empty();
+        match is_proposed || is_for_people || !migration.missing_crates.is_empty() {
             true => exit_code::CONFLICTS,
             false => exit_code::NONE,
         }

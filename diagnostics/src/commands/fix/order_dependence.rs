@@ -3,7 +3,7 @@
 use crate::findings::{Observation, ReproducedClass, Reproduction};
 use crate::fix::proposal;
 use crate::fix::shared_statics::{self, SharedStatic};
-use crate::fix::test_sources::{Sources, TestPosition};
+use crate::fix::test_sources::Sources;
 use crate::scene::TestId;
 use cofferdam_conflicts::{Conflict, Grade};
 
@@ -16,8 +16,6 @@ pub(crate) struct OrderDependence {
     pub(crate) culprits: Vec<PlacedTest>,
     /// The values of the process that it and a culprit name, if nothing was observed.
     pub(crate) statics: Vec<SharedStatic>,
-    /// Whether the test's package has cofferdam.
-    pub(crate) has_library: bool,
 }
 
 /// A test with the line where it begins, if that is known.
@@ -39,9 +37,10 @@ pub(super) fn of(observation: &Observation, sources: &Sources) -> Vec<OrderDepen
         .map(|failure| OrderDependence {
             test: placed(&failure.test),
             culprits: failure.culprits.iter().map(placed).collect(),
-            statics: statics(failure, observation, sources),
-            has_library: position(&failure.test, observation, sources)
-                .is_some_and(|position| position.package.depends_on("cofferdam")),
+            statics: match failure.uses.is_empty() {
+                true => shared_statics::of_tests(sources, &failure.test, &failure.culprits),
+                false => Vec::new(),
+            },
             failure: failure.clone(),
         })
         .collect()
@@ -67,32 +66,12 @@ fn has_met(conflict: &Conflict) -> bool {
     conflict.grade.is_some_and(|grade| grade >= Grade::Unguarded)
 }
 
-/// Returns the values that the failed test and a culprit name, unless something that both use was observed.
-fn statics(failure: &Reproduction, observation: &Observation, sources: &Sources) -> Vec<SharedStatic> {
-    let Some(test) = position(&failure.test, observation, sources).filter(|_| failure.uses.is_empty()) else {
-        return Vec::new();
-    };
-    let culprits = failure.culprits.iter();
-    let culprits = culprits.filter_map(|culprit| position(culprit, observation, sources));
-    let culprits = culprits.filter(|culprit| std::ptr::eq(culprit.program, test.program));
-    let mut found: Vec<SharedStatic> = culprits
-        .flat_map(|culprit| shared_statics::of_both(test.program, test.function, culprit.function))
-        .collect();
-    found.sort();
-    found.dedup();
-    found
-}
-
-fn position<'a>(test: &TestId, observation: &Observation, sources: &'a Sources) -> Option<TestPosition<'a>> {
+fn line(test: &TestId, observation: &Observation, sources: &Sources) -> Option<String> {
     let mut programs = observation.ran.iter();
     let program =
         programs.find(|one| test.is_named(&one.binary, &test.name) && one.tests.contains(&test.name))?;
     let positions = sources.find(&program.package, &program.binary, &test.name).ok()?;
-    positions.first().copied()
-}
-
-fn line(test: &TestId, observation: &Observation, sources: &Sources) -> Option<String> {
-    let function = position(test, observation, sources)?.function;
+    let function = positions.first()?.function;
     let file = function
         .file
         .strip_prefix(&observation.dir)

@@ -16,6 +16,8 @@ use super::suite::{choose_all, collect};
 use super::{Interrupted, Refused, end_fixtures, here, observe, processors, recordings};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
+use crate::fix::shared_statics;
+use crate::fix::test_sources::Sources;
 use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport, repeat_company};
 use crate::observe::confirm::ConfirmOptions;
 use crate::observe::launch::{Launch, LaunchSettings};
@@ -34,7 +36,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Each test runs alone without a request if that takes at most this part of the time budget, even if each takes as long as
@@ -52,6 +54,8 @@ const PAUSED_SHARE: u32 = 4;
 pub(crate) struct Hunted {
     /// The command, as it was given.
     pub(crate) command: Vec<OsString>,
+    /// The directory that reported paths are relative to.
+    pub(crate) dir: PathBuf,
     /// All tests of the command.
     pub(crate) tests: Vec<TestId>,
     /// Programs whose tests could not be run one by one, and why.
@@ -299,6 +303,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         let program = suite.program(&first.test.binary);
         cause.is_unobserved = program.is_some_and(|program| !program.has_known_tests());
     }
+    name_statics(&mut causes, &dir);
     unguarded.retain(|resource| {
         let mut uses = causes.iter().flat_map(|cause| &cause.uses);
         !uses.any(|used| used.resource == *resource)
@@ -308,6 +313,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
     let _ = kept.write(&base);
     Ok(Hunted {
         command: args.command.clone(),
+        dir,
         tests,
         left_out: suite.left_out,
         ended,
@@ -326,6 +332,20 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         failed_teardowns: end_fixtures(),
         is_interrupted: interruption.is_requested(),
     })
+}
+
+/// Sets the values of the process that may be what tests have in common, where nothing was observed.
+fn name_statics(causes: &mut [Cause], dir: &Path) {
+    let may_share = |cause: &&mut Cause| cause.uses.is_empty() && !cause.verdicts[0].culprits.is_empty();
+    let mut causes = causes.iter_mut().filter(may_share).peekable();
+    // Without the sources, the report names no static.
+    let Some(Ok(sources)) = causes.peek().map(|_| Sources::read(std::iter::once(dir))) else {
+        return;
+    };
+    for cause in causes {
+        let first = &cause.verdicts[0];
+        cause.statics = shared_statics::of_tests(&sources, &first.test, &first.culprits);
+    }
 }
 
 fn digest(command: &[OsString]) -> u64 {

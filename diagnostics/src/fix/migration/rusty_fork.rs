@@ -149,7 +149,7 @@ fn moved(
         let start = file.range(word).start;
         if has("should_panic") {
             let why =
-                "a process that a signal ends, and the message of rusty-fork, do not count as the panic";
+                "only a panic with its own message counts: no abort, no timeout, no message of rusty-fork";
             to_check.push(Remark::new(path, file, &file.range(word), why));
         }
         attributes.add(start..start, format!("{attribute}\n{}", file.indent(start)));
