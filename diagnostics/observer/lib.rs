@@ -14,7 +14,6 @@
 
 #[expect(dead_code, reason = "the binary uses the rest")]
 mod account_layout;
-mod arguments;
 mod calls;
 mod dedupe;
 mod dispatch;
@@ -26,6 +25,7 @@ mod log;
 mod log_format;
 mod order;
 mod recording;
+mod rerun_arguments;
 mod selector;
 mod stack;
 mod start;

@@ -7,7 +7,7 @@ use crate::recording::{self, ReentrancyGuard};
 use crate::stack::work_memory;
 use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::{c_char, c_int, c_void};
-use crate::{arguments, hold, order, selector, sys, this_process, thread};
+use crate::{hold, order, rerun_arguments, selector, sys, this_process, thread};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
 
@@ -105,7 +105,7 @@ fn prepare(start: usize, argument: *mut c_void) -> Option<&'static Launch> {
         let name = buffer.map(|buffer| thread_names::of_thread(argument as usize, buffer));
         let name = name.unwrap_or_default();
         hold::test_begins(number, name);
-        arguments::test_begins(name);
+        rerun_arguments::test_begins(name);
         let mut record = Record::new(Kind::Test, name);
         record.value = u64::from(number);
         recording::append(&record, false);
