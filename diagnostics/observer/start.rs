@@ -7,7 +7,7 @@ use crate::log_format::Kind;
 use crate::recording;
 use crate::stack::{modules, trace};
 use crate::sys::{self, PATH_MAX, c_char, c_int, own_calls};
-use crate::{dispatch, hidden_arguments, hold, order, selector, this_process, thread};
+use crate::{dispatch, hold, order, rerun_arguments, selector, this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Called by the loader, before the program's own constructors.
@@ -115,7 +115,7 @@ unsafe fn set_up(settings: &Settings, arguments: *mut *const c_char) {
         let (test, program) = (variable(b"NEXTEST_TEST_NAME="), variable(b"NEXTEST_BINARY_ID="));
         let order = variable(ORDER);
         if is_test && variable(BARE).is_some() {
-            hidden_arguments::request(arguments);
+            rerun_arguments::request(arguments);
         }
         child_environment::hide();
         if !log::begin(settings.folder, settings.slot.into(), is_test) {

@@ -7,7 +7,7 @@ use crate::recording::{self, ReentrancyGuard};
 use crate::stack::work_memory;
 use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::{c_char, c_int, c_void};
-use crate::{hidden_arguments, hold, order, selector, sys, this_process, thread};
+use crate::{hold, order, rerun_arguments, selector, sys, this_process, thread};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
 
@@ -99,7 +99,7 @@ fn has_tests() -> bool {
 fn record_test(name: &[u8], within: Option<u32>) -> u32 {
     let number = TESTS.fetch_add(1, Relaxed) + 1;
     hold::test_begins(number, name);
-    hidden_arguments::test_begins(name);
+    rerun_arguments::test_begins(name);
     let mut record = Record::new(Kind::Test, name);
     record.value = u64::from(number);
     let within = within.map(|within| u64::from(within).to_ne_bytes());
