@@ -23,9 +23,12 @@ mod hooks;
 mod log;
 #[expect(dead_code, reason = "the binary uses the rest")]
 mod log_format;
+mod memory;
 mod order;
 mod recording;
 mod selector;
+#[expect(dead_code, reason = "the binary uses the rest")]
+mod site_table;
 mod stack;
 mod start;
 mod sys;

@@ -17,9 +17,9 @@ struct Jump {
     mask: [u64; 16],
 }
 
-/// Marks the last word of a mask that was saved here; its lowest bit is
-/// [`sigsys_masked`](thread::Thread::sigsys_masked).
-const MARK: u64 = 0xc0ff_e7da_4d00;
+/// Marks the last word of a mask that was saved here; its lower half is [`masked`](thread::Thread::masked).
+const MARK: u64 = 0xc0ff_e7da << 32;
+const MARK_BITS: u64 = 0xffff_ffff << 32;
 
 real_functions! {
     mod real;
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn __sigsetjmp() {
         "test esi, esi",
         "je 2f",
         "mov rax, qword ptr [rip + cofferdam_thread@GOTTPOFF]",
-        "movzx ecx, byte ptr fs:[rax + {masked}]",
+        "mov ecx, dword ptr fs:[rax + {masked}]",
         "movabs rax, {mark}",
         "or rax, rcx",
         "mov qword ptr [rdi + {last}], rax",
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn __sigsetjmp() {
         "pop rsi",
         "pop rdi",
         "jmp qword ptr [rip + {real}]",
-        masked = const core::mem::offset_of!(thread::Thread, sigsys_masked),
+        masked = const core::mem::offset_of!(thread::Thread, masked),
         mark = const MARK,
         last = const core::mem::offset_of!(Jump, mask) + 15 * 8,
         real = sym SETJMP,
@@ -107,12 +107,13 @@ unsafe fn before_jump(place: *mut c_void) {
         let mask = &raw mut (*place.cast::<Jump>()).mask;
         let known = (*mask)[15];
         // A mask without the mark was saved past our hook: then only the real mask is known.
-        let masked = if known & !1 == MARK {
-            known & 1 != 0
+        let own = signal_masks::own_signals();
+        let masked = if known & MARK_BITS == MARK {
+            known as u32
         } else {
-            (*mask)[0] & signal_masks::SIGSYS_BIT != 0
+            ((*mask)[0] & own) as u32
         };
-        (*mask)[0] = (*mask)[0] & !signal_masks::SIGSYS_BIT | signal_masks::before_jump(masked);
+        (*mask)[0] = (*mask)[0] & !own | signal_masks::before_jump(masked);
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod result_calls;
 pub(crate) mod shell_calls;
 pub(crate) mod signal_actions;
 pub(crate) mod signal_masks;
+pub(crate) mod signal_stacks;
 pub(crate) mod socket_calls;
 pub(crate) mod thread_calls;
 pub(crate) mod thread_names;
@@ -35,6 +36,7 @@ pub(crate) fn resolve() {
     signal_actions::real::resolve();
     signal_masks::real::resolve();
     signal_masks::real_waits::resolve();
+    signal_stacks::real::resolve();
     socket_calls::real::resolve();
     thread_calls::real::resolve();
     thread_calls::real_naming::resolve();

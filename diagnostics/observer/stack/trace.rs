@@ -4,7 +4,7 @@ use crate::log::{self, Record};
 use crate::log_format::Kind;
 use crate::stack::modules;
 use crate::stack::work_memory::{self, MOST_FRAMES};
-use crate::{hash, this_process};
+use crate::{hash, memory, this_process};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
 
@@ -39,7 +39,8 @@ pub(crate) fn number(always: bool) -> u32 {
             return true;
         }
         if let Some(place) = memory.frames.get_mut(taken) {
-            *place = address;
+            // The reader goes back from a return address; the address of an access is exact.
+            *place = address + usize::from(memory::is_site(address));
             taken += 1;
         }
         taken < wanted

@@ -171,6 +171,12 @@ pub(crate) struct ObserveArgs {
     /// Write every observed access to this file as JSON lines.
     #[arg(long, value_name = "FILE")]
     pub(crate) accesses: Option<PathBuf>,
+    /// Observe the statics that tests of one process share.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) memory: Memory,
+    /// List the shared statics, not only their number.
+    #[arg(long)]
+    pub(crate) list_statics: bool,
     /// Rerun conflicting tests with pauses and grade each conflict.
     #[arg(long)]
     pub(crate) confirm: bool,
@@ -189,6 +195,16 @@ pub(crate) struct ObserveArgs {
     /// Command and its arguments, started without a shell.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Memory {
+    /// Where the program and the system allow it.
+    Auto,
+    /// Never.
+    Off,
+    /// Exit with 3 where it is impossible.
+    Require,
 }
 
 /// The first argument when cargo or nextest starts this program as a test runner.

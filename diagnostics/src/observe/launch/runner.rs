@@ -7,6 +7,7 @@ use super::saved_starts::SavedStarts;
 use super::started_program::{StartedProgram, command, contains};
 use crate::cli::RUNNER_WORD;
 use crate::fixtures::Exports;
+use crate::observe::statics;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -15,6 +16,9 @@ use std::{env, fs, io};
 
 /// The name of a file whose presence makes the runner write down how each program was started.
 pub(super) const KEEP_STARTS: &str = "again";
+/// The name of a file whose presence makes the runner leave programs with several tests to this one, which writes the table
+/// of their statics.
+pub(super) const STATICS: &str = "statics";
 /// The word before a program that the runner does not leave to this one again.
 const CHECKED: &str = "__checked";
 
@@ -52,6 +56,10 @@ pub(crate) fn exec_observed(words: &[OsString]) -> io::Result<()> {
     };
     if let Some(starts) = SavedStarts::open(dir)?.filter(|_| !only_lists) {
         return starts.add(&start_of(program, arguments, &exports)?);
+    }
+    if !only_lists && dir.join(STATICS).exists() {
+        // Without the table, the report says that statics were not observed.
+        let _ = statics::write(dir, Path::new(program), std::process::id());
     }
     let mut child = command(own.as_os_str());
     child.arg(CHECKED).args(words).env_remove(EXPORTS).envs(&exports);
@@ -111,6 +119,7 @@ mod tests {
             call_stacks: true,
             thread_names: true,
             reruns: true,
+            statics: false,
             only_starts: false,
         };
         Launch::new(Path::new("/"), settings).unwrap()

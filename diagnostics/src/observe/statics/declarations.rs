@@ -1,0 +1,91 @@
+//! Source lines of variables, from a program's debug information.
+
+use super::program::File;
+use crate::observe::log::source_lines::is_user_code;
+use gimli::{AttributeValue, EndianSlice, LittleEndian, Operation, SectionId};
+use object::{Object as _, ObjectSection as _};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// The place of a declaration in the user's code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Declaration {
+    pub(super) file: String,
+    pub(super) line: u64,
+}
+
+type Slice<'s> = EndianSlice<'s, LittleEndian>;
+type Unit<'s> = gimli::Unit<Slice<'s>>;
+type Dwarf<'s> = gimli::Dwarf<Slice<'s>>;
+
+/// Returns the declarations of variables in the user's code, by address. What cannot be read is left out.
+pub(super) fn read(file: &File<'_>) -> HashMap<u64, Declaration> {
+    let load = |id: SectionId| -> Result<Cow<'_, [u8]>, gimli::Error> {
+        let section = file.section_by_name(id.name());
+        Ok(section
+            .and_then(|section| section.uncompressed_data().ok())
+            .unwrap_or_default())
+    };
+    let mut found = HashMap::new();
+    let Ok(sections) = gimli::DwarfSections::load(load) else {
+        return found;
+    };
+    let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
+    let mut units = dwarf.units();
+    while let Ok(Some(header)) = units.next() {
+        if let Ok(unit) = dwarf.unit(header) {
+            let _ = read_unit(&dwarf, &unit, &mut found);
+        }
+    }
+    found
+}
+
+fn read_unit(
+    dwarf: &Dwarf<'_>,
+    unit: &Unit<'_>,
+    found: &mut HashMap<u64, Declaration>,
+) -> Result<(), gimli::Error> {
+    let mut entries = unit.entries();
+    let mut files = HashMap::new();
+    while let Some(entry) = entries.next_dfs()? {
+        if entry.tag() != gimli::DW_TAG_variable {
+            continue;
+        }
+        let Some(AttributeValue::Exprloc(location)) = entry.attr_value(gimli::DW_AT_location) else {
+            continue;
+        };
+        let address = match location.operations(unit.encoding()).next()? {
+            Some(Operation::Address { address }) => address,
+            Some(Operation::AddressIndex { index }) => dwarf.address(unit, index)?,
+            _ => continue,
+        };
+        let (file, line) = (
+            entry.attr_value(gimli::DW_AT_decl_file),
+            entry.attr_value(gimli::DW_AT_decl_line).and_then(|line| line.udata_value()),
+        );
+        let (Some(AttributeValue::FileIndex(index)), Some(line)) = (file, line) else {
+            continue;
+        };
+        let file = files.entry(index).or_insert_with(|| path(dwarf, unit, index));
+        if let Some(file) = file.clone().filter(|file| is_user_code(file)) {
+            found.insert(address, Declaration { file, line });
+        }
+    }
+    Ok(())
+}
+
+/// Returns the path of a file in a unit's table.
+fn path(dwarf: &Dwarf<'_>, unit: &Unit<'_>, index: u64) -> Option<String> {
+    let header = unit.line_program.as_ref()?.header();
+    let file = header.file(index)?;
+    let text = |value| Some(dwarf.attr_string(unit, value).ok()?.to_string_lossy().into_owned());
+    let mut path = unit
+        .comp_dir
+        .map(|dir| std::path::PathBuf::from(&*dir.to_string_lossy()))
+        .unwrap_or_default();
+    if let Some(dir) = file.directory(header).and_then(text) {
+        path.push(dir);
+    }
+    path.push(text(file.path_name())?);
+    Some(path.display().to_string())
+}

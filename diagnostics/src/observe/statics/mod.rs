@@ -1,0 +1,143 @@
+//! The statics of a test program that belong to the user's code, and the instructions that use them. The runner's side
+//! writes them down before the program starts; the observer sets its breakpoints there.
+//!
+//! `declarations` reads names and source lines, `program` symbols and code, `sites` instructions.
+
+mod declarations;
+mod program;
+mod sites;
+
+use crate::observe::site_table::{ENDING, HEADER, MAGIC, Site, Static};
+use declarations::Declaration;
+use program::Program;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
+
+/// The reason that a program's statics cannot be observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unwatched {
+    /// It is no program for this processor, or is damaged.
+    Unreadable,
+    /// It has no symbols.
+    Stripped,
+    /// It has no description of its variables.
+    NoDebugInfo,
+}
+
+impl Unwatched {
+    const ALL: [Self; 3] = [Self::Unreadable, Self::Stripped, Self::NoDebugInfo];
+}
+
+impl fmt::Display for Unwatched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreadable => "its statics: the program could not be read",
+            Self::Stripped => "its statics: the program has no symbols (`strip`)",
+            Self::NoDebugInfo => "its statics: the program has no debug information about variables (`debug = 2`)",
+        })
+    }
+}
+
+/// A static of the user's code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OwnStatic {
+    address: u64,
+    size: u64,
+    /// The path without a hash: `shop::CACHE`.
+    name: String,
+    /// Where it is declared: `/w/src/lib.rs:7`.
+    line: String,
+}
+
+/// Writes the table of the program that this process is about to become to the folder of the logs, or the reason that there
+/// is none.
+pub(super) fn write(folder: &Path, program: &Path, pid: u32) -> io::Result<()> {
+    match fs::read(program).map_err(|_| Unwatched::Unreadable).and_then(|bytes| table(&bytes)) {
+        Ok(table) => fs::write(path(folder, pid), table),
+        Err(reason) => fs::write(reason_path(folder, pid), reason.to_string()),
+    }
+}
+
+/// Returns the reason that the statics of a process are not observed, if there is one.
+pub(super) fn reason(folder: &Path, pid: u32) -> Option<Unwatched> {
+    let text = fs::read_to_string(reason_path(folder, pid)).ok()?;
+    Unwatched::ALL.into_iter().find(|reason| reason.to_string() == text)
+}
+
+fn path(folder: &Path, pid: u32) -> PathBuf {
+    folder.join(format!("{pid}{ENDING}"))
+}
+
+fn reason_path(folder: &Path, pid: u32) -> PathBuf {
+    folder.join(format!("{pid}.unwatched"))
+}
+
+/// Returns the table of a program.
+fn table(bytes: &[u8]) -> Result<Vec<u8>, Unwatched> {
+    let program = Program::parse(bytes).ok_or(Unwatched::Unreadable)?;
+    if program.functions.is_empty() {
+        return Err(Unwatched::Stripped);
+    }
+    let declarations = declarations::read(&program.file);
+    if declarations.is_empty() {
+        return Err(Unwatched::NoDebugInfo);
+    }
+    let statics: Vec<OwnStatic> = program
+        .variables
+        .iter()
+        .filter_map(|variable| {
+            let Declaration { file, line } = declarations.get(&variable.address)?;
+            Some(OwnStatic {
+                address: variable.address,
+                size: variable.size,
+                name: program::demangled(variable.symbol),
+                line: format!("{file}:{line}"),
+            })
+        })
+        .collect();
+    let sites = sites::find(&program, &statics);
+    Ok(to_bytes(&sites, &statics))
+}
+
+fn to_bytes(sites: &[Site], statics: &[OwnStatic]) -> Vec<u8> {
+    let (mut texts, mut table): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
+    let mut entries = Vec::new();
+    for one in statics {
+        let (name, line) = (shortened(&one.name), shortened(&one.line));
+        let entry = Static {
+            address: one.address as u32,
+            size: u32::try_from(one.size).unwrap_or(u32::MAX),
+            text: texts.len() as u32,
+            name_length: name.len() as u16,
+            line_length: line.len() as u16,
+        };
+        entries.push(entry);
+        texts.extend(name.as_bytes());
+        texts.extend(line.as_bytes());
+    }
+    let counts = [sites.len() as u64, statics.len() as u64, texts.len() as u64];
+    table.extend(MAGIC.to_ne_bytes());
+    counts.iter().for_each(|count| table.extend(count.to_ne_bytes()));
+    debug_assert_eq!(table.len(), HEADER);
+    for site in sites {
+        table.extend(site.address.to_ne_bytes());
+        table.extend(site.target.to_ne_bytes());
+        table.extend([site.length, site.displacement, site.how, site.first]);
+    }
+    for entry in entries {
+        for word in [entry.address, entry.size, entry.text] {
+            table.extend(word.to_ne_bytes());
+        }
+        table.extend(entry.name_length.to_ne_bytes());
+        table.extend(entry.line_length.to_ne_bytes());
+    }
+    table.extend(texts);
+    table
+}
+
+/// Returns the beginning of a text: the names of generic functions can be very long.
+fn shortened(text: &str) -> &str {
+    const MOST: usize = 1000;
+    let end = (0..=MOST.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
+}
