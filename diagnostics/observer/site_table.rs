@@ -38,6 +38,8 @@ pub(crate) struct Static {
     pub(crate) text: u32,
     pub(crate) name_length: u16,
     pub(crate) line_length: u16,
+    /// 1 for a lock or a cell around a value: methods of the atomic numbers inside it do not change the value.
+    pub(crate) is_lock: u32,
 }
 
 pub(crate) const READ: u8 = 0;

@@ -68,7 +68,12 @@ unsafe fn make_copy(site: &Site, copy: *mut u8) -> Option<()> {
     let (original, length) = (table::place_of(site), usize::from(site.length));
     let next = original.addr().checked_add(length)?;
     let distance = |to: usize, from: usize| i32::try_from(to as i64 - from as i64).ok();
-    if length == 0 || length > 15 || usize::from(site.displacement) + 4 > length {
+    let displaced = if site.displacement == 0 {
+        0
+    } else {
+        usize::from(site.displacement) + size_of::<i32>()
+    };
+    if length == 0 || length > 15 || displaced > length {
         return None;
     }
     // SAFETY: the instruction, which `table::fits` has compared, and the caller's promise.

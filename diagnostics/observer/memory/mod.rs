@@ -228,7 +228,7 @@ fn record(site: &Site, argument: usize) -> bool {
     };
     let found = match site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) {
         0 => Some(site.target as usize),
-        IN_ARGUMENT => table::static_at(argument),
+        IN_ARGUMENT => table::static_at(argument).filter(|found| !table::is_lock(*found)),
         // SAFETY: readable, and aligned as a guard's pointer is.
         _ if argument.is_multiple_of(8) && is_readable(argument) => {
             table::static_at(unsafe { *(argument as *const usize) })

@@ -71,6 +71,11 @@ pub(crate) fn static_at(address: usize) -> Option<usize> {
     (address - one.address < one.size).then_some(index)
 }
 
+/// Returns whether a static is a lock or a cell around a value.
+pub(crate) fn is_lock(index: usize) -> bool {
+    statics().get(index).is_some_and(|one| one.is_lock != 0)
+}
+
 /// Returns the name of a static, and the source line of its declaration.
 pub(crate) fn texts_of(index: usize) -> Option<(&'static [u8], &'static [u8])> {
     let one = statics().get(index)?;

@@ -12,6 +12,8 @@ use std::collections::HashMap;
 pub(super) struct Declaration {
     pub(super) file: String,
     pub(super) line: u64,
+    /// The name of the variable's type, without a path; empty if it is not known.
+    pub(super) type_name: String,
 }
 
 type Slice<'s> = EndianSlice<'s, LittleEndian>;
@@ -68,10 +70,23 @@ fn read_unit(
         };
         let file = files.entry(index).or_insert_with(|| path(dwarf, unit, index));
         if let Some(file) = file.clone().filter(|file| is_user_code(file)) {
-            found.insert(address, Declaration { file, line });
+            let type_name = type_name(dwarf, unit, entry).unwrap_or_default();
+            found.insert(address, Declaration { file, line, type_name });
         }
     }
     Ok(())
+}
+
+fn type_name(
+    dwarf: &Dwarf<'_>,
+    unit: &Unit<'_>,
+    variable: &gimli::DebuggingInformationEntry<Slice<'_>>,
+) -> Option<String> {
+    let AttributeValue::UnitRef(offset) = variable.attr_value(gimli::DW_AT_type)? else {
+        return None;
+    };
+    let name = unit.entry(offset).ok()?.attr_value(gimli::DW_AT_name)?;
+    Some(dwarf.attr_string(unit, name).ok()?.to_string_lossy().into_owned())
 }
 
 /// Returns the path of a file in a unit's table.

@@ -38,6 +38,9 @@ impl fmt::Display for Unwatched {
     }
 }
 
+/// Words in the names of types that hold a value beside atomic numbers of their own.
+const LOCKS: [&str; 6] = ["Mutex", "RwLock", "Once", "Lazy", "Condvar", "Semaphore"];
+
 /// A static of the user's code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct OwnStatic {
@@ -47,6 +50,8 @@ struct OwnStatic {
     name: String,
     /// Where it is declared: `/w/src/lib.rs:7`.
     line: String,
+    /// Whether it is a lock or a cell around a value. Its atomic numbers are not the value.
+    is_lock: bool,
 }
 
 /// Writes the table of the program that this process is about to become to the folder of the logs, or the reason that there
@@ -86,12 +91,19 @@ fn table(bytes: &[u8]) -> Result<Vec<u8>, Unwatched> {
         .variables
         .iter()
         .filter_map(|variable| {
-            let Declaration { file, line } = declarations.get(&variable.address)?;
-            Some(OwnStatic {
+            let Declaration {
+                file,
+                line,
+                type_name,
+            } = declarations.get(&variable.address)?;
+            // It guards something else, and holds nothing.
+            let is_empty = type_name.contains("<()>") || type_name.ends_with(", ()>") || type_name == "Once";
+            (!is_empty).then(|| OwnStatic {
                 address: variable.address,
                 size: variable.size,
                 name: program::demangled(variable.symbol),
                 line: format!("{file}:{line}"),
+                is_lock: LOCKS.iter().any(|word| type_name.contains(word)),
             })
         })
         .collect();
@@ -110,6 +122,7 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic]) -> Vec<u8> {
             text: texts.len() as u32,
             name_length: name.len() as u16,
             line_length: line.len() as u16,
+            is_lock: one.is_lock.into(),
         };
         entries.push(entry);
         texts.extend(name.as_bytes());
@@ -130,6 +143,7 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic]) -> Vec<u8> {
         }
         table.extend(entry.name_length.to_ne_bytes());
         table.extend(entry.line_length.to_ne_bytes());
+        table.extend(entry.is_lock.to_ne_bytes());
     }
     table.extend(texts);
     table
