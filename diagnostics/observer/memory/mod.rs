@@ -50,6 +50,11 @@ pub(crate) fn begin() {
     if !this_process::is_test() || !table::read() {
         return;
     }
+    if table::sites().is_empty() {
+        // The program has no statics that tests could share.
+        log::set(header::MEMORY, log_format::MEMORY_SEEN);
+        return;
+    }
     let handler = on_sigtrap as *const () as usize;
     let is_on = selector::is_on()
         && table::fits()

@@ -20,8 +20,9 @@ type Slice<'s> = EndianSlice<'s, LittleEndian>;
 type Unit<'s> = gimli::Unit<Slice<'s>>;
 type Dwarf<'s> = gimli::Dwarf<Slice<'s>>;
 
-/// Returns the declarations of variables in the user's code, by address. What cannot be read is left out.
-pub(super) fn read(file: &File<'_>) -> HashMap<u64, Declaration> {
+/// Returns the declarations of variables in the user's code, by address; `None` if the program describes no types, and so no
+/// variables. What cannot be read is left out.
+pub(super) fn read(file: &File<'_>) -> Option<HashMap<u64, Declaration>> {
     let load = |id: SectionId| -> Result<Cow<'_, [u8]>, gimli::Error> {
         let section = file.section_by_name(id.name());
         Ok(section
@@ -29,27 +30,27 @@ pub(super) fn read(file: &File<'_>) -> HashMap<u64, Declaration> {
             .unwrap_or_default())
     };
     let mut found = HashMap::new();
-    let Ok(sections) = gimli::DwarfSections::load(load) else {
-        return found;
-    };
+    let sections = gimli::DwarfSections::load(load).ok()?;
     let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
-    let mut units = dwarf.units();
+    let (mut units, mut has_types) = (dwarf.units(), false);
     while let Ok(Some(header)) = units.next() {
         if let Ok(unit) = dwarf.unit(header) {
-            let _ = read_unit(&dwarf, &unit, &mut found);
+            has_types |= read_unit(&dwarf, &unit, &mut found).unwrap_or(false);
         }
     }
-    found
+    has_types.then_some(found)
 }
 
+/// Returns whether the unit describes types.
 fn read_unit(
     dwarf: &Dwarf<'_>,
     unit: &Unit<'_>,
     found: &mut HashMap<u64, Declaration>,
-) -> Result<(), gimli::Error> {
+) -> Result<bool, gimli::Error> {
     let mut entries = unit.entries();
-    let mut files = HashMap::new();
+    let (mut files, mut has_types) = (HashMap::new(), false);
     while let Some(entry) = entries.next_dfs()? {
+        has_types |= entry.tag() == gimli::DW_TAG_base_type;
         if entry.tag() != gimli::DW_TAG_variable {
             continue;
         }
@@ -74,7 +75,7 @@ fn read_unit(
             found.insert(address, Declaration { file, line, type_name });
         }
     }
-    Ok(())
+    Ok(has_types)
 }
 
 fn type_name(

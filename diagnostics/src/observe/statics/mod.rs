@@ -83,10 +83,7 @@ fn table(bytes: &[u8]) -> Result<Vec<u8>, Unwatched> {
     if program.functions.is_empty() {
         return Err(Unwatched::Stripped);
     }
-    let declarations = declarations::read(&program.file);
-    if declarations.is_empty() {
-        return Err(Unwatched::NoDebugInfo);
-    }
+    let declarations = declarations::read(&program.file).ok_or(Unwatched::NoDebugInfo)?;
     let statics: Vec<OwnStatic> = program
         .variables
         .iter()
