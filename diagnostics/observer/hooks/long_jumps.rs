@@ -35,6 +35,7 @@ static SETJMP: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 pub(crate) fn resolve() {
     real::resolve();
     find_setjmp();
+    find_contexts();
 }
 
 extern "C" fn find_setjmp() {
@@ -89,6 +90,61 @@ pub unsafe extern "C" fn __sigsetjmp() {
 #[unsafe(naked)]
 pub unsafe extern "C" fn setjmp() {
     naked_asm!("mov esi, 1", "jmp {with}", with = sym __sigsetjmp)
+}
+
+static SETCONTEXT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+static SWAPCONTEXT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
+extern "C" fn find_contexts() {
+    for (place, name) in [(&SETCONTEXT, c"setcontext"), (&SWAPCONTEXT, c"swapcontext")] {
+        // SAFETY: looked up by name.
+        place.store(unsafe { sys::dlsym(sys::RTLD_NEXT, name.as_ptr()) }, Relaxed);
+    }
+}
+
+/// Takes the observer's signals out of the mask in a context that is about to be restored: they would really be blocked.
+extern "C" fn before_context(context: *mut u64) {
+    if SETCONTEXT.load(Relaxed).is_null() {
+        // Only before the constructor.
+        find_contexts();
+    }
+    if signal_masks::is_installed() {
+        let mask = context.wrapping_add(signal_masks::MASK);
+        // SAFETY: the program passes the context to libc, which reads the mask.
+        unsafe { *mask &= !signal_masks::own_signals() | signal_masks::really_blocked() };
+    }
+}
+
+/// Declares the functions that restore a context, which must not be called from a frame of ours.
+macro_rules! contexts {
+    ($($name:ident, $context:literal, $real:ident;)*) => {
+        $(
+            /// # Safety
+            /// That of libc's function.
+            #[unsafe(no_mangle)]
+            #[unsafe(naked)]
+            pub unsafe extern "C" fn $name() {
+                naked_asm!(
+                    "push rdi",
+                    "push rsi",
+                    "sub rsp, 8",
+                    concat!("mov rdi, ", $context),
+                    "call {before}",
+                    "add rsp, 8",
+                    "pop rsi",
+                    "pop rdi",
+                    "jmp qword ptr [rip + {real}]",
+                    before = sym before_context,
+                    real = sym $real,
+                )
+            }
+        )*
+    };
+}
+
+contexts! {
+    setcontext, "rdi", SETCONTEXT;
+    swapcontext, "rsi", SWAPCONTEXT;
 }
 
 /// Prepares the thread's state and the saved mask for a jump.

@@ -8,6 +8,7 @@ pub(crate) mod kill_calls;
 pub(crate) mod locale_calls;
 pub(crate) mod lock_calls;
 pub(crate) mod long_jumps;
+pub(crate) mod notify_calls;
 pub(crate) mod process_calls;
 pub(crate) mod result_calls;
 pub(crate) mod shell_calls;
@@ -29,6 +30,7 @@ pub(crate) fn resolve() {
     locale_calls::real_conventions::resolve();
     lock_calls::real::resolve();
     long_jumps::resolve();
+    notify_calls::real::resolve();
     process_calls::real::resolve();
     process_calls::real_fork::resolve();
     result_calls::real::resolve();

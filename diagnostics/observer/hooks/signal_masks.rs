@@ -192,6 +192,12 @@ pub(crate) fn before_jump(masked: u32) -> u64 {
     u64::from(own.pending.fetch_and(masked, Relaxed) & masked)
 }
 
+/// Returns the bits of the observer's signals that are really blocked in this thread.
+pub(crate) fn really_blocked() -> u64 {
+    let own = thread::current();
+    u64::from(own.pending.load(Relaxed) | own.blocked_for_child.load(Relaxed))
+}
+
 /// Returns the thread's real mask.
 #[inline(never)]
 pub(crate) fn real_mask() -> u64 {
@@ -306,6 +312,86 @@ pub unsafe extern "C" fn sighold(signal: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigrelse(signal: c_int) -> c_int {
     change_one(sys::SIG_UNBLOCK, signal)
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sigignore(signal: c_int) -> c_int {
+    let new = Sigaction {
+        handler: IGNORED,
+        ..Sigaction::DEFAULT
+    };
+    // SAFETY: an action of ours.
+    unsafe { sigaction(signal, &raw const new, core::ptr::null_mut()) }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sigset(signal: c_int, handler: usize) -> usize {
+    const HOLD: usize = 2;
+    const FAILED: usize = usize::MAX;
+    if !(1..=64).contains(&signal) {
+        sys::set_errno(sys::EINVAL);
+        return FAILED;
+    }
+    let (set, mut before) = (bit(signal), 0);
+    let how = if handler == HOLD { sys::SIG_BLOCK } else { sys::SIG_UNBLOCK };
+    let new = Sigaction {
+        handler,
+        ..Sigaction::DEFAULT
+    };
+    let mut old = new;
+    // SAFETY: actions and masks of ours.
+    unsafe {
+        let new = if handler == HOLD { core::ptr::null() } else { &raw const new };
+        let failed = sigaction(signal, new, &raw mut old) != 0
+            || change_shown(how, &raw const set, &raw mut before, OF_LIBC) != 0;
+        match before & set {
+            _ if failed => FAILED,
+            0 => old.handler,
+            _ => HOLD,
+        }
+    }
+}
+
+/// Waits with the mask of that number, or with the current one without that signal.
+///
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __sigpause(mask_or_signal: c_int, is_signal: c_int) -> c_int {
+    let mut mask = u64::from(mask_or_signal as c_uint);
+    if is_signal != 0 {
+        if !(1..=64).contains(&mask_or_signal) {
+            sys::set_errno(sys::EINVAL);
+            return -1;
+        }
+        // SAFETY: a mask of ours.
+        unsafe { change_shown(sys::SIG_BLOCK, core::ptr::null(), &raw mut mask, 0) };
+        mask &= !bit(mask_or_signal);
+    }
+    let mut set = Sigset::EMPTY;
+    set.0[0] = mask;
+    // SAFETY: the program's call, with a mask of ours.
+    unsafe { sigsuspend(set.0.as_ptr()) }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sigpause(mask: c_int) -> c_int {
+    // SAFETY: the program's call.
+    unsafe { __sigpause(mask, 0) }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __xpg_sigpause(signal: c_int) -> c_int {
+    // SAFETY: the program's call.
+    unsafe { __sigpause(signal, 1) }
 }
 
 /// The mask of a call that waits with it, without the observer's signals. While it exists, the thread's state has the original.
@@ -472,7 +558,6 @@ unsafe fn end_process(signal: c_int, kept: *const Sigaction) {
             flags: (*kept).flags,
             restorer: (*kept).restorer,
         };
-        memory::stop();
         IS_INSTALLED.store(false, Release);
         real::sigaction(signal, &raw const default, core::ptr::null_mut());
         signal_actions::real::raise(signal);

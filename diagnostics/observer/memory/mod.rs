@@ -100,16 +100,21 @@ fn first_byte(site: &Site) -> &'static AtomicU8 {
     unsafe { AtomicU8::from_ptr(table::place_of(site)) }
 }
 
+/// Sets a breakpoint, unless the program has changed its code there.
 fn set_breakpoint(site: &Site) {
-    let byte = first_byte(site);
-    // A store, even of the same value, costs threads that execute the code.
-    if byte.load(Relaxed) != BREAKPOINT {
-        byte.store(BREAKPOINT, Relaxed);
-    }
+    replace(site, site.first, BREAKPOINT);
 }
 
 fn remove_breakpoint(site: &Site) {
-    first_byte(site).store(site.first, Relaxed);
+    replace(site, BREAKPOINT, site.first);
+}
+
+fn replace(site: &Site, expected: u8, new: u8) {
+    let byte = first_byte(site);
+    // An attempt to write costs threads that execute the code.
+    if byte.load(Relaxed) == expected {
+        let _ = byte.compare_exchange(expected, new, Relaxed, Relaxed);
+    }
 }
 
 /// Sets all breakpoints for a test that begins.

@@ -156,7 +156,7 @@ impl ObservedCommand {
             let why = match state {
                 format::MEMORY_SEEN => continue,
                 format::MEMORY_ENDED => {
-                    "its statics, from the moment on when it restricted its system calls or took over a signal".to_owned()
+                    "its statics, from the moment on when it restricted its system calls or needed SIGTRAP blocked".to_owned()
                 }
                 format::MEMORY_REFUSED => {
                     "its statics: the system allows no breakpoints, or does not report system calls".to_owned()

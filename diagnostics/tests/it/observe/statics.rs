@@ -6,6 +6,7 @@ use crate::recording::Told;
 use std::fs;
 
 const BREAKPOINTS: &str = include_str!("suites/breakpoints.rs");
+const TIMED: &str = include_str!("suites/timed.rs");
 const SENT_TRAPS: &str = include_str!("suites/sent_traps.rs");
 
 /// Runs the suite with its variables described, observed with these options.
@@ -25,14 +26,14 @@ fn assert_passed(told: &Told, results: &str) {
 #[test]
 fn statics_are_used_under_every_condition_of_signals_and_stacks() {
     let package = Package::new("breakpoints", BREAKPOINTS);
-    assert_passed(&observe(&package, &["--memory", "off"], &CARGO), "18 passed; 0 failed");
+    assert_passed(&observe(&package, &["--memory", "off"], &CARGO), "20 passed; 0 failed");
     let accesses = package.path().join("accesses");
     let options = ["--memory", "require", "--accesses", accesses.to_str().unwrap()];
-    assert_passed(&observe(&package, &options, &CARGO), "18 passed; 0 failed");
+    assert_passed(&observe(&package, &options, &CARGO), "20 passed; 0 failed");
     let seen = fs::read_to_string(accesses).unwrap();
     for used in [
         "RAW", "MASKED", "POLLED", "SUSPENDED", "IN_SYS", "IN_TRAP", "STEPPED", "PROFILED", "LAST", "SMALL", "IGNORED",
-        "ON_STACK", "EARLY", "LATE", "STARTED",
+        "ON_STACK", "IN_CONTEXT", "PAUSED", "EARLY", "LATE", "STARTED",
     ] {
         let name = format!("\"breakpoints::{used}\"");
         assert!(seen.lines().any(|line| line.contains(&name)), "{used} in {seen}");
@@ -57,16 +58,21 @@ fn a_signal_blocked_or_ignored_before_the_program_begins_stops_nothing() {
         package.write(".cargo/config.toml", &runner);
         let command = [&CARGO[..], &["--", "--skip", "ends_it", "--skip", "ignored", "--skip", "observer_s", "--skip", "inherits", "--skip", "steps"]].concat();
         let told = observe(&package, &["--memory", "require"], &command);
-        assert_passed(&told, "14 passed; 0 failed");
+        assert_passed(&told, "16 passed; 0 failed");
     }
 }
 
 #[test]
-fn a_signal_that_is_sent_while_it_is_blocked_ends_the_observation_of_statics() {
-    let package = Package::new("sent_traps", SENT_TRAPS);
-    let told = observe(&package, &[], &CARGO);
-    assert_passed(&told, "3 passed; 0 failed");
-    assert!(told.out.contains("from the moment on when"), "{}{}", told.out, told.err);
+fn where_the_signal_has_to_be_blocked_statics_are_not_observed_any_more() {
+    for (name, source, results) in [
+        ("sent_traps", SENT_TRAPS, "3 passed; 0 failed"),
+        ("timed", TIMED, "1 passed; 0 failed"),
+    ] {
+        let package = Package::new(name, source);
+        let told = observe(&package, &[], &CARGO);
+        assert_passed(&told, results);
+        assert!(told.out.contains("from the moment on when"), "{}{}", told.out, told.err);
+    }
 }
 
 #[test]

@@ -9,12 +9,15 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 unsafe extern "C" {
     static __executable_start: u8;
     static etext: u8;
+    fn __xpg_sigpause(signal: c_int) -> c_int;
     fn _exit(code: c_int) -> !;
     fn atexit(last: extern "C" fn()) -> c_int;
     fn backtrace(frames: *mut usize, most: c_int) -> c_int;
     fn dladdr(address: usize, to: *mut [usize; 4]) -> c_int;
     fn execv(path: *const c_char, arguments: *const *const c_char) -> c_int;
     fn fork() -> c_int;
+    fn getcontext(to: *mut [u64; 128]) -> c_int;
+    fn makecontext(context: *mut [u64; 128], start: extern "C" fn(), count: c_int, ...);
     fn mmap(at: *mut c_void, length: usize, protection: c_int, flags: c_int, fd: c_int, offset: i64) -> *mut u8;
     fn mprotect(at: *mut u8, length: usize, protection: c_int) -> c_int;
     fn ppoll(files: *mut c_void, count: u64, time: *const [i64; 2], mask: *const u64) -> c_int;
@@ -28,7 +31,10 @@ unsafe extern "C" {
     fn sigaction(signal: c_int, new: *const Action, old: *mut Action) -> c_int;
     fn sigaltstack(new: *const [usize; 3], old: *mut [usize; 3]) -> c_int;
     fn signal(signal: c_int, handler: usize) -> usize;
+    fn sighold(signal: c_int) -> c_int;
+    fn sigset(signal: c_int, handler: usize) -> usize;
     fn sigsuspend(mask: *const u64) -> c_int;
+    fn swapcontext(back: *mut [u64; 128], to: *mut [u64; 128]) -> c_int;
     fn syscall(number: c_long, ...) -> c_long;
     fn vfork() -> c_int;
     fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
@@ -81,6 +87,7 @@ used! {
     BY_VFORK by touch_by_vfork; AT_FORK by touch_at_fork; LAST by touch_last; SMALL by touch_small;
     IGNORED by touch_ignored; EARLY by touch_early; LATE by touch_late; TRACED by touch_traced;
     COPIED by touch_copied; ON_STACK by touch_on_stack; STARTED by touch_started; EXECUTED by touch_executed;
+    IN_CONTEXT by touch_in_context; PAUSED by touch_paused;
 }
 
 fn status(pid: c_int) -> c_int {
@@ -162,6 +169,46 @@ fn a_handler_interrupts_a_call_that_waits_with_a_mask_of_its_own() {
         assert_eq!((POLLED.load(SeqCst), SUSPENDED.load(SeqCst)), (1, 1));
         set_mask(before);
         set_handler(USR1, 0, 0, 0);
+    });
+}
+
+#[test]
+fn a_context_blocks_all_signals() {
+    const LINK: usize = 1;
+    const STACK: usize = 2;
+    const MASK: usize = 37;
+    let (mut back, mut context) = ([0; 128], [0; 128]);
+    let before = mask();
+    unsafe {
+        assert_eq!(getcontext(&mut context), 0);
+        context[LINK] = (&raw mut back) as u64;
+        context[STACK] = stack(16) as u64 - (16 << 12);
+        context[STACK + 2] = 16 << 12;
+        context[MASK] = !0;
+        makecontext(&mut context, touch_in_context, 0);
+        assert_eq!(swapcontext(&mut back, &mut context), 0);
+    }
+    assert_eq!((mask(), IN_CONTEXT.load(SeqCst)), (before, 1));
+}
+
+extern "C" fn on_pause(_: c_int) {
+    touch_paused();
+}
+
+#[test]
+fn functions_of_system_v_change_handlers_and_masks() {
+    alone(|| {
+        const HOLD: usize = 2;
+        let handler = on_pause as *const () as usize;
+        let before = mask();
+        unsafe {
+            assert_eq!((sigset(USR1, handler), sighold(TRAP), sigset(USR1, HOLD)), (0, 0, handler));
+            raise(USR1);
+            assert_eq!((PAUSED.load(SeqCst), mask() & (TRAP_BIT | USR1_BIT)), (0, TRAP_BIT | USR1_BIT));
+            assert_eq!((__xpg_sigpause(USR1), PAUSED.load(SeqCst)), (-1, 1));
+            assert_eq!((sigset(USR1, 0), sigset(USR1, 0)), (HOLD, 0));
+        }
+        set_mask(before);
     });
 }
 
