@@ -191,13 +191,20 @@ impl Start {
             Some(instructions) => sys::exists(buffer.path(&[instructions.folder, b"/starts"])?),
             None => false,
         };
-        let has_statics = match instructions.filter(|_| !self.has(b"--list") && self.nextest_test().is_none()) {
+        let has_statics = match instructions.filter(|_| !self.has(b"--list") && self.nextest_test().is_none())
+        {
             Some(instructions) => sys::exists(buffer.path(&[instructions.folder, b"/statics"])?),
             None => false,
         };
         let may_be_doctests = program.rsplit(|byte| *byte == b'/').next() == Some(b"rust_out");
         let is_for_cofferdam = |name| self.variable(name).is_some();
-        Some(is_saved || has_statics || may_be_doctests || is_for_cofferdam(PROJECT_RUNNER) || is_for_cofferdam(EXPORTS))
+        Some(
+            is_saved
+                || has_statics
+                || may_be_doctests
+                || is_for_cofferdam(PROJECT_RUNNER)
+                || is_for_cofferdam(EXPORTS),
+        )
     }
 
     /// Becomes `cargo-cofferdam`, to which a link beside this program leads.

@@ -8,8 +8,8 @@ use crate::hooks::signal_actions::{self, Disposition};
 use crate::sys::interpose::real_functions;
 use crate::sys::own_calls::{is_readable, syscall};
 use crate::sys::{
-    self, SA_NODEFER, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIGSYS, SIGTRAP, Sigaction, Sigset, c_int, c_long, c_uint,
-    c_void, nr,
+    self, SA_NODEFER, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIGSYS, SIGTRAP, Sigaction, Sigset, c_int,
+    c_long, c_uint, c_void, nr,
 };
 use crate::{memory, selector, this_process, thread};
 use core::cell::UnsafeCell;
@@ -106,8 +106,7 @@ pub(crate) fn install(handler: usize) -> bool {
 /// Installs the observer's handler of SIGTRAP, which runs on the thread's alternate stack. Returns `false` if that is
 /// impossible.
 pub(crate) fn install_trap(handler: usize) -> bool {
-    let done =
-        is_installed() && install_for(SIGTRAP, handler, sys::SA_ONSTACK, SIGTRAP_ACTION.0.get());
+    let done = is_installed() && install_for(SIGTRAP, handler, sys::SA_ONSTACK, SIGTRAP_ACTION.0.get());
     if done {
         OWN_SIGNALS.store(SIGSYS_BIT | bit(SIGTRAP), Relaxed);
         unblock();
@@ -337,7 +336,11 @@ pub unsafe extern "C" fn sigset(signal: c_int, handler: usize) -> usize {
         return FAILED;
     }
     let (set, mut before) = (bit(signal), 0);
-    let how = if handler == HOLD { sys::SIG_BLOCK } else { sys::SIG_UNBLOCK };
+    let how = if handler == HOLD {
+        sys::SIG_BLOCK
+    } else {
+        sys::SIG_UNBLOCK
+    };
     let new = Sigaction {
         handler,
         ..Sigaction::DEFAULT
@@ -345,7 +348,11 @@ pub unsafe extern "C" fn sigset(signal: c_int, handler: usize) -> usize {
     let mut old = new;
     // SAFETY: actions and masks of ours.
     unsafe {
-        let new = if handler == HOLD { core::ptr::null() } else { &raw const new };
+        let new = if handler == HOLD {
+            core::ptr::null()
+        } else {
+            &raw const new
+        };
         let failed = sigaction(signal, new, &raw mut old) != 0
             || change_shown(how, &raw const set, &raw mut before, OF_LIBC) != 0;
         match before & set {

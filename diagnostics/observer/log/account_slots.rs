@@ -1,9 +1,9 @@
 //! The slots of the observation's account, mapped into memory and shared by all observed processes.
 
 use crate::account_layout::{self as layout, Reason, State, header};
+use crate::site_table::ENDING;
 use crate::sys::own_calls::{self, close_own};
 use crate::sys::{self, c_char, c_int, c_void};
-use crate::site_table::ENDING;
 use crate::this_process;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use core::sync::atomic::{AtomicPtr, AtomicU64};

@@ -27,8 +27,8 @@ pub(crate) fn make() -> bool {
         unsafe { make_copy(site, memory.wrapping_add(index * SIZE)) }.is_some()
     });
     // SAFETY: our own memory.
-    let is_done = is_made
-        && unsafe { sys::mprotect(memory.cast(), size, sys::PROT_READ | sys::PROT_EXEC) == 0 };
+    let is_done =
+        is_made && unsafe { sys::mprotect(memory.cast(), size, sys::PROT_READ | sys::PROT_EXEC) == 0 };
     if is_done {
         START.store(memory.addr(), Release);
     }
@@ -43,7 +43,8 @@ fn allocate(size: usize) -> Option<*mut u8> {
     let program = program & !4095;
     let below = (1..).map(|step| program.checked_sub(size + step * STEP));
     let above = (8..).map(|step| program.checked_add(step * STEP));
-    let near = |place: &Option<usize>| place.is_some_and(|place| place.abs_diff(program) < MOST && place > 1 << 16);
+    let near =
+        |place: &Option<usize>| place.is_some_and(|place| place.abs_diff(program) < MOST && place > 1 << 16);
     let places = below.take_while(near).chain(above.take_while(near)).flatten();
     let (protection, flags) = (
         sys::PROT_READ | sys::PROT_WRITE,

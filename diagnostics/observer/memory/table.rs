@@ -83,7 +83,10 @@ pub(crate) fn texts_of(index: usize) -> Option<(&'static [u8], &'static [u8])> {
     let texts: &[u8] = part(from, TEXTS.load(Relaxed));
     let text = texts.get(one.text as usize..)?;
     let name = usize::from(one.name_length);
-    Some((text.get(..name)?, text.get(name..name + usize::from(one.line_length))?))
+    Some((
+        text.get(..name)?,
+        text.get(name..name + usize::from(one.line_length))?,
+    ))
 }
 
 /// Returns a pointer to the first byte of a site.

@@ -55,8 +55,8 @@ pub(crate) enum Command {
                             cargo cofferdam observe --confirm -- cargo nextest run\n  \
                             cargo cofferdam observe --baseline conflicts.toml -- cargo test\n  \
                             cargo cofferdam observe --format json --output report.json -- cargo test\n\n\
-                            Files, ports, sockets, environment variables, the working directory and the umask are observed; memory and \
-                            database rows are not. Linux on x86_64 with glibc only.")]
+                            Files, ports, sockets, environment variables, the working directory, the umask and statics are observed; the heap \
+                            and database rows are not. Linux on x86_64 with glibc only.")]
     Observe(ObserveArgs),
     /// Find out why tests fail now and then.
     #[command(after_help = hunt::HUNT_EXAMPLES)]

@@ -11,8 +11,8 @@ pub(crate) fn observe(
     see: &(dyn Fn(crate::observe::confirm::ConfirmEvent<'_>) + Sync),
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::baseline_check::BaselineCheck;
-    use crate::cli::Memory;
     use super::{Findings, failed_tests, here, processors, recordings, test_command};
+    use crate::cli::Memory;
     use crate::observe::confirm::ConfirmOptions;
     use crate::observe::launch::LaunchSettings;
     use crate::observe::{Interruption, ObservedCommand};

@@ -5,6 +5,7 @@ use super::format;
 use super::format::{Kind, header};
 use super::interpret::reading::{self, Reading};
 use super::interruption::Interruption;
+use super::launch::runner::is_doctest;
 use super::launch::test_groups::TestGroups;
 use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram, has_libtest, isolated_rerun};
 use super::log::attribution::{Attribution, IsolatedRerun, KnownTests};
@@ -147,7 +148,8 @@ impl ObservedCommand {
             let is_of_suite = log.is_test()
                 && !attribution.is_replaced(index)
                 && !known.isolated.contains_key(&log.pid())
-                && !log.records().any(|record| record.kind == Kind::Named);
+                && !log.records().any(|record| record.kind == Kind::Named)
+                && !is_doctest(Path::new(&name(log)));
             if !is_of_suite {
                 continue;
             }
@@ -175,17 +177,30 @@ impl ObservedCommand {
         let name = static_of(conflict)?;
         let used = |test: &Test, writes: bool| {
             let is_writer = test.uses.iter().any(|one| one.access == Some(Access::Write));
-            let one = test.uses.iter().find(|one| (one.access == Some(Access::Write)) == writes)?;
+            let one = test
+                .uses
+                .iter()
+                .find(|one| (one.access == Some(Access::Write)) == writes)?;
             (is_writer == writes).then(|| StaticUse {
                 test: test.name().to_owned(),
                 place: one.place.clone(),
             })
         };
-        let uses = |writes| conflict.tests.iter().filter_map(|test| used(test, writes)).collect();
+        let uses = |writes| {
+            conflict
+                .tests
+                .iter()
+                .filter_map(|test| used(test, writes))
+                .collect()
+        };
         Some(SharedStatic {
             name: name.to_owned(),
             declared: reading.declaration(name, &self.dir),
-            binary: conflict.tests.first().map(|test| test.binary.clone()).unwrap_or_default(),
+            binary: conflict
+                .tests
+                .first()
+                .map(|test| test.binary.clone())
+                .unwrap_or_default(),
             writers: uses(true),
             readers: uses(false),
         })

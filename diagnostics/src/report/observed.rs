@@ -247,7 +247,10 @@ pub(super) fn watched(observed: &Observed) -> String {
         0 => String::new(),
         number => format!("; {} guarded", count(number, "resource")),
     };
-    let is_seen = observed.statics.as_ref().is_some_and(|statics| statics.programs > 0);
+    let is_seen = observed
+        .statics
+        .as_ref()
+        .is_some_and(|statics| statics.programs > 0);
     let (statics, memory) = if is_seen {
         (", statics", "the heap")
     } else {

@@ -57,7 +57,8 @@ pub(crate) fn exec_observed(words: &[OsString]) -> io::Result<()> {
     if let Some(starts) = SavedStarts::open(dir)?.filter(|_| !only_lists) {
         return starts.add(&start_of(program, arguments, &exports)?);
     }
-    if !only_lists && dir.join(STATICS).exists() {
+    // A doctest has a process of its own.
+    if !only_lists && dir.join(STATICS).exists() && !is_doctest(Path::new(program)) {
         // Without the table, the report says that statics were not observed.
         let _ = statics::write(dir, Path::new(program), std::process::id());
     }
@@ -75,7 +76,12 @@ const DOCTEST: &str = "RUSTDOC_DOCTEST_BIN_PATH";
 /// Returns whether the program holds several doctests. rustdoc does not set its variable if there is a runner, and without
 /// it all doctests would run in one process, unlike without observation.
 fn is_doctests(program: &Path) -> bool {
-    program.file_name().is_some_and(|name| name == "rust_out") && contains(program, DOCTEST.as_bytes())
+    is_doctest(program) && contains(program, DOCTEST.as_bytes())
+}
+
+/// Returns whether the program holds doctests.
+pub(in crate::observe) fn is_doctest(program: &Path) -> bool {
+    program.file_name().is_some_and(|name| name == "rust_out")
 }
 
 fn start_of(program: &OsStr, arguments: &[OsString], exports: &Exports) -> io::Result<StartedProgram> {

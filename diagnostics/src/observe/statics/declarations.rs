@@ -64,7 +64,9 @@ fn read_unit(
         };
         let (file, line) = (
             entry.attr_value(gimli::DW_AT_decl_file),
-            entry.attr_value(gimli::DW_AT_decl_line).and_then(|line| line.udata_value()),
+            entry
+                .attr_value(gimli::DW_AT_decl_line)
+                .and_then(|line| line.udata_value()),
         );
         let (Some(AttributeValue::FileIndex(index)), Some(line)) = (file, line) else {
             continue;
@@ -72,7 +74,14 @@ fn read_unit(
         let file = files.entry(index).or_insert_with(|| path(dwarf, unit, index));
         if let Some(file) = file.clone().filter(|file| is_user_code(file)) {
             let type_name = type_name(dwarf, unit, entry).unwrap_or_default();
-            found.insert(address, Declaration { file, line, type_name });
+            found.insert(
+                address,
+                Declaration {
+                    file,
+                    line,
+                    type_name,
+                },
+            );
         }
     }
     Ok(has_types)
@@ -94,7 +103,15 @@ fn type_name(
 fn path(dwarf: &Dwarf<'_>, unit: &Unit<'_>, index: u64) -> Option<String> {
     let header = unit.line_program.as_ref()?.header();
     let file = header.file(index)?;
-    let text = |value| Some(dwarf.attr_string(unit, value).ok()?.to_string_lossy().into_owned());
+    let text = |value| {
+        Some(
+            dwarf
+                .attr_string(unit, value)
+                .ok()?
+                .to_string_lossy()
+                .into_owned(),
+        )
+    };
     let mut path = unit
         .comp_dir
         .map(|dir| std::path::PathBuf::from(&*dir.to_string_lossy()))

@@ -18,6 +18,8 @@ use std::{fmt, fs, io};
 pub(crate) enum Unwatched {
     /// It is no program for this processor, or is damaged.
     Unreadable,
+    /// It is larger than [`MOST`].
+    TooLarge,
     /// It has no symbols.
     Stripped,
     /// It has no description of its variables.
@@ -25,18 +27,29 @@ pub(crate) enum Unwatched {
 }
 
 impl Unwatched {
-    const ALL: [Self; 3] = [Self::Unreadable, Self::Stripped, Self::NoDebugInfo];
+    const ALL: [Self; 4] = [
+        Self::Unreadable,
+        Self::TooLarge,
+        Self::Stripped,
+        Self::NoDebugInfo,
+    ];
 }
 
 impl fmt::Display for Unwatched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unreadable => "its statics: the program could not be read",
+            Self::TooLarge => "its statics: the program is larger than 512 MiB",
             Self::Stripped => "its statics: the program has no symbols (`strip`)",
-            Self::NoDebugInfo => "its statics: the program has no debug information about variables (`debug = 2`)",
+            Self::NoDebugInfo => {
+                "its statics: the program has no debug information about variables (`debug = 2`)"
+            }
         })
     }
 }
+
+/// The size of the largest program that is read, in bytes.
+const MOST: u64 = 512 << 20;
 
 /// Words in the names of types that hold a value beside atomic numbers of their own.
 const LOCKS: [&str; 6] = ["Mutex", "RwLock", "Once", "Lazy", "Condvar", "Semaphore"];
@@ -57,16 +70,26 @@ struct OwnStatic {
 /// Writes the table of the program that this process is about to become to the folder of the logs, or the reason that there
 /// is none.
 pub(super) fn write(folder: &Path, program: &Path, pid: u32) -> io::Result<()> {
-    match fs::read(program).map_err(|_| Unwatched::Unreadable).and_then(|bytes| table(&bytes)) {
+    match read(program).and_then(|bytes| table(&bytes)) {
         Ok(table) => fs::write(path(folder, pid), table),
         Err(reason) => fs::write(reason_path(folder, pid), reason.to_string()),
     }
 }
 
+fn read(program: &Path) -> Result<Vec<u8>, Unwatched> {
+    let size = fs::metadata(program).map_err(|_| Unwatched::Unreadable)?.len();
+    if size > MOST {
+        return Err(Unwatched::TooLarge);
+    }
+    fs::read(program).map_err(|_| Unwatched::Unreadable)
+}
+
 /// Returns the reason that the statics of a process are not observed, if there is one.
 pub(super) fn reason(folder: &Path, pid: u32) -> Option<Unwatched> {
     let text = fs::read_to_string(reason_path(folder, pid)).ok()?;
-    Unwatched::ALL.into_iter().find(|reason| reason.to_string() == text)
+    Unwatched::ALL
+        .into_iter()
+        .find(|reason| reason.to_string() == text)
 }
 
 fn path(folder: &Path, pid: u32) -> PathBuf {
@@ -149,6 +172,68 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic]) -> Vec<u8> {
 /// Returns the beginning of a text: the names of generic functions can be very long.
 fn shortened(text: &str) -> &str {
     const MOST: usize = 1000;
-    let end = (0..=MOST.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    let end = (0..=MOST.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_the_layout_that_the_observer_reads() {
+        let site = Site {
+            address: 0x1234,
+            target: 0,
+            length: 7,
+            displacement: 3,
+            how: 1,
+            first: 0x48,
+        };
+        let one = OwnStatic {
+            address: 0x5000,
+            size: 8,
+            name: "shop::CACHE".to_owned(),
+            line: "/w/src/lib.rs:7".to_owned(),
+            is_lock: true,
+        };
+        let bytes = to_bytes(&[site], &[one]);
+        let texts = b"shop::CACHE/w/src/lib.rs:7";
+        assert_eq!(
+            bytes.len(),
+            HEADER + size_of::<Site>() + size_of::<Static>() + texts.len()
+        );
+        assert_eq!(bytes[..8], MAGIC.to_ne_bytes());
+        assert_eq!(bytes[HEADER..HEADER + 4], 0x1234_u32.to_ne_bytes());
+        assert_eq!(bytes[HEADER + 8..HEADER + 12], [7, 3, 1, 0x48]);
+        assert!(bytes.ends_with(texts));
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_its_letters() {
+        assert_eq!(shortened("short"), "short");
+        let long = "ä".repeat(1000);
+        assert_eq!(shortened(&long).len(), 1000);
+        let long = format!("a{long}");
+        assert_eq!(shortened(&long).len(), 999);
+    }
+
+    #[test]
+    fn what_is_no_program_has_no_table() {
+        for bytes in [&b""[..], b"#!/bin/sh\n", b"\x7fELF\x02\x01\x01"] {
+            assert_eq!(table(bytes), Err(Unwatched::Unreadable));
+        }
+    }
+
+    #[test]
+    fn the_reason_survives_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("script");
+        fs::write(&script, "#!/bin/sh\n").unwrap();
+        write(folder.path(), &script, 7).unwrap();
+        assert_eq!(reason(folder.path(), 7), Some(Unwatched::Unreadable));
+        assert_eq!(reason(folder.path(), 8), None);
+    }
 }

@@ -30,7 +30,10 @@ impl<'p> Program<'p> {
     /// Returns `None` for a file that is no program for x86_64, or lies above 4 GiB.
     pub(super) fn parse(bytes: &'p [u8]) -> Option<Self> {
         let file = File::parse(bytes).ok()?;
-        let end = file.sections().map(|section| section.address() + section.size()).max()?;
+        let end = file
+            .sections()
+            .map(|section| section.address() + section.size())
+            .max()?;
         if file.architecture() != object::Architecture::X86_64 || u32::try_from(end).is_err() {
             return None;
         }
@@ -41,14 +44,24 @@ impl<'p> Program<'p> {
         };
         let changed: HashSet<_> = file
             .sections()
-            .filter(|section| section.name().is_ok_and(|name| !name.is_empty() && is_changed(name)))
+            .filter(|section| {
+                section
+                    .name()
+                    .is_ok_and(|name| !name.is_empty() && is_changed(name))
+            })
             .map(|section| section.index())
             .collect();
         let mut variables = BTreeMap::new();
         let (mut functions, mut objects) = (BTreeMap::new(), BTreeMap::new());
         for symbol in file.symbols().filter(|symbol| symbol.size() > 0) {
             let (address, size) = (symbol.address(), symbol.size());
+            let is_within = address
+                .checked_add(size)
+                .is_some_and(|end| u32::try_from(end).is_ok());
             let Ok(name) = symbol.name() else { continue };
+            if !is_within {
+                continue;
+            }
             match symbol.kind() {
                 SymbolKind::Text if is_of_rust(name) => _ = functions.insert(address, (size, name)),
                 SymbolKind::Data => {
@@ -56,7 +69,14 @@ impl<'p> Program<'p> {
                     let section = symbol.section_index();
                     if is_of_rust(name) && section.is_some_and(|index| changed.contains(&index)) {
                         let symbol = name;
-                        variables.insert(address, Variable { address, size, symbol });
+                        variables.insert(
+                            address,
+                            Variable {
+                                address,
+                                size,
+                                symbol,
+                            },
+                        );
                     }
                 }
                 _ => {}
@@ -88,7 +108,9 @@ impl<'p> Program<'p> {
     pub(super) fn pointers(&self) -> impl Iterator<Item = (u64, u64, u64)> {
         const RELATIVE: u32 = 8;
         let section = self.file.section_by_name(".rela.dyn");
-        let bytes = section.and_then(|section| section.data().ok()).unwrap_or_default();
+        let bytes = section
+            .and_then(|section| section.data().ok())
+            .unwrap_or_default();
         bytes.chunks_exact(24).filter_map(|entry| {
             let word = |place: usize| {
                 let bytes = entry.get(place * 8..place * 8 + 8)?;

@@ -29,7 +29,10 @@ impl<'s> Targets<'s> {
                 pointing.insert(start, (end, index));
             }
         }
-        let starts = statics.iter().map(|one| one.address).chain(pointing.keys().copied());
+        let starts = statics
+            .iter()
+            .map(|one| one.address)
+            .chain(pointing.keys().copied());
         let ends = statics
             .iter()
             .map(|one| one.address + one.size)
@@ -63,7 +66,9 @@ impl<'s> Targets<'s> {
 }
 
 fn index_of(statics: &[OwnStatic], address: u64) -> Option<u32> {
-    let index = statics.partition_point(|one| one.address <= address).checked_sub(1)?;
+    let index = statics
+        .partition_point(|one| one.address <= address)
+        .checked_sub(1)?;
     let one = &statics[index];
     (address < one.address + one.size).then_some(index as u32)
 }
@@ -86,7 +91,12 @@ pub(super) fn find(program: &Program<'_>, statics: &[OwnStatic]) -> Vec<Site> {
         }
         let decoder = Decoder::with_ip(64, code, *start, DecoderOptions::NONE);
         let offsets = |one: &Instruction| {
-            let mut decoder = Decoder::with_ip(64, &code[(one.ip() - start) as usize..], one.ip(), DecoderOptions::NONE);
+            let mut decoder = Decoder::with_ip(
+                64,
+                &code[(one.ip() - start) as usize..],
+                one.ip(),
+                DecoderOptions::NONE,
+            );
             let again = decoder.decode();
             decoder.get_constant_offsets(&again).displacement_offset() as u8
         };
@@ -98,7 +108,11 @@ pub(super) fn find(program: &Program<'_>, statics: &[OwnStatic]) -> Vec<Site> {
                     address: one.ip() as u32,
                     target,
                     length: one.len() as u8,
-                    displacement: if one.is_ip_rel_memory_operand() { offsets(one) } else { 0 },
+                    displacement: if one.is_ip_rel_memory_operand() {
+                        offsets(one)
+                    } else {
+                        0
+                    },
                     how,
                     first: code[(one.ip() - start) as usize],
                 };
@@ -139,7 +153,9 @@ fn entry_of(symbol: &str) -> Option<u8> {
     }
     if symbol.contains("Atomic") {
         let name = demangled(symbol);
-        let is_method = name.starts_with("core::sync::atomic::Atomic");
+        let is_method = name
+            .trim_start_matches('<')
+            .starts_with("core::sync::atomic::Atomic");
         let how = Some(by_called(&name)).filter(|how| is_method && *how != READ);
         return how.map(|how| how | IN_ARGUMENT);
     }
@@ -158,10 +174,12 @@ fn is_check_for_null(lea: &Instruction, rest: &[Instruction]) -> bool {
 /// Returns the path of the function that is called next, if that is near.
 fn called(program: &Program<'_>, rest: &[Instruction]) -> Option<String> {
     const NEAR: usize = 13;
-    let next = rest
-        .iter()
-        .take(NEAR)
-        .find(|one| !matches!(one.flow_control(), FlowControl::Next | FlowControl::ConditionalBranch))?;
+    let next = rest.iter().take(NEAR).find(|one| {
+        !matches!(
+            one.flow_control(),
+            FlowControl::Next | FlowControl::ConditionalBranch
+        )
+    })?;
     let (_, symbol) = (next.flow_control() == FlowControl::Call)
         .then(|| program.functions.get(&next.near_branch_target()))??;
     Some(demangled(symbol))
@@ -195,10 +213,114 @@ fn by_called(path: &str) -> u8 {
             _ => READ,
         };
     }
-    let is_once = ["OnceLock", "OnceCell", "OnceBox"].iter().any(|name| path.contains(name));
+    let is_once = ["OnceLock", "OnceCell", "OnceBox"]
+        .iter()
+        .any(|name| path.contains(name));
     if is_once && matches!(last, "set" | "try_insert" | "take") {
         WRITE
     } else {
         READ
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn statics(addresses: &[u64]) -> Vec<OwnStatic> {
+        let one = |address: &u64| OwnStatic {
+            address: *address,
+            size: 8,
+            name: "a".to_owned(),
+            line: "/w/a.rs:1".to_owned(),
+            is_lock: false,
+        };
+        addresses.iter().map(one).collect()
+    }
+
+    fn decoded(code: &[u8]) -> Instruction {
+        Decoder::with_ip(64, code, 0x1000, DecoderOptions::NONE).decode()
+    }
+
+    #[test]
+    fn an_operand_says_how_a_static_is_used() {
+        for (code, how) in [
+            (&[0x8b, 0x05, 0, 1, 0, 0][..], READ),
+            (&[0x89, 0x05, 0, 1, 0, 0], WRITE),
+            // add dword ptr [rip + 256], 1
+            (&[0x83, 0x05, 0, 1, 0, 0, 1], WRITE),
+            // lock xadd dword ptr [rip + 256], eax
+            (&[0xf0, 0x0f, 0xc1, 0x05, 0, 1, 0, 0], COUNT),
+            // lock inc dword ptr [rip + 256]
+            (&[0xf0, 0xff, 0x05, 0, 1, 0, 0], COUNT),
+            // lock cmpxchg dword ptr [rip + 256], ecx
+            (&[0xf0, 0x0f, 0xb1, 0x0d, 0, 1, 0, 0], READ),
+            // xchg dword ptr [rip + 256], eax
+            (&[0x87, 0x05, 0, 1, 0, 0], READ),
+        ] {
+            let one = decoded(code);
+            let mut info = InstructionInfoFactory::new();
+            assert_eq!(by_operand(&one, info.info(&one).used_memory()), how, "{one}");
+        }
+    }
+
+    #[test]
+    fn a_called_function_says_how_a_static_is_used() {
+        for (path, how) in [
+            ("core::sync::atomic::AtomicU32::store", WRITE),
+            ("core::sync::atomic::AtomicU32::load", READ),
+            ("core::sync::atomic::AtomicU32::fetch_add", COUNT),
+            ("core::sync::atomic::AtomicU32::swap", READ),
+            ("std::sync::once_lock::OnceLock<T>::set", WRITE),
+            ("std::sync::once_lock::OnceLock<T>::get_or_init", READ),
+            ("std::sync::poison::mutex::Mutex<T>::lock", READ),
+            ("shop::set", READ),
+            ("", READ),
+        ] {
+            assert_eq!(by_called(path), how, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_null_check_of_a_static_mut_is_no_use() {
+        // lea rax, [rip + 256]; cmp rax, 0
+        let lea = decoded(&[0x48, 0x8d, 0x05, 0, 1, 0, 0]);
+        assert!(is_check_for_null(&lea, &[decoded(&[0x48, 0x83, 0xf8, 0])]));
+        // cmp rcx, 0; cmp rax, rcx
+        assert!(!is_check_for_null(&lea, &[decoded(&[0x48, 0x83, 0xf9, 0])]));
+        assert!(!is_check_for_null(&lea, &[decoded(&[0x48, 0x39, 0xc8])]));
+        assert!(!is_check_for_null(&lea, &[]));
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_belongs_to_the_static_that_contains_it(
+            starts in proptest::collection::btree_set(0_u64..100, 0..20),
+            address in 0_u64..1000,
+        ) {
+            let starts: Vec<u64> = starts.into_iter().map(|start| start * 8).collect();
+            let all = statics(&starts);
+            let wanted = starts.iter().position(|start| (*start..start + 8).contains(&address));
+            prop_assert_eq!(index_of(&all, address), wanted.map(|index| index as u32));
+        }
+
+        /// The displacement of an operand lies anywhere in a function, with a constant behind it or not.
+        #[test]
+        fn a_function_with_an_operand_at_a_static_is_decoded(
+            before in proptest::collection::vec(any::<u8>(), 0..40),
+            after in proptest::collection::vec(any::<u8>(), 0..40),
+            start in 0_u64..1 << 20,
+            place in 0_u64..1 << 20,
+            constant in 0_usize..=4,
+        ) {
+            let all = statics(&[place]);
+            let targets = Targets { statics: &all, pointing: BTreeMap::new(), span: (place, place + 8) };
+            let next = start + (before.len() + 4 + constant) as u64;
+            let distance = (place as i64 - next as i64) as i32;
+            let constant = vec![0; constant];
+            let code = [&before[..], &distance.to_le_bytes()[..], &constant, &after].concat();
+            prop_assert!(targets.may_be_used(&code, start));
+        }
     }
 }
