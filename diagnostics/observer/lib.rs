@@ -14,6 +14,7 @@
 
 #[expect(dead_code, reason = "the binary uses the rest")]
 mod account_layout;
+mod breakpoints;
 mod calls;
 mod dedupe;
 mod dispatch;
@@ -23,7 +24,6 @@ mod hooks;
 mod log;
 #[expect(dead_code, reason = "the binary uses the rest")]
 mod log_format;
-mod memory;
 mod order;
 mod recording;
 mod selector;
@@ -31,6 +31,7 @@ mod selector;
 mod site_table;
 mod stack;
 mod start;
+mod static_uses;
 mod sys;
 mod this_process;
 mod thread;

@@ -7,7 +7,7 @@ use crate::log_format::Kind;
 use crate::recording;
 use crate::stack::{modules, trace};
 use crate::sys::{self, PATH_MAX, own_calls};
-use crate::{dispatch, hold, memory, order, selector, this_process, thread};
+use crate::{dispatch, hold, order, selector, static_uses, this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Called by the loader, before the program's own constructors.
@@ -140,7 +140,7 @@ unsafe fn set_up(settings: &Settings) {
         sys::pthread_atfork(None, None, Some(process_calls::after_fork_in_child));
     }
     dispatch::begin(settings.raw);
-    memory::begin();
+    static_uses::begin();
 }
 
 /// Records the path of the program.

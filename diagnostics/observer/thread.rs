@@ -4,7 +4,7 @@
 //! when the program starts, so they lie in each thread's static block: reading them neither allocates nor fails, not
 //! even in a signal handler. They begin as zeros.
 
-use crate::hooks::signal_masks;
+use crate::sys;
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
@@ -64,7 +64,7 @@ impl Thread {
     /// Returns whether SIGSYS is in the real mask, so that a reported call would end the process.
     pub(crate) fn is_sigsys_blocked(&self) -> bool {
         let blocked = self.pending.load(Relaxed) | self.blocked_for_child.load(Relaxed);
-        u64::from(blocked) & signal_masks::SIGSYS_BIT != 0
+        u64::from(blocked) & sys::SIGSYS_BIT != 0
     }
 }
 

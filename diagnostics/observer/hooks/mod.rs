@@ -9,6 +9,7 @@ pub(crate) mod locale_calls;
 pub(crate) mod lock_calls;
 pub(crate) mod long_jumps;
 pub(crate) mod notify_calls;
+pub(crate) mod old_signal_calls;
 pub(crate) mod process_calls;
 pub(crate) mod result_calls;
 pub(crate) mod shell_calls;

@@ -1,7 +1,7 @@
 //! Functions of libc that have it call a function of the program's later, on a thread of libc's own. There libc blocks all
 //! signals, and a breakpoint would end the process. So statics are not observed any more from such a call on.
 
-use crate::memory;
+use crate::breakpoints;
 use crate::sys::interpose::real_functions;
 use crate::sys::{c_int, c_void};
 
@@ -40,7 +40,7 @@ macro_rules! notifying {
                 // SAFETY: the program's call, passed on unchanged.
                 unsafe {
                     if $calls {
-                        memory::stop();
+                        breakpoints::stop();
                     }
                     real::$name($($arg),*)
                 }

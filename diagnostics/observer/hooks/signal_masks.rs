@@ -4,14 +4,15 @@
 //! Each thread's state says which of them the program has blocked. A handler of ours calls those of the program, because
 //! the kernel blocks signals while a handler runs and unblocks them by itself.
 
+use crate::breakpoints::copies;
 use crate::hooks::signal_actions::{self, Disposition};
 use crate::sys::interpose::real_functions;
 use crate::sys::own_calls::{is_readable, syscall};
 use crate::sys::{
-    self, SA_NODEFER, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIGSYS, SIGTRAP, Sigaction, Sigset, c_int,
-    c_long, c_uint, c_void, nr,
+    self, SA_NODEFER, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIGSYS, SIGSYS_BIT, SIGTRAP, Sigaction, Sigset,
+    bit, c_int, c_long, c_uint, c_void, nr,
 };
-use crate::{memory, selector, this_process, thread};
+use crate::{breakpoints, selector, this_process, thread};
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
@@ -20,14 +21,6 @@ real_functions! {
     mod real;
     sigaction(signal: c_int, new: *const Sigaction, old: *mut Sigaction) -> c_int;
     signal(signal: c_int, handler: usize) -> usize;
-}
-
-/// The bit of SIGSYS in a mask's first word.
-pub(crate) const SIGSYS_BIT: u64 = bit(SIGSYS);
-
-/// Returns the bit of a signal in a mask's first word.
-const fn bit(signal: c_int) -> u64 {
-    1 << (signal - 1)
 }
 
 /// The bits of the observer's signals, among the first 32.
@@ -39,14 +32,14 @@ pub(crate) fn own_signals() -> u64 {
 }
 
 /// The signals of glibc's own, which its functions never block.
-const OF_LIBC: u64 = 3 << 31;
+pub(crate) const OF_LIBC: u64 = 3 << 31;
 /// SIGKILL and SIGSTOP, which cannot be blocked.
 const UNBLOCKABLE: u64 = 1 << 8 | 1 << 18;
 const SA_RESTORER: c_int = 0x0400_0000;
 
 /// `SIG_DFL` and `SIG_IGN`.
 const DEFAULT: usize = 0;
-const IGNORED: usize = 1;
+pub(crate) const IGNORED: usize = 1;
 /// The place of the code in a signal's description, and the codes of a seccomp filter's signal and of one sent to a
 /// thread.
 pub(crate) const CODE: usize = 2;
@@ -54,6 +47,8 @@ const SYS_SECCOMP: c_int = 1;
 const SI_TKILL: c_int = -6;
 /// The place in a `ucontext_t`, in words, of the mask that the handler's return restores.
 pub(crate) const MASK: usize = 37;
+/// The place of the interrupted instruction's address.
+const RIP: usize = 21;
 
 /// The program's actions for the observer's signals.
 struct OwnAction(UnsafeCell<Sigaction>);
@@ -264,143 +259,6 @@ pub unsafe extern "C" fn sigprocmask(how: c_int, set: *const Sigset, old: *mut S
     unsafe { change_shown(how, set.cast(), old.cast(), OF_LIBC) as c_int }
 }
 
-/// Changes the shown mask for the old functions, which know the first 32 signals. Returns the old mask, or -1.
-fn change_old(how: c_int, set: u64) -> c_int {
-    let mut old = 0;
-    // SAFETY: masks of ours.
-    match unsafe { change_shown(how, &raw const set, &raw mut old, OF_LIBC) } {
-        0 => old as c_int,
-        _ => -1,
-    }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigblock(mask: c_int) -> c_int {
-    change_old(sys::SIG_BLOCK, u64::from(mask as c_uint))
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigsetmask(mask: c_int) -> c_int {
-    change_old(sys::SIG_SETMASK, u64::from(mask as c_uint))
-}
-
-/// Changes one signal's bit in the shown mask, for the functions of System V.
-fn change_one(how: c_int, signal: c_int) -> c_int {
-    if !(1..=64).contains(&signal) {
-        sys::set_errno(sys::EINVAL);
-        return -1;
-    }
-    let set = 1_u64 << (signal - 1);
-    // SAFETY: a mask of ours.
-    unsafe { change_shown(how, &raw const set, core::ptr::null_mut(), OF_LIBC) as c_int }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sighold(signal: c_int) -> c_int {
-    change_one(sys::SIG_BLOCK, signal)
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigrelse(signal: c_int) -> c_int {
-    change_one(sys::SIG_UNBLOCK, signal)
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigignore(signal: c_int) -> c_int {
-    let new = Sigaction {
-        handler: IGNORED,
-        ..Sigaction::DEFAULT
-    };
-    // SAFETY: an action of ours.
-    unsafe { sigaction(signal, &raw const new, core::ptr::null_mut()) }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigset(signal: c_int, handler: usize) -> usize {
-    const HOLD: usize = 2;
-    const FAILED: usize = usize::MAX;
-    if !(1..=64).contains(&signal) {
-        sys::set_errno(sys::EINVAL);
-        return FAILED;
-    }
-    let (set, mut before) = (bit(signal), 0);
-    let how = if handler == HOLD {
-        sys::SIG_BLOCK
-    } else {
-        sys::SIG_UNBLOCK
-    };
-    let new = Sigaction {
-        handler,
-        ..Sigaction::DEFAULT
-    };
-    let mut old = new;
-    // SAFETY: actions and masks of ours.
-    unsafe {
-        let new = if handler == HOLD {
-            core::ptr::null()
-        } else {
-            &raw const new
-        };
-        let failed = sigaction(signal, new, &raw mut old) != 0
-            || change_shown(how, &raw const set, &raw mut before, OF_LIBC) != 0;
-        match before & set {
-            _ if failed => FAILED,
-            0 => old.handler,
-            _ => HOLD,
-        }
-    }
-}
-
-/// Waits with the mask of that number, or with the current one without that signal.
-///
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn __sigpause(mask_or_signal: c_int, is_signal: c_int) -> c_int {
-    let mut mask = u64::from(mask_or_signal as c_uint);
-    if is_signal != 0 {
-        if !(1..=64).contains(&mask_or_signal) {
-            sys::set_errno(sys::EINVAL);
-            return -1;
-        }
-        // SAFETY: a mask of ours.
-        unsafe { change_shown(sys::SIG_BLOCK, core::ptr::null(), &raw mut mask, 0) };
-        mask &= !bit(mask_or_signal);
-    }
-    let mut set = Sigset::EMPTY;
-    set.0[0] = mask;
-    // SAFETY: the program's call, with a mask of ours.
-    unsafe { sigsuspend(set.0.as_ptr()) }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigpause(mask: c_int) -> c_int {
-    // SAFETY: the program's call.
-    unsafe { __sigpause(mask, 0) }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn __xpg_sigpause(signal: c_int) -> c_int {
-    // SAFETY: the program's call.
-    unsafe { __sigpause(signal, 1) }
-}
-
 /// The mask of a call that waits with it, without the observer's signals. While it exists, the thread's state has the original.
 pub(crate) struct WaitMask(u64);
 
@@ -491,7 +349,8 @@ unsafe fn call(function: usize, masks: u32, signal: c_int, info: *mut c_int, con
     own.masked.store(until | masks, Relaxed);
     // SAFETY: the caller's promise; a function with fewer parameters ignores the other registers.
     unsafe {
-        memory::show_original_place(context.cast());
+        // The place of a copied instruction, or the one after it.
+        *context.add(RIP) = copies::original(*context.add(RIP) as usize) as u64;
         let blocked_for_child = *mask & u64::from(own.blocked_for_child.load(Relaxed));
         if blocked_for_child & bit(SIGTRAP) != 0 {
             // The handler may use statics. Its return blocks SIGTRAP again.
@@ -578,7 +437,7 @@ unsafe fn end_process(signal: c_int, kept: *const Sigaction) {
 /// Called in the handler with the kernel's arguments.
 unsafe fn keep_pending(signal: c_int, info: *mut c_int, context: *mut u64) {
     let own = thread::current();
-    memory::stop();
+    breakpoints::stop();
     own.pending.fetch_or(bit(signal) as u32, Relaxed);
     if signal == SIGSYS {
         selector::let_through(own);
@@ -761,48 +620,6 @@ unsafe fn change_handler(signal: c_int, handler: usize) -> usize {
         }
         replaced.shown(before, 0).0
     }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn bsd_signal(number: c_int, handler: usize) -> usize {
-    // SAFETY: the program's call.
-    unsafe { signal(number, handler) }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ssignal(number: c_int, handler: usize) -> usize {
-    // SAFETY: the program's call.
-    unsafe { signal(number, handler) }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn __sysv_signal(number: c_int, handler: usize) -> usize {
-    let new = Sigaction {
-        handler,
-        mask: Sigset::EMPTY,
-        flags: SA_RESETHAND | SA_NODEFER,
-        restorer: 0,
-    };
-    let mut old = new;
-    // SAFETY: actions of ours.
-    match unsafe { sigaction(number, &raw const new, &raw mut old) } {
-        0 => old.handler,
-        _ => usize::MAX,
-    }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sysv_signal(number: c_int, handler: usize) -> usize {
-    // SAFETY: the program's call.
-    unsafe { __sysv_signal(number, handler) }
 }
 
 /// Returns what the program has set for a signal; the default if libc does not tell.

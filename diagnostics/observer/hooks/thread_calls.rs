@@ -7,7 +7,7 @@ use crate::recording::{self, ReentrancyGuard};
 use crate::stack::work_memory;
 use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::{c_char, c_int, c_void};
-use crate::{hold, memory, order, selector, sys, this_process, thread};
+use crate::{breakpoints, hold, order, selector, sys, this_process, thread};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
 
@@ -171,13 +171,13 @@ unsafe extern "C" fn begin(launch: *mut c_void) -> *mut c_void {
         order::wait(gate);
     }
     if is_test {
-        memory::test_begins();
+        breakpoints::test_begins();
     }
     // SAFETY: the start function that the program passed to `pthread_create`.
     let answer = unsafe { core::mem::transmute::<usize, Start>(start)(argument) };
     if is_test && let Some(_guard) = ReentrancyGuard::enter() {
         recording::append(&Record::new(Kind::TestOver, b""), false);
-        memory::test_ends();
+        breakpoints::test_ends();
     }
     signal_stacks::take_back();
     answer

@@ -1,10 +1,11 @@
 //! The return addresses of the calls that led to a hook. The binary turns them into source lines later.
 
+use crate::breakpoints::table;
 use crate::log::{self, Record};
 use crate::log_format::Kind;
 use crate::stack::modules;
 use crate::stack::work_memory::{self, MOST_FRAMES};
-use crate::{hash, memory, this_process};
+use crate::{hash, this_process};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
 
@@ -40,7 +41,7 @@ pub(crate) fn number(always: bool) -> u32 {
         }
         if let Some(place) = memory.frames.get_mut(taken) {
             // The reader goes back from a return address; the address of an access is exact.
-            *place = address + usize::from(memory::is_site(address));
+            *place = address + usize::from(table::site_at(address).is_some());
             taken += 1;
         }
         taken < wanted

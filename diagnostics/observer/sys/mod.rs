@@ -64,6 +64,14 @@ pub(crate) const SEEK_END: c_int = 2;
 
 pub(crate) const SIGTRAP: c_int = 5;
 pub(crate) const SIGSYS: c_int = 31;
+/// The bit of SIGSYS in a mask's first word.
+pub(crate) const SIGSYS_BIT: u64 = bit(SIGSYS);
+
+/// Returns the bit of a signal in a mask's first word.
+pub(crate) const fn bit(signal: c_int) -> u64 {
+    1 << (signal - 1)
+}
+
 pub(crate) const SIG_BLOCK: c_int = 0;
 pub(crate) const SIG_UNBLOCK: c_int = 1;
 pub(crate) const SIG_SETMASK: c_int = 2;

@@ -60,7 +60,12 @@ pub(crate) fn exec_observed(words: &[OsString]) -> io::Result<()> {
     // A doctest has a process of its own.
     if !only_lists && dir.join(STATICS).exists() && !is_doctest(Path::new(program)) {
         // Without the table, the report says that statics were not observed.
-        let _ = statics::write(dir, Path::new(program), std::process::id());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the program keeps this process's number"
+        )]
+        let pid = std::process::id();
+        let _ = statics::write(dir, Path::new(program), pid);
     }
     let mut child = command(own.as_os_str());
     child.arg(CHECKED).args(words).env_remove(EXPORTS).envs(&exports);

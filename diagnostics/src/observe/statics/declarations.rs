@@ -1,6 +1,6 @@
 //! Source lines of variables, from a program's debug information.
 
-use super::program::File;
+use super::program_file::File;
 use crate::observe::log::source_lines::is_user_code;
 use gimli::{AttributeValue, EndianSlice, LittleEndian, Operation, SectionId};
 use object::{Object as _, ObjectSection as _};

@@ -1,15 +1,15 @@
 //! The statics of a test program that belong to the user's code, and the instructions that use them. The runner's side
 //! writes them down before the program starts; the observer sets its breakpoints there.
 //!
-//! `declarations` reads names and source lines, `program` symbols and code, `sites` instructions.
+//! `declarations` reads names and source lines, `program_file` symbols and code, `sites` instructions.
 
 mod declarations;
-mod program;
+mod program_file;
 mod sites;
 
 use crate::observe::site_table::{ENDING, HEADER, MAGIC, Site, Static};
 use declarations::Declaration;
-use program::Program;
+use program_file::Program;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
@@ -121,7 +121,7 @@ fn table(bytes: &[u8]) -> Result<Vec<u8>, Unwatched> {
             (!is_empty).then(|| OwnStatic {
                 address: variable.address,
                 size: variable.size,
-                name: program::demangled(variable.symbol),
+                name: program_file::demangled(variable.symbol),
                 line: format!("{file}:{line}"),
                 is_lock: LOCKS.iter().any(|word| type_name.contains(word)),
             })

@@ -2,7 +2,7 @@
 //! to.
 
 use super::OwnStatic;
-use super::program::{Program, demangled};
+use super::program_file::{Program, demangled};
 use crate::observe::site_table::{BEHIND_ARGUMENT, COUNT, IN_ARGUMENT, READ, Site, WRITE};
 use iced_x86::{
     Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
@@ -135,7 +135,9 @@ pub(super) fn find(program: &Program<'_>, statics: &[OwnStatic]) -> Vec<Site> {
             } else {
                 by_operand(one, info.info(one).used_memory())
             };
-            add(one, target, how);
+            // The numbers inside a lock are not its value.
+            let is_lock = statics[target as usize].is_lock;
+            add(one, target, if is_lock && how == COUNT { READ } else { how });
         }
         if let (Some(how), Some(first)) = (entry, instructions.first()) {
             add(first, 0, how);
@@ -261,7 +263,7 @@ mod tests {
         ] {
             let one = decoded(code);
             let mut info = InstructionInfoFactory::new();
-            assert_eq!(by_operand(&one, info.info(&one).used_memory()), how, "{one}");
+            assert_eq!(by_operand(&one, info.info(&one).used_memory()), how, "{code:x?}");
         }
     }
 

@@ -163,7 +163,8 @@ fn text<'t>(one: &'t serde_json::Value, name: &str) -> &'t str {
 }
 
 fn report(told: &Told) -> serde_json::Value {
-    serde_json::from_str(told.out.lines().last().unwrap()).unwrap_or_else(|error| panic!("{error}: {told:?}"))
+    serde_json::from_str(told.out.lines().last().unwrap())
+        .unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err))
 }
 
 /// It fails when a new Rust names or lays out its locks otherwise.
@@ -222,7 +223,7 @@ fn shared_statics_are_one_line_and_change_no_verdict() {
         told.out
     );
     let listed = observe(&package, &["--list-statics"], &command);
-    let row = "\n  shared::FLAG (tests/shared.rs:20)\n    write  a_flag  tests/shared.rs:";
+    let row = "\n  shared::FLAG (tests/shared.rs:19)\n    write  a_flag  tests/shared.rs:";
     assert!(listed.out.contains(row), "{}{}", listed.out, listed.err);
     let json = report(&observe(&package, &["--format", "json"], &command));
     assert_eq!(json["observed"]["statics"]["shared"], 11, "{json}");

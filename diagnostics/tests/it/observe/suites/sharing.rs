@@ -52,7 +52,7 @@ pairs! {
     a_flag, b_flag: FLAG.store(true, SeqCst), FLAG.load(SeqCst);
     a_list, b_list: LIST.lock().unwrap().push(1), assert!(LIST.lock().unwrap().len() < 2);
     a_settings, b_settings: *SETTINGS.write().unwrap() = (3, 4), assert_ne!(*SETTINGS.read().unwrap(), (0, 0));
-    a_name, b_name: _ = NAME.set("a".to_owned()), NAME.get().is_none();
+    a_name, b_name: _ = NAME.set("a".to_owned()), assert!(NAME.get().is_none_or(|name| name == "a"));
     a_map, b_map: MAP.lock().unwrap().insert(1, 2), MAP.lock().unwrap().len();
     a_passed, b_passed: set(&PASSED), PASSED.load(SeqCst);
     a_listed, b_listed: ALL[0].store(true, SeqCst), ALL[0].load(SeqCst);

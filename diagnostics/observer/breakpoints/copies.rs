@@ -1,9 +1,8 @@
 //! Copies of the instructions at the sites, each with a jump to the instruction after the original. So a site keeps its
 //! breakpoint while threads execute its instruction.
 
-use crate::memory::table;
+use crate::breakpoints::table;
 use crate::site_table::Site;
-use crate::stack::modules;
 use crate::sys;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Relaxed, Release};
@@ -39,7 +38,7 @@ pub(crate) fn make() -> bool {
 fn allocate(size: usize) -> Option<*mut u8> {
     const STEP: usize = 16 << 20;
     const MOST: usize = 1 << 30;
-    let program = modules::program() + table::sites().first().map_or(0, |site| site.address as usize);
+    let program = table::program() + table::sites().first().map_or(0, |site| site.address as usize);
     let program = program & !4095;
     let below = (1..).map(|step| program.checked_sub(size + step * STEP));
     let above = (8..).map(|step| program.checked_add(step * STEP));
@@ -105,7 +104,7 @@ pub(crate) fn original(address: usize) -> usize {
     match table::sites().get(offset / SIZE) {
         Some(site) if start != 0 => {
             let place = table::place_of(site).addr();
-            if offset % SIZE == 0 {
+            if offset.is_multiple_of(SIZE) {
                 place
             } else {
                 place + usize::from(site.length)

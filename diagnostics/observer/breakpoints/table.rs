@@ -2,18 +2,26 @@
 
 use crate::log;
 use crate::site_table::{HEADER, MAGIC, Site, Static};
-use crate::stack::modules;
 use crate::sys::{self, own_calls};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicUsize};
 
+/// The address at which the program is loaded.
+static PROGRAM: AtomicUsize = AtomicUsize::new(0);
 static TABLE: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 static SITES: AtomicUsize = AtomicUsize::new(0);
 static STATICS: AtomicUsize = AtomicUsize::new(0);
 static TEXTS: AtomicUsize = AtomicUsize::new(0);
 
-/// Maps the table of this process. Returns `false` if there is none, or it is damaged.
-pub(crate) fn read() -> bool {
+/// Returns the address at which the program is loaded.
+pub(crate) fn program() -> usize {
+    PROGRAM.load(Relaxed)
+}
+
+/// Maps the table of this process, whose program is loaded at that address. Returns `false` if there is none, or it is
+/// damaged.
+pub(crate) fn read(program: usize) -> bool {
+    PROGRAM.store(program, Relaxed);
     let Some((map, size)) = log::account_slots::map_sites() else {
         return false;
     };
@@ -58,13 +66,13 @@ fn statics() -> &'static [Static] {
 
 /// Returns the index of the site at an address in memory.
 pub(crate) fn site_at(address: usize) -> Option<usize> {
-    let address = u32::try_from(address.checked_sub(modules::program())?).ok()?;
+    let address = u32::try_from(address.checked_sub(program())?).ok()?;
     sites().binary_search_by_key(&address, |site| site.address).ok()
 }
 
 /// Returns the index of the static that contains an address in memory.
 pub(crate) fn static_at(address: usize) -> Option<usize> {
-    let address = u32::try_from(address.checked_sub(modules::program())?).ok()?;
+    let address = u32::try_from(address.checked_sub(program())?).ok()?;
     let after = statics().partition_point(|one| one.address <= address);
     let index = after.checked_sub(1)?;
     let one = statics().get(index)?;
@@ -91,7 +99,7 @@ pub(crate) fn texts_of(index: usize) -> Option<(&'static [u8], &'static [u8])> {
 
 /// Returns a pointer to the first byte of a site.
 pub(crate) fn place_of(site: &Site) -> *mut u8 {
-    modules::program().wrapping_add(site.address as usize) as *mut u8
+    program().wrapping_add(site.address as usize) as *mut u8
 }
 
 /// Makes the pages with sites writable as well. Returns `false` if the system refuses that.
