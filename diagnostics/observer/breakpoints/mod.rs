@@ -7,14 +7,16 @@ pub(crate) mod table;
 use crate::log_format::{self, header};
 use crate::site_table::{BEHIND_ARGUMENT, IN_ARGUMENT, Site};
 use crate::sys;
-use crate::{log, this_process};
-use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32};
+use crate::{log, this_process, thread};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 
 const BREAKPOINT: u8 = 0xcc;
 
 /// The reports of a site that bring nothing new before its breakpoint is removed.
 const MOST_REPEATS: u8 = 16;
+/// The reports by threads of earlier tests that remove no breakpoint. After that, such a thread has cost enough.
+const MOST_STRAYS: u32 = 100_000;
 /// How often that number is halved for a site that never brings anything new.
 const MOST_HALVINGS: u8 = 4;
 
@@ -22,6 +24,12 @@ const MOST_HALVINGS: u8 = 4;
 static IS_ON: AtomicBool = AtomicBool::new(false);
 /// The number of tests that run.
 static RUNNING: AtomicU32 = AtomicU32::new(0);
+/// The thread that is setting breakpoints, by the address of its state; 0 for none.
+static SETTING: AtomicUsize = AtomicUsize::new(0);
+/// The tests that are over, by their numbers.
+static OVER: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
+/// The number of reports by threads of such tests.
+static STRAYS: AtomicU32 = AtomicU32::new(0);
 /// The state of each site.
 static STATES: AtomicPtr<SiteState> = AtomicPtr::new(core::ptr::null_mut());
 
@@ -93,28 +101,54 @@ pub(crate) fn test_begins() {
         return;
     }
     RUNNING.fetch_add(1, Relaxed);
+    let own = core::ptr::from_ref(thread::current()).addr();
+    while SETTING.compare_exchange(0, own, Acquire, Relaxed).is_err() {
+        // SAFETY: only gives up the rest of this turn.
+        unsafe { sys::sched_yield() };
+    }
     for (index, site) in table::sites().iter().enumerate() {
         if let Some(state) = state_of(index) {
             state.news.store(0, Relaxed);
             state.repeats.store(0, Relaxed);
         }
-        set_breakpoint(site);
+        if IS_ON.load(SeqCst) {
+            set_breakpoint(site);
+        }
     }
-    // Another thread may have ended the observation meanwhile.
-    if !IS_ON.load(SeqCst) {
-        table::sites().iter().for_each(remove_breakpoint);
-    }
+    SETTING.store(0, Release);
 }
 
+/// Notes that the calling thread's test is over.
 pub(crate) fn test_ends() {
     if IS_ON.load(Relaxed) {
         RUNNING.fetch_sub(1, Relaxed);
+        let test = thread::current().test.load(Relaxed);
+        if let Some(word) = OVER.get(test as usize / 64) {
+            word.fetch_or(1 << (test % 64), Relaxed);
+        }
     }
+}
+
+/// Returns whether the calling thread works for a test that is over.
+fn is_stray() -> bool {
+    let test = thread::current().test.load(Relaxed);
+    let word = OVER.get(test as usize / 64);
+    word.is_some_and(|word| word.load(Relaxed) & 1 << (test % 64) != 0)
 }
 
 /// Ends the observation of statics for good.
 pub(crate) fn stop() {
     if IS_ON.swap(false, SeqCst) {
+        let own = core::ptr::from_ref(thread::current()).addr();
+        // A copy of the process has no other threads, and a handler may have interrupted this one.
+        let is_set_by_another = || {
+            let setting = SETTING.load(Acquire);
+            setting != 0 && setting != own
+        };
+        while this_process::is_itself() && is_set_by_another() {
+            // SAFETY: only gives up the rest of this turn.
+            unsafe { sys::sched_yield() };
+        }
         table::sites().iter().for_each(remove_breakpoint);
         if this_process::is_original() {
             log::set(header::MEMORY, log_format::MEMORY_ENDED);
@@ -134,6 +168,9 @@ pub(crate) fn reported(index: usize, site: &Site, is_news: bool) -> bool {
     let Some(state) = state_of(index) else {
         return true;
     };
+    if is_stray() && STRAYS.fetch_add(1, Relaxed) < MOST_STRAYS {
+        return IS_ON.load(Relaxed);
+    }
     let stays = if is_news {
         let news = state.news.fetch_add(1, Relaxed).saturating_add(1);
         state.halvings.store(0, Relaxed);

@@ -133,5 +133,5 @@ fn is_of_rust(symbol: &str) -> bool {
 
 /// Returns the path of a symbol, without a hash.
 pub(super) fn demangled(symbol: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(symbol))
+    addr2line::demangle_auto(symbol.into(), None).into_owned()
 }

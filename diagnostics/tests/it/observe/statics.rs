@@ -179,7 +179,9 @@ fn exactly_the_statics_that_one_test_changes_and_another_uses_are_listed() {
     let wanted = [
         "sharing::FLAG: 1 × 1",
         "sharing::GENERATED: 1 × 1",
+        "sharing::HAMMERED: 2 × 0",
         "sharing::IN_THREAD: 1 × 1",
+        "sharing::IS_DONE: 1 × 1",
         "sharing::LIST: 1 × 1",
         "sharing::LISTED: 1 × 1",
         "sharing::MAP: 1 × 1",
@@ -213,7 +215,7 @@ fn shared_statics_are_one_line_and_change_no_verdict() {
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     let told = observe(&package, &[], &command);
     assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
-    let line = "note: tests share 11 statics that one of them changes, which is no conflict by itself; `--list-statics` names them\n";
+    let line = "note: tests share 13 statics that one of them changes, which is no conflict by itself; `--list-statics` names them\n";
     assert!(told.out.contains(line), "{}{}", told.out, told.err);
     assert!(!told.out.contains("shared::FLAG"), "{}", told.out);
     assert!(
@@ -226,7 +228,7 @@ fn shared_statics_are_one_line_and_change_no_verdict() {
     let row = "\n  shared::FLAG (tests/shared.rs:19)\n    write  a_flag  tests/shared.rs:";
     assert!(listed.out.contains(row), "{}{}", listed.out, listed.err);
     let json = report(&observe(&package, &["--format", "json"], &command));
-    assert_eq!(json["observed"]["statics"]["shared"], 11, "{json}");
+    assert_eq!(json["observed"]["statics"]["shared"], 13, "{json}");
     assert_eq!(
         json["observed"]["statics"]["list"],
         serde_json::Value::Null,

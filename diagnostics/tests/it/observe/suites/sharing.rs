@@ -41,6 +41,40 @@ fn set(to: &'static AtomicUsize) {
     to.store(7, SeqCst);
 }
 
+static HAMMERED: AtomicU32 = AtomicU32::new(0);
+static IS_DONE: AtomicBool = AtomicBool::new(false);
+
+fn hammer() {
+    HAMMERED.store(HAMMERED.load(SeqCst) + 1, SeqCst);
+}
+
+fn keep_hammering() {
+    while !IS_DONE.load(SeqCst) {
+        hammer();
+        std::thread::yield_now();
+    }
+}
+
+fn leave_a_thread() {
+    std::thread::spawn(keep_hammering);
+    while HAMMERED.load(SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+}
+
+/// The test that left the thread is over. Its uses of the same lines hide none of this test.
+fn hammer_too() {
+    if std::env::var_os("NEXTEST").is_some() {
+        return;
+    }
+    let before = HAMMERED.load(SeqCst);
+    while HAMMERED.load(SeqCst) < before + 100 {
+        std::thread::yield_now();
+    }
+    hammer();
+    IS_DONE.store(true, SeqCst);
+}
+
 fn next() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     NEXT.store(NEXT.load(SeqCst) + 1, SeqCst);
@@ -65,5 +99,6 @@ pairs! {
     a_once, b_once: ONCE.get_or_init(|| 1), ONCE.get_or_init(|| 1);
     a_constant, b_constant: CONSTANT.load(SeqCst), CONSTANT.load(SeqCst);
     a_alone, b_alone: ONLY_HERE.store(1, SeqCst), ();
+    z_1_leaves_a_thread, z_2_uses_what_it_uses: leave_a_thread(), hammer_too();
     a_local, b_local: LOCAL.set(1), LOCAL.set(2);
 }
