@@ -171,11 +171,19 @@ pub(super) fn statics(out: &mut impl Write, observed: &Observed) -> io::Result<(
             }
         }
     }
-    if let Some(first) = statics.unwatched.first() {
-        let programs: u64 = statics.unwatched.iter().map(|entry| entry.count).sum();
-        let text = format!("{} out of reach: {}", count(programs, "program"), first.reason);
+    let mut reasons: Vec<(&str, u64)> = Vec::new();
+    for entry in &statics.unwatched {
+        match reasons.iter_mut().find(|(reason, _)| *reason == entry.reason) {
+            Some((_, programs)) => *programs += entry.count,
+            None => reasons.push((&entry.reason, entry.count)),
+        }
+    }
+    for (reason, programs) in &reasons {
+        let text = format!("{} out of reach: {reason}", count(*programs, "program"));
         headline(out, Severity::Note, "note", &text)?;
-    } else if statics.programs == 0 && observed.coverage.tests > 0 && observed.lists_statics {
+    }
+    let is_apart = statics.programs == 0 && reasons.is_empty() && observed.coverage.tests > 0;
+    if is_apart && observed.lists_statics {
         let text = "each test has a process of its own, so tests share no statics";
         headline(out, Severity::Note, "note", text)?;
     }
