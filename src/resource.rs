@@ -95,6 +95,8 @@ kinds! {
     Children: "children", "child processes", Process;
     /// The file descriptors of the process: a test that closes one twice may close another test's file.
     Descriptors: "descriptors", "file descriptors", Process;
+    /// A static variable of a program, by its path.
+    Static: "static", "static", Process;
     /// Anything else that has a name: a database server, a queue, a bucket.
     Name: "name", "name", Everywhere;
 }
@@ -195,6 +197,7 @@ impl Resource {
             | ResourceKind::Executable
             | ResourceKind::Children
             | ResourceKind::Descriptors
+            | ResourceKind::Static
             | ResourceKind::Name => None,
         }
     }

@@ -4,7 +4,7 @@
 //! the call on behalf of the program and records it.
 
 use crate::calls::{self, Call};
-use crate::hooks::{kill_calls, process_calls, signal_masks, wait_calls};
+use crate::hooks::{kill_calls, process_calls, signal_masks, signal_stacks, wait_calls};
 use crate::log_format::{self, header};
 use crate::selector::{self, PR_SET_SYSCALL_USER_DISPATCH};
 use crate::stack::modules;
@@ -158,6 +158,7 @@ unsafe fn make(call: &Call) -> c_long {
                 let (path, arguments, variables) = (b as *const _, c as *const _, d as *const _);
                 return process_calls::execveat(a as c_int, path, arguments, variables, e as c_int).into();
             }
+            nr::SIGALTSTACK => return signal_stacks::change(a as *const _, b as *mut _).into(),
             nr::KILL => return kill_calls::kill(a as c_int, b as c_int).into(),
             nr::WAIT4 => wait_calls::before_wait(a as c_int),
             nr::WAITID => wait_calls::before_waitid(a as c_int, b as u32, d as c_int),
@@ -271,14 +272,16 @@ unsafe extern "C" fn on_sigsys(_signal: c_int, info: *mut c_int, context: *mut u
     // SAFETY: the kernel's own description of the signal and of the registers.
     unsafe {
         if *info.add(signal_masks::CODE) != SYS_USER_DISPATCH {
-            signal_masks::forward_sigsys(info, context.cast());
+            signal_masks::forward(sys::SIGSYS, info, context.cast());
             return;
         }
         let errno = sys::errno();
         let own = thread::current();
         let at = |place: usize| *context.add(place);
         let number = *info.add(6) as c_long;
-        if calls::BOUND_TO_CALLER.contains(&number) || !selector::is_on() {
+        let is_bound = calls::BOUND_TO_CALLER.contains(&number)
+            && !(number == nr::SIGALTSTACK && signal_stacks::is_own());
+        if is_bound || !selector::is_on() {
             // The program itself repeats it; `rearm` goes on with the next recorded call.
             selector::let_through(own);
             *context.add(register::RAX) = number as usize;

@@ -312,6 +312,7 @@ fn is_access_to(record: &Record<'_>, requested: Requested, file: &mut LookedUp) 
         }
         K::CloseTwice => target == Target::Descriptors,
         K::Execute => target == Target::Executable,
+        K::UseStatic => target == Target::Static && is_named(requested, &record.first),
         K::WaitAny | K::WaitChild => target == Target::Children,
         K::Other => target == Target::Name && is_named(requested, &record.first),
         K::BindUnix | K::ConnectUnix if target == Target::Name => is_named(requested, &record.first),

@@ -14,6 +14,7 @@
 
 #[expect(dead_code, reason = "the binary uses the rest")]
 mod account_layout;
+mod breakpoints;
 mod calls;
 mod dedupe;
 mod dispatch;
@@ -27,8 +28,11 @@ mod order;
 mod recording;
 mod rerun_arguments;
 mod selector;
+#[expect(dead_code, reason = "the binary uses the rest")]
+mod site_table;
 mod stack;
 mod start;
+mod static_uses;
 mod sys;
 mod this_process;
 mod thread;

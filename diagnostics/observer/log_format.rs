@@ -9,7 +9,7 @@ pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"cofflog\n");
 /// The version of the log that this build writes. The observer travels inside the binary: no other is ever read.
 pub(crate) const VERSION: u64 = 1;
 /// Where the first record begins.
-pub(crate) const HEADER: usize = 128;
+pub(crate) const HEADER: usize = 136;
 /// In the first word of each record.
 pub(crate) const MARK: u16 = 0xc0f0;
 /// Added to the mark of a record that is complete.
@@ -48,6 +48,8 @@ pub(crate) mod header {
     pub(crate) const SLOT: usize = 14;
     /// [`super::EXITED`] and the status with which the process exited; 0 if it has not, or was ended by a signal.
     pub(crate) const STATUS: usize = 15;
+    /// [`super::MEMORY_SEEN`] or another of the `MEMORY_` values.
+    pub(crate) const MEMORY: usize = 16;
 }
 
 /// Raw system calls are not recorded, because that was not requested.
@@ -58,6 +60,15 @@ pub(crate) const RAW_SEEN: u64 = 1;
 pub(crate) const RAW_REFUSED: u64 = 2;
 /// Raw system calls were recorded until the program set up a seccomp filter or a dispatch of its own.
 pub(crate) const RAW_ENDED: u64 = 3;
+
+/// Statics are not observed, because that was not requested.
+pub(crate) const MEMORY_OFF: u64 = 0;
+/// Statics are observed.
+pub(crate) const MEMORY_SEEN: u64 = 1;
+/// Statics are not observed: the system does not allow to change the program's code, or raw system calls are not reported.
+pub(crate) const MEMORY_REFUSED: u64 = 2;
+/// Statics were observed until the program restricted its system calls or received a signal that the observer needs.
+pub(crate) const MEMORY_ENDED: u64 = 3;
 
 /// In the header's `STATUS`: the process exited.
 pub(crate) const EXITED: u64 = 1 << 32;
@@ -148,6 +159,8 @@ numbered! {
         Descriptors,
         /// No resource: the name of the test that begins once another one has set a variable among the targets.
         Late,
+        /// A static: its path.
+        Static,
     }
 }
 
@@ -267,6 +280,8 @@ numbered! {
         WaitChild,
         /// The test closed a descriptor that it had closed before.
         CloseTwice,
+        /// A static was used: its name, the line of its declaration; how, as in the table of sites.
+        UseStatic,
     }
 }
 

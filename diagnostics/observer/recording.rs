@@ -36,24 +36,25 @@ impl Drop for ReentrancyGuard {
     }
 }
 
-/// Records an access unless the test has made it before, and pauses where that is requested.
-pub(crate) fn access(record: &Record<'_>) {
+/// Records an access unless the test has made it before, and pauses where that is requested. Returns whether it was new.
+pub(crate) fn access(record: &Record<'_>) -> bool {
     // A hold needs the last access as well as the first.
     let is_holding = hold::is_requested();
     if !is_holding && dedupe::is_enough(record) {
-        return;
+        return false;
     }
     let traced = (may_be_for_backtrace(record) && work_memory::has_stack()).then(|| trace::number(true));
     let key = (!is_holding).then(|| dedupe::key_of(record, traced.unwrap_or(0)));
     if key.is_some_and(dedupe::has) {
-        return;
+        return false;
     }
     if !work_memory::has_stack() {
         log::count(header::DROPPED);
-        return;
+        return false;
     }
     let pause = hold::due(record);
-    if key.is_none_or(dedupe::insert) {
+    let is_new = key.is_none_or(dedupe::insert);
+    if is_new {
         dedupe::count(record);
         // Before the record is written, so that not both are on the stack at a time.
         let stack = traced.unwrap_or_else(|| trace::number(false));
@@ -62,6 +63,7 @@ pub(crate) fn access(record: &Record<'_>) {
     if let Some(pause) = pause {
         hold::pause(pause, record.kind);
     }
+    is_new
 }
 
 /// Returns whether std makes the same access to print where a panic comes from. The reader tells those by their stack.

@@ -5,7 +5,7 @@ use crate::stack::modules;
 use crate::sys::c_int;
 use crate::sys::interpose::real_functions;
 use crate::thread::Thread;
-use crate::{log, this_process, thread};
+use crate::{breakpoints, log, this_process, thread};
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -69,6 +69,7 @@ pub(crate) fn let_through(own: &Thread) {
 /// would be no exception.
 pub(crate) fn stop() {
     if log::is_on() {
+        breakpoints::stop();
         this_process::stop_calling();
         IS_ON.store(false, Relaxed);
         let own = thread::current();

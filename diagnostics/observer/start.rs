@@ -7,7 +7,7 @@ use crate::log_format::Kind;
 use crate::recording;
 use crate::stack::{modules, trace};
 use crate::sys::{self, PATH_MAX, c_char, c_int, own_calls};
-use crate::{dispatch, hold, order, rerun_arguments, selector, this_process, thread};
+use crate::{dispatch, hold, order, rerun_arguments, selector, static_uses, this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Called by the loader, before the program's own constructors.
@@ -143,6 +143,7 @@ unsafe fn set_up(settings: &Settings, arguments: *mut *const c_char) {
         sys::pthread_atfork(None, None, Some(process_calls::after_fork_in_child));
     }
     dispatch::begin(settings.raw);
+    static_uses::begin();
 }
 
 /// Records the path of the program.

@@ -1,12 +1,13 @@
 //! State of the calling thread.
 //!
-//! Rust without std has no thread-local storage, so sixty-four bytes of it are laid out by hand. The observer is there
+//! Rust without std has no thread-local storage, so two cache lines of it are laid out by hand. The observer is there
 //! when the program starts, so they lie in each thread's static block: reading them neither allocates nor fails, not
 //! even in a signal handler. They begin as zeros.
 
+use crate::sys;
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 
 global_asm!(
     ".pushsection .tbss,\"awT\",@nobits",
@@ -14,9 +15,9 @@ global_asm!(
     ".globl cofferdam_thread",
     ".hidden cofferdam_thread",
     ".type cofferdam_thread,@object",
-    ".size cofferdam_thread,64",
+    ".size cofferdam_thread,128",
     "cofferdam_thread:",
-    ".zero 64",
+    ".zero 128",
     ".popsection",
 );
 
@@ -29,16 +30,18 @@ pub(crate) struct Thread {
     pub(crate) is_armed: AtomicU8,
     /// The observer is at work on this thread: its calls are not recorded.
     pub(crate) in_observer: AtomicU8,
-    /// SIGSYS is in the mask that the program sees. The real mask leaves it open.
-    pub(crate) sigsys_masked: AtomicU8,
-    /// A SIGSYS for the program waits until the program unblocks it, and is in the real mask too.
-    pub(crate) sigsys_pending: AtomicU8,
-    /// The mask of the call that the program waits in leaves SIGSYS open (1) or blocks it (2).
-    pub(crate) wait_mask: AtomicU8,
-    /// SIGSYS is in the real mask while a program is started, which inherits the mask.
-    pub(crate) sigsys_blocked_for_child: AtomicU8,
+    /// The program waits in a call with a mask of its own: `wait_mask`.
+    pub(crate) is_waiting: AtomicU8,
     /// The thread is a test that has not set its short name yet.
     pub(crate) awaits_name: AtomicU8,
+    /// The observer's signals that are in the mask that the program sees. The real mask leaves them open.
+    pub(crate) masked: AtomicU32,
+    /// The observer's signals that wait for the program to unblock them, and are in the real mask too.
+    pub(crate) pending: AtomicU32,
+    /// The observer's signals in the mask of the call that the program waits in.
+    pub(crate) wait_mask: AtomicU32,
+    /// The observer's signals that are in the real mask while a program is started, which inherits the mask.
+    pub(crate) blocked_for_child: AtomicU32,
     /// The test that this thread works for; 0 for none.
     pub(crate) test: AtomicU32,
     /// A combined hash of the file locks that the thread holds.
@@ -49,12 +52,19 @@ pub(crate) struct Thread {
     pub(crate) pauses_at: [AtomicU8; 32],
     /// Set from a pause at a variable until the thread next wakes another one.
     pub(crate) yields_after_wake: AtomicU8,
+    /// The alternate signal stack that the observer has set for the thread; 0 for none.
+    pub(crate) own_stack: AtomicUsize,
+    /// The alternate signal stack that the program sees: its address, flags and size.
+    pub(crate) shown_stack: [AtomicUsize; 3],
 }
+
+const _: () = assert!(size_of::<Thread>() <= 128);
 
 impl Thread {
     /// Returns whether SIGSYS is in the real mask, so that a reported call would end the process.
     pub(crate) fn is_sigsys_blocked(&self) -> bool {
-        self.sigsys_pending.load(Relaxed) != 0 || self.sigsys_blocked_for_child.load(Relaxed) != 0
+        let blocked = self.pending.load(Relaxed) | self.blocked_for_child.load(Relaxed);
+        u64::from(blocked) & sys::SIGSYS_BIT != 0
     }
 }
 
@@ -71,7 +81,7 @@ pub(crate) fn current() -> &'static Thread {
             options(nostack, nomem, pure)
         );
     }
-    // SAFETY: the block is 64 bytes, aligned to 64, zeros are valid for every field, and it lives as long as its
+    // SAFETY: the block is 128 bytes, aligned to 64, zeros are valid for every field, and it lives as long as its
     // thread: no reference to it is passed to another.
     unsafe { &*block }
 }

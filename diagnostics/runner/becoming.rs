@@ -122,6 +122,13 @@ impl Start {
             .any(|(argument, _)| argument == word)
     }
 
+    /// Returns the only test of the program, if nextest starts it. Children of a test inherit nextest's variables, so the
+    /// arguments decide.
+    fn nextest_test(self) -> Option<&'static [u8]> {
+        let test = self.variable(b"NEXTEST_TEST_NAME");
+        test.filter(|name| self.has(b"--exact") && self.has(name))
+    }
+
     /// Becomes the program. Returns `None` if there is none, and no memory.
     fn run(self) -> Option<()> {
         let size = |texts: Texts| texts.iter().map(|(text, _)| text.len() + 2).sum::<usize>();
@@ -184,9 +191,20 @@ impl Start {
             Some(instructions) => sys::exists(buffer.path(&[instructions.folder, b"/starts"])?),
             None => false,
         };
+        let has_statics = match instructions.filter(|_| !self.has(b"--list") && self.nextest_test().is_none())
+        {
+            Some(instructions) => sys::exists(buffer.path(&[instructions.folder, b"/statics"])?),
+            None => false,
+        };
         let may_be_doctests = program.rsplit(|byte| *byte == b'/').next() == Some(b"rust_out");
         let is_for_cofferdam = |name| self.variable(name).is_some();
-        Some(is_saved || may_be_doctests || is_for_cofferdam(PROJECT_RUNNER) || is_for_cofferdam(EXPORTS))
+        Some(
+            is_saved
+                || has_statics
+                || may_be_doctests
+                || is_for_cofferdam(PROJECT_RUNNER)
+                || is_for_cofferdam(EXPORTS),
+        )
     }
 
     /// Becomes `cargo-cofferdam`, to which a link beside this program leads.
@@ -215,9 +233,7 @@ impl Start {
         path: Path<'_>,
     ) -> Option<[&'static [u8]; 2]> {
         let folder = instructions.folder;
-        // Children of a test inherit nextest's variables, so the arguments decide.
-        let test = self.variable(b"NEXTEST_TEST_NAME");
-        let test = test.filter(|name| self.has(b"--exact") && self.has(name));
+        let test = self.nextest_test();
         let unit = if test.is_some() {
             PROCESS
         } else {

@@ -134,6 +134,10 @@ impl HelpContext<'_> {
                 "close each descriptor once, by its only owner: `OwnedFd`, `File` (`into_raw_fd` gives it up, `as_raw_fd` does \
                  not); where the code under test closes one twice, {apart}"
             ),
+            ResourceKind::Static => format!(
+                "{}; where tests of one process have to change it, {apart}",
+                self.process_of_its_own()
+            ),
             ResourceKind::Name => self.name(&apart),
         }
     }

@@ -17,9 +17,9 @@ struct Jump {
     mask: [u64; 16],
 }
 
-/// Marks the last word of a mask that was saved here; its lowest bit is
-/// [`sigsys_masked`](thread::Thread::sigsys_masked).
-const MARK: u64 = 0xc0ff_e7da_4d00;
+/// Marks the last word of a mask that was saved here; its lower half is [`masked`](thread::Thread::masked).
+const MARK: u64 = 0xc0ff_e7da << 32;
+const MARK_BITS: u64 = 0xffff_ffff << 32;
 
 real_functions! {
     mod real;
@@ -35,6 +35,7 @@ static SETJMP: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 pub(crate) fn resolve() {
     real::resolve();
     find_setjmp();
+    find_contexts();
 }
 
 extern "C" fn find_setjmp() {
@@ -54,7 +55,7 @@ pub unsafe extern "C" fn __sigsetjmp() {
         "test esi, esi",
         "je 2f",
         "mov rax, qword ptr [rip + cofferdam_thread@GOTTPOFF]",
-        "movzx ecx, byte ptr fs:[rax + {masked}]",
+        "mov ecx, dword ptr fs:[rax + {masked}]",
         "movabs rax, {mark}",
         "or rax, rcx",
         "mov qword ptr [rdi + {last}], rax",
@@ -73,7 +74,7 @@ pub unsafe extern "C" fn __sigsetjmp() {
         "pop rsi",
         "pop rdi",
         "jmp qword ptr [rip + {real}]",
-        masked = const core::mem::offset_of!(thread::Thread, sigsys_masked),
+        masked = const core::mem::offset_of!(thread::Thread, masked),
         mark = const MARK,
         last = const core::mem::offset_of!(Jump, mask) + 15 * 8,
         real = sym SETJMP,
@@ -89,6 +90,61 @@ pub unsafe extern "C" fn __sigsetjmp() {
 #[unsafe(naked)]
 pub unsafe extern "C" fn setjmp() {
     naked_asm!("mov esi, 1", "jmp {with}", with = sym __sigsetjmp)
+}
+
+static SETCONTEXT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+static SWAPCONTEXT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
+extern "C" fn find_contexts() {
+    for (place, name) in [(&SETCONTEXT, c"setcontext"), (&SWAPCONTEXT, c"swapcontext")] {
+        // SAFETY: looked up by name.
+        place.store(unsafe { sys::dlsym(sys::RTLD_NEXT, name.as_ptr()) }, Relaxed);
+    }
+}
+
+/// Takes the observer's signals out of the mask in a context that is about to be restored: they would really be blocked.
+extern "C" fn before_context(context: *mut u64) {
+    if SETCONTEXT.load(Relaxed).is_null() {
+        // Only before the constructor.
+        find_contexts();
+    }
+    if signal_masks::is_installed() {
+        let mask = context.wrapping_add(signal_masks::MASK);
+        // SAFETY: the program passes the context to libc, which reads the mask.
+        unsafe { *mask &= !signal_masks::own_signals() | signal_masks::really_blocked() };
+    }
+}
+
+/// Declares the functions that restore a context, which must not be called from a frame of ours.
+macro_rules! contexts {
+    ($($name:ident, $context:literal, $real:ident;)*) => {
+        $(
+            /// # Safety
+            /// That of libc's function.
+            #[unsafe(no_mangle)]
+            #[unsafe(naked)]
+            pub unsafe extern "C" fn $name() {
+                naked_asm!(
+                    "push rdi",
+                    "push rsi",
+                    "sub rsp, 8",
+                    concat!("mov rdi, ", $context),
+                    "call {before}",
+                    "add rsp, 8",
+                    "pop rsi",
+                    "pop rdi",
+                    "jmp qword ptr [rip + {real}]",
+                    before = sym before_context,
+                    real = sym $real,
+                )
+            }
+        )*
+    };
+}
+
+contexts! {
+    setcontext, "rdi", SETCONTEXT;
+    swapcontext, "rsi", SWAPCONTEXT;
 }
 
 /// Prepares the thread's state and the saved mask for a jump.
@@ -107,12 +163,13 @@ unsafe fn before_jump(place: *mut c_void) {
         let mask = &raw mut (*place.cast::<Jump>()).mask;
         let known = (*mask)[15];
         // A mask without the mark was saved past our hook: then only the real mask is known.
-        let masked = if known & !1 == MARK {
-            known & 1 != 0
+        let own = signal_masks::own_signals();
+        let masked = if known & MARK_BITS == MARK {
+            known as u32
         } else {
-            (*mask)[0] & signal_masks::SIGSYS_BIT != 0
+            ((*mask)[0] & own) as u32
         };
-        (*mask)[0] = (*mask)[0] & !signal_masks::SIGSYS_BIT | signal_masks::before_jump(masked);
+        (*mask)[0] = (*mask)[0] & !own | signal_masks::before_jump(masked);
     }
 }
 

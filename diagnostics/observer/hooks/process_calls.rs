@@ -9,7 +9,7 @@ use crate::recording::{self, ReentrancyGuard};
 use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::own_calls::syscall;
 use crate::sys::{self, c_int, c_void, nr};
-use crate::{selector, this_process, thread};
+use crate::{breakpoints, selector, this_process, thread};
 use core::arch::naked_asm;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -376,6 +376,7 @@ pub(crate) unsafe extern "C" fn after_fork_in_child() {
     if log::is_on() {
         let errno = sys::errno();
         this_process::forked();
+        breakpoints::forked();
         thread::current().is_armed.store(0, Relaxed);
         selector::arm();
         sys::set_errno(errno);

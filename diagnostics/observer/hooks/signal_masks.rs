@@ -1,20 +1,21 @@
-//! Signal masks and handlers: SIGSYS belongs to the observer and is not really blocked, but the program finds the masks
-//! and handlers that it has set.
+//! Signal masks and handlers: SIGSYS, and SIGTRAP while statics are observed, belong to the observer and are not really
+//! blocked, but the program finds the masks and handlers that it has set.
 //!
-//! Each thread's state says whether the program has blocked SIGSYS. A handler of ours calls those of the program, because
+//! Each thread's state says which of them the program has blocked. A handler of ours calls those of the program, because
 //! the kernel blocks signals while a handler runs and unblocks them by itself.
 
+use crate::breakpoints::copies;
 use crate::hooks::signal_actions::{self, Disposition};
 use crate::sys::interpose::real_functions;
 use crate::sys::own_calls::{is_readable, syscall};
 use crate::sys::{
-    self, SA_NODEFER, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIGSYS, Sigaction, Sigset, c_int, c_long, c_uint,
-    c_void, nr,
+    self, SA_NODEFER, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIGSYS, SIGSYS_BIT, SIGTRAP, Sigaction, Sigset,
+    bit, c_int, c_long, c_uint, c_void, nr,
 };
-use crate::{selector, this_process, thread};
+use crate::{breakpoints, selector, this_process, thread};
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 
 real_functions! {
     mod real;
@@ -22,17 +23,23 @@ real_functions! {
     signal(signal: c_int, handler: usize) -> usize;
 }
 
-/// The bit of SIGSYS in a mask's first word.
-pub(crate) const SIGSYS_BIT: u64 = 1 << (SIGSYS - 1);
+/// The bits of the observer's signals, among the first 32.
+static OWN_SIGNALS: AtomicU64 = AtomicU64::new(SIGSYS_BIT);
+
+/// Returns the bits of the observer's signals.
+pub(crate) fn own_signals() -> u64 {
+    OWN_SIGNALS.load(Relaxed)
+}
+
 /// The signals of glibc's own, which its functions never block.
-const OF_LIBC: u64 = 3 << 31;
+pub(crate) const OF_LIBC: u64 = 3 << 31;
 /// SIGKILL and SIGSTOP, which cannot be blocked.
 const UNBLOCKABLE: u64 = 1 << 8 | 1 << 18;
 const SA_RESTORER: c_int = 0x0400_0000;
 
 /// `SIG_DFL` and `SIG_IGN`.
 const DEFAULT: usize = 0;
-const IGNORED: usize = 1;
+pub(crate) const IGNORED: usize = 1;
 /// The place of the code in a signal's description, and the codes of a seccomp filter's signal and of one sent to a
 /// thread.
 pub(crate) const CODE: usize = 2;
@@ -40,29 +47,42 @@ const SYS_SECCOMP: c_int = 1;
 const SI_TKILL: c_int = -6;
 /// The place in a `ucontext_t`, in words, of the mask that the handler's return restores.
 pub(crate) const MASK: usize = 37;
+/// The place of the interrupted instruction's address.
+const RIP: usize = 21;
 
-/// The program's action for SIGSYS.
-struct SigsysAction(UnsafeCell<Sigaction>);
+/// The program's actions for the observer's signals.
+struct OwnAction(UnsafeCell<Sigaction>);
 
 // SAFETY: written by `sigaction` and its kin only, which a program with several threads calls from one at a time for a
 // signal, or does not know which of its handlers is set.
-unsafe impl Sync for SigsysAction {}
+unsafe impl Sync for OwnAction {}
 
-static SIGSYS_ACTION: SigsysAction = SigsysAction(UnsafeCell::new(Sigaction::DEFAULT));
+static SIGSYS_ACTION: OwnAction = OwnAction(UnsafeCell::new(Sigaction::DEFAULT));
+static SIGTRAP_ACTION: OwnAction = OwnAction(UnsafeCell::new(Sigaction::DEFAULT));
+
+/// Returns the place of the program's action for a signal of the observer's; `None` for other signals.
+fn own_action(signal: c_int) -> Option<*mut Sigaction> {
+    match signal {
+        SIGSYS => Some(SIGSYS_ACTION.0.get()),
+        SIGTRAP if own_signals() & bit(SIGTRAP) != 0 => Some(SIGTRAP_ACTION.0.get()),
+        _ => None,
+    }
+}
+
 static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
 
 /// The program's action for another signal.
 struct Handler {
     /// The function; 0 for none.
     function: AtomicUsize,
-    /// Set if SIGSYS is blocked while the function runs.
-    masks: AtomicBool,
+    /// The observer's signals that are blocked while the function runs.
+    masks: AtomicU32,
 }
 
 static HANDLERS: [Handler; 65] = [const {
     Handler {
         function: AtomicUsize::new(0),
-        masks: AtomicBool::new(false),
+        masks: AtomicU32::new(0),
     }
 }; 65];
 
@@ -73,25 +93,39 @@ pub(crate) fn is_installed() -> bool {
 
 /// Installs the observer's handler of SIGSYS. Returns `false` if that is impossible.
 pub(crate) fn install(handler: usize) -> bool {
-    let ours = Sigaction {
-        handler,
-        mask: Sigset::EMPTY,
-        flags: SA_SIGINFO | SA_NODEFER | SA_RESTART,
-        restorer: 0,
-    };
-    // SAFETY: a handler that returns, and a place for the old one; there is one thread.
-    let done = unsafe { real::sigaction(SIGSYS, &raw const ours, SIGSYS_ACTION.0.get()) == 0 };
+    let done = install_for(SIGSYS, handler, 0, SIGSYS_ACTION.0.get());
     IS_INSTALLED.store(done, Release);
     done
 }
 
-/// Unblocks SIGSYS for this thread, which has inherited any mask: a blocked SIGSYS would end the process.
+/// Installs the observer's handler of SIGTRAP, which runs on the thread's alternate stack. Returns `false` if that is
+/// impossible.
+pub(crate) fn install_trap(handler: usize) -> bool {
+    let done = is_installed() && install_for(SIGTRAP, handler, sys::SA_ONSTACK, SIGTRAP_ACTION.0.get());
+    if done {
+        OWN_SIGNALS.store(SIGSYS_BIT | bit(SIGTRAP), Relaxed);
+        unblock();
+    }
+    done
+}
+
+fn install_for(signal: c_int, handler: usize, flags: c_int, before: *mut Sigaction) -> bool {
+    let ours = Sigaction {
+        handler,
+        mask: Sigset::EMPTY,
+        flags: SA_SIGINFO | SA_NODEFER | SA_RESTART | flags,
+        restorer: 0,
+    };
+    // SAFETY: a handler that returns, and a place for the old one; there is one thread.
+    unsafe { real::sigaction(signal, &raw const ours, before) == 0 }
+}
+
+/// Unblocks the observer's signals for this thread, which has inherited any mask: a blocked one would end the process.
 pub(crate) fn unblock() {
     let mut old = 0;
-    change_real(sys::SIG_UNBLOCK, Some(SIGSYS_BIT), &raw mut old);
-    if old & SIGSYS_BIT != 0 {
-        thread::current().sigsys_masked.store(1, Relaxed);
-    }
+    let signals = own_signals();
+    change_real(sys::SIG_UNBLOCK, Some(signals), &raw mut old);
+    thread::current().masked.fetch_or((old & signals) as u32, Relaxed);
 }
 
 /// Changes the thread's real mask.
@@ -104,6 +138,7 @@ fn change_real(how: c_int, set: Option<u64>, old: *mut u64) -> c_long {
 /// While it exists, the real mask is the one that the program sees, and a program that is started inherits it. Raw calls
 /// of the thread's handlers are not reported meanwhile: with SIGSYS blocked a report would end the process.
 pub(crate) struct ShownMask {
+    hidden: u64,
     /// Set unless this process was made by `vfork`. Such a process shares its parent's thread state, which must stay as
     /// it is; its own calls are not reported anyway.
     is_own: bool,
@@ -112,15 +147,18 @@ pub(crate) struct ShownMask {
 impl ShownMask {
     pub(crate) fn apply() -> Option<Self> {
         let own = thread::current();
-        let is_hidden = is_installed() && own.sigsys_masked.load(Relaxed) != 0 && !own.is_sigsys_blocked();
+        let hidden = u64::from(own.masked.load(Relaxed) & !own.pending.load(Relaxed));
+        let is_hidden = is_installed() && hidden != 0 && own.blocked_for_child.load(Relaxed) == 0;
         is_hidden.then(|| {
             let is_own = this_process::kernel_pid() == this_process::pid();
             if is_own {
-                own.sigsys_blocked_for_child.store(1, Relaxed);
-                selector::let_through(own);
+                own.blocked_for_child.store(hidden as u32, Relaxed);
+                if hidden & SIGSYS_BIT != 0 {
+                    selector::let_through(own);
+                }
             }
-            change_real(sys::SIG_BLOCK, Some(SIGSYS_BIT), core::ptr::null_mut());
-            Self { is_own }
+            change_real(sys::SIG_BLOCK, Some(hidden), core::ptr::null_mut());
+            Self { hidden, is_own }
         })
     }
 }
@@ -128,27 +166,30 @@ impl ShownMask {
 impl Drop for ShownMask {
     fn drop(&mut self) {
         let errno = sys::errno();
-        change_real(sys::SIG_UNBLOCK, Some(SIGSYS_BIT), core::ptr::null_mut());
+        change_real(sys::SIG_UNBLOCK, Some(self.hidden), core::ptr::null_mut());
         if self.is_own {
-            thread::current().sigsys_blocked_for_child.store(0, Relaxed);
+            thread::current().blocked_for_child.store(0, Relaxed);
             selector::rearm();
         }
         sys::set_errno(errno);
     }
 }
 
-/// Sets the thread's state for a jump to a place where the program saw SIGSYS blocked or not. Returns the bit of SIGSYS
-/// for the real mask.
-pub(crate) fn before_jump(masked: bool) -> u64 {
+/// Sets the thread's state for a jump to a place where the program saw these of the observer's signals blocked. Returns
+/// their bits for the real mask.
+pub(crate) fn before_jump(masked: u32) -> u64 {
     let own = thread::current();
-    own.sigsys_masked.store(u8::from(masked), Relaxed);
-    own.wait_mask.store(0, Relaxed);
-    own.sigsys_blocked_for_child.store(0, Relaxed);
-    if !masked {
-        // The jump unblocks the pending one.
-        own.sigsys_pending.store(0, Relaxed);
-    }
-    u64::from(own.sigsys_pending.load(Relaxed)) << (SIGSYS - 1)
+    own.masked.store(masked, Relaxed);
+    own.is_waiting.store(0, Relaxed);
+    own.blocked_for_child.store(0, Relaxed);
+    // The jump unblocks the other pending ones.
+    u64::from(own.pending.fetch_and(masked, Relaxed) & masked)
+}
+
+/// Returns the bits of the observer's signals that are really blocked in this thread.
+pub(crate) fn really_blocked() -> u64 {
+    let own = thread::current();
+    u64::from(own.pending.load(Relaxed) | own.blocked_for_child.load(Relaxed))
 }
 
 /// Returns the thread's real mask.
@@ -165,37 +206,34 @@ pub(crate) fn real_mask() -> u64 {
 /// `set` is null or a mask that can be read, and `old` is the program's own.
 pub(crate) unsafe fn change_shown(how: c_int, set: *const u64, old: *mut u64, kept_out: u64) -> c_long {
     let own = thread::current();
-    let before = own.sigsys_masked.load(Relaxed);
+    let before = own.masked.load(Relaxed);
     // SAFETY: the caller's promise.
     let set = (!set.is_null()).then(|| unsafe { set.read_unaligned() });
     if !is_installed() {
         return change_real(how, set.map(|set| set & !kept_out), old);
     }
-    let has = set.is_some_and(|set| set & SIGSYS_BIT != 0);
+    let has = (set.unwrap_or(0) & own_signals()) as u32;
     let after = match (how, set) {
-        (sys::SIG_BLOCK, Some(_)) => before | u8::from(has),
-        (sys::SIG_UNBLOCK, Some(_)) => before & u8::from(!has),
-        (sys::SIG_SETMASK, Some(_)) => u8::from(has),
+        (sys::SIG_BLOCK, Some(_)) => before | has,
+        (sys::SIG_UNBLOCK, Some(_)) => before & !has,
+        (sys::SIG_SETMASK, Some(_)) => has,
         _ => before,
     };
-    let is_opened = own.sigsys_pending.load(Relaxed) != 0 && after == 0;
-    if is_opened {
-        // The call below delivers the pending one.
-        own.sigsys_pending.store(0, Relaxed);
-        own.sigsys_masked.store(0, Relaxed);
-    }
-    let hidden = if how == sys::SIG_UNBLOCK || own.sigsys_pending.load(Relaxed) != 0 {
+    // The call below delivers the pending ones that it unblocks.
+    let is_opened = own.pending.fetch_and(after, Relaxed) & !after;
+    own.masked.fetch_and(!is_opened, Relaxed);
+    let hidden = if how == sys::SIG_UNBLOCK {
         0
     } else {
-        SIGSYS_BIT
+        own_signals() & !u64::from(own.pending.load(Relaxed))
     };
     let done = change_real(how, set.map(|set| set & !(hidden | kept_out)), old);
     if done == 0 {
-        own.sigsys_masked.store(after, Relaxed);
-        own.wait_mask.store(0, Relaxed);
+        own.masked.store(after, Relaxed);
+        own.is_waiting.store(0, Relaxed);
         if !old.is_null() && before != 0 {
             // SAFETY: the kernel has just written there.
-            unsafe { old.write_unaligned(old.read_unaligned() | SIGSYS_BIT) };
+            unsafe { old.write_unaligned(old.read_unaligned() | u64::from(before)) };
         }
     }
     done
@@ -221,56 +259,7 @@ pub unsafe extern "C" fn sigprocmask(how: c_int, set: *const Sigset, old: *mut S
     unsafe { change_shown(how, set.cast(), old.cast(), OF_LIBC) as c_int }
 }
 
-/// Changes the shown mask for the old functions, which know the first 32 signals. Returns the old mask, or -1.
-fn change_old(how: c_int, set: u64) -> c_int {
-    let mut old = 0;
-    // SAFETY: masks of ours.
-    match unsafe { change_shown(how, &raw const set, &raw mut old, OF_LIBC) } {
-        0 => old as c_int,
-        _ => -1,
-    }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigblock(mask: c_int) -> c_int {
-    change_old(sys::SIG_BLOCK, u64::from(mask as c_uint))
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigsetmask(mask: c_int) -> c_int {
-    change_old(sys::SIG_SETMASK, u64::from(mask as c_uint))
-}
-
-/// Changes one signal's bit in the shown mask, for the functions of System V.
-fn change_one(how: c_int, signal: c_int) -> c_int {
-    if !(1..=64).contains(&signal) {
-        sys::set_errno(sys::EINVAL);
-        return -1;
-    }
-    let set = 1_u64 << (signal - 1);
-    // SAFETY: a mask of ours.
-    unsafe { change_shown(how, &raw const set, core::ptr::null_mut(), OF_LIBC) as c_int }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sighold(signal: c_int) -> c_int {
-    change_one(sys::SIG_BLOCK, signal)
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigrelse(signal: c_int) -> c_int {
-    change_one(sys::SIG_UNBLOCK, signal)
-}
-
-/// The mask of a call that waits with it, without SIGSYS. While it exists, the thread's state has the original.
+/// The mask of a call that waits with it, without the observer's signals. While it exists, the thread's state has the original.
 pub(crate) struct WaitMask(u64);
 
 impl WaitMask {
@@ -278,13 +267,14 @@ impl WaitMask {
     /// `mask` is null or can be read.
     pub(crate) unsafe fn set(mask: *const u64) -> Option<Self> {
         let own = thread::current();
-        if mask.is_null() || !is_installed() || own.sigsys_pending.load(Relaxed) != 0 {
+        if mask.is_null() || !is_installed() || own.pending.load(Relaxed) != 0 {
             return None;
         }
         // SAFETY: the caller's promise.
         let mask = unsafe { mask.read_unaligned() };
-        own.wait_mask.store(1 + u8::from(mask & SIGSYS_BIT != 0), Relaxed);
-        Some(Self(mask & !SIGSYS_BIT))
+        own.wait_mask.store((mask & own_signals()) as u32, Relaxed);
+        own.is_waiting.store(1, Relaxed);
+        Some(Self(mask & !own_signals()))
     }
 
     pub(crate) fn mask(&self) -> *const u64 {
@@ -294,7 +284,7 @@ impl WaitMask {
 
 impl Drop for WaitMask {
     fn drop(&mut self) {
-        thread::current().wait_mask.store(0, Relaxed);
+        thread::current().is_waiting.store(0, Relaxed);
     }
 }
 
@@ -347,52 +337,62 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut c_int, context: *mut u6
 
 /// # Safety
 /// Called in a handler with the kernel's arguments and a function of the program's.
-unsafe fn call(function: usize, masks: bool, signal: c_int, info: *mut c_int, context: *mut u64) {
+unsafe fn call(function: usize, masks: u32, signal: c_int, info: *mut c_int, context: *mut u64) {
     let own = thread::current();
     let mask = context.wrapping_add(MASK);
-    let (before, suspended) = (own.sigsys_masked.load(Relaxed), own.wait_mask.swap(0, Relaxed));
-    let until = if suspended == 0 { before } else { suspended - 1 };
-    own.sigsys_masked.store(until | u8::from(masks), Relaxed);
+    let before = own.masked.load(Relaxed);
+    let until = if own.is_waiting.swap(0, Relaxed) == 0 {
+        before
+    } else {
+        own.wait_mask.load(Relaxed)
+    };
+    own.masked.store(until | masks, Relaxed);
     // SAFETY: the caller's promise; a function with fewer parameters ignores the other registers.
     unsafe {
-        let blocked_for_child = if own.sigsys_blocked_for_child.load(Relaxed) == 0 {
-            0
-        } else {
-            *mask & SIGSYS_BIT
-        };
-        if before != 0 {
-            *mask |= SIGSYS_BIT;
+        // The place of a copied instruction, or the one after it.
+        *context.add(RIP) = copies::original(*context.add(RIP) as usize) as u64;
+        let blocked_for_child = *mask & u64::from(own.blocked_for_child.load(Relaxed));
+        if blocked_for_child & bit(SIGTRAP) != 0 {
+            // The handler may use statics. Its return blocks SIGTRAP again.
+            change_real(sys::SIG_UNBLOCK, Some(bit(SIGTRAP)), core::ptr::null_mut());
         }
+        *mask |= u64::from(before);
         core::mem::transmute::<usize, unsafe extern "C" fn(c_int, *mut c_int, *mut u64)>(function)(
             signal, info, context,
         );
-        own.sigsys_masked
-            .store(u8::from(*mask & SIGSYS_BIT != 0), Relaxed);
-        if own.sigsys_pending.load(Relaxed) == 0 {
-            *mask = *mask & !SIGSYS_BIT | blocked_for_child;
-        }
+        own.masked.store((*mask & own_signals()) as u32, Relaxed);
+        let hidden = own_signals() & !u64::from(own.pending.load(Relaxed));
+        *mask = *mask & !hidden | blocked_for_child;
     }
 }
 
-/// Handles a SIGSYS that is not a report of Syscall User Dispatch: one from a seccomp filter, or one that was sent.
+/// Handles one of the observer's signals that is for the program: one that was sent, or a SIGSYS of a seccomp filter, or a
+/// SIGTRAP of the program's own breakpoint.
 ///
 /// # Safety
 /// Called in the handler with the kernel's arguments.
 #[inline(never)]
-pub(crate) unsafe fn forward_sigsys(info: *mut c_int, context: *mut u64) {
+pub(crate) unsafe fn forward(signal: c_int, info: *mut c_int, context: *mut u64) {
+    let Some(kept) = own_action(signal) else {
+        return;
+    };
     // SAFETY: the kernel's description, and the program's own action.
     unsafe {
-        let kept = SIGSYS_ACTION.0.get();
-        let is_of_filter = *info.add(CODE) == SYS_SECCOMP;
-        let is_masked = thread::current().sigsys_masked.load(Relaxed) != 0;
-        if is_masked && !is_of_filter {
-            return keep_pending(info, context);
+        let code = *info.add(CODE);
+        let is_forced = if signal == SIGSYS {
+            code == SYS_SECCOMP
+        } else {
+            code > 0
+        };
+        let is_masked = u64::from(thread::current().masked.load(Relaxed)) & bit(signal) != 0;
+        if is_masked && !is_forced {
+            return keep_pending(signal, info, context);
         }
         match (*kept).handler {
-            // A filter's signal cannot be ignored: the kernel would reset the action to the default.
-            IGNORED if !is_of_filter => {}
-            DEFAULT | IGNORED => end_process(kept),
-            _ if is_masked => end_process(kept),
+            // A forced signal cannot be ignored: the kernel would reset the action to the default.
+            IGNORED if !is_forced => {}
+            DEFAULT | IGNORED => end_process(signal, kept),
+            _ if is_masked => end_process(signal, kept),
             handler => {
                 let flags = (*kept).flags;
                 if flags & SA_RESETHAND != 0 {
@@ -400,19 +400,22 @@ pub(crate) unsafe fn forward_sigsys(info: *mut c_int, context: *mut u64) {
                 }
                 let blocked = (*kept).mask.0[0];
                 // The handler's return undoes this.
-                change_real(sys::SIG_BLOCK, Some(blocked & !SIGSYS_BIT), core::ptr::null_mut());
-                let masks = blocked & SIGSYS_BIT != 0 || flags & SA_NODEFER == 0;
-                call(handler, masks, SIGSYS, info, context);
+                let real = blocked & !own_signals();
+                change_real(sys::SIG_BLOCK, Some(real), core::ptr::null_mut());
+                let itself = if flags & SA_NODEFER == 0 { bit(signal) } else { 0 };
+                let masks = (blocked | itself) & own_signals();
+                call(handler, masks as u32, signal, info, context);
             }
         }
     }
 }
 
-/// Ends the process by SIGSYS, as if there were no observer. The signal does not come again by itself, so it is raised.
+/// Ends the process by the signal, as if there were no observer. The signal does not come again by itself, so it is
+/// raised.
 ///
 /// # Safety
 /// Called in the handler, with the program's action.
-unsafe fn end_process(kept: *const Sigaction) {
+unsafe fn end_process(signal: c_int, kept: *const Sigaction) {
     // SAFETY: the caller's promise.
     unsafe {
         let default = Sigaction {
@@ -422,31 +425,34 @@ unsafe fn end_process(kept: *const Sigaction) {
             restorer: (*kept).restorer,
         };
         IS_INSTALLED.store(false, Release);
-        real::sigaction(SIGSYS, &raw const default, core::ptr::null_mut());
-        signal_actions::real::raise(SIGSYS);
+        real::sigaction(signal, &raw const default, core::ptr::null_mut());
+        signal_actions::real::raise(signal);
     }
 }
 
-/// Sends a SIGSYS that the program has blocked once more, so that it stays pending until the program unblocks or fetches
-/// it. Until then SIGSYS is really blocked, so the thread's raw calls are not reported.
+/// Sends a signal that the program has blocked once more, so that it stays pending until the program unblocks or fetches
+/// it. Until then it is really blocked, so the thread's raw calls are not reported, and statics are not observed any more.
 ///
 /// # Safety
 /// Called in the handler with the kernel's arguments.
-unsafe fn keep_pending(info: *mut c_int, context: *mut u64) {
+unsafe fn keep_pending(signal: c_int, info: *mut c_int, context: *mut u64) {
     let own = thread::current();
-    own.sigsys_pending.store(1, Relaxed);
-    selector::let_through(own);
-    change_real(sys::SIG_BLOCK, Some(SIGSYS_BIT), core::ptr::null_mut());
+    breakpoints::stop();
+    own.pending.fetch_or(bit(signal) as u32, Relaxed);
+    if signal == SIGSYS {
+        selector::let_through(own);
+    }
+    change_real(sys::SIG_BLOCK, Some(bit(signal)), core::ptr::null_mut());
     let pid = this_process::kernel_pid() as usize;
     // SAFETY: the signal's own description, sent to the process or to the thread as it was before.
     unsafe {
-        *context.add(MASK) |= SIGSYS_BIT;
+        *context.add(MASK) |= bit(signal);
         if *info.add(CODE) == SI_TKILL {
             let thread = syscall(nr::GETTID, []) as usize;
-            let (signal, info) = (SIGSYS as usize, info as usize);
+            let (signal, info) = (signal as usize, info as usize);
             syscall(nr::RT_TGSIGQUEUEINFO, [pid, thread, signal, info]);
         } else {
-            syscall(nr::RT_SIGQUEUEINFO, [pid, SIGSYS as usize, info as usize]);
+            syscall(nr::RT_SIGQUEUEINFO, [pid, signal as usize, info as usize]);
         }
     }
 }
@@ -455,7 +461,7 @@ unsafe fn keep_pending(info: *mut c_int, context: *mut u64) {
 struct ReplacedAction {
     handler: &'static Handler,
     function: usize,
-    masks: bool,
+    masks: u32,
 }
 
 impl ReplacedAction {
@@ -466,7 +472,7 @@ impl ReplacedAction {
         let replaced = Self {
             handler,
             function: handler.function.load(Relaxed),
-            masks: handler.masks.swap(mask & SIGSYS_BIT != 0, Relaxed),
+            masks: handler.masks.swap((mask & own_signals()) as u32, Relaxed),
         };
         if is_function {
             handler.function.store(function, Release);
@@ -498,7 +504,7 @@ impl ReplacedAction {
             } else {
                 function
             },
-            mask | if self.masks { SIGSYS_BIT } else { 0 },
+            mask | u64::from(self.masks),
         )
     }
 }
@@ -532,10 +538,10 @@ unsafe fn change_action(signal: c_int, new: *const Sigaction, old: *mut Sigactio
         if !is_installed() {
             return real::sigaction(signal, new, old);
         }
-        if signal == SIGSYS {
-            let before = *SIGSYS_ACTION.0.get();
+        if let Some(kept) = own_action(signal) {
+            let before = *kept;
             if !new.is_null() {
-                remember((*new).handler, (*new).mask.0[0], (*new).flags);
+                remember(kept, (*new).handler, (*new).mask.0[0], (*new).flags);
             }
             if !old.is_null() {
                 *old = before;
@@ -548,7 +554,7 @@ unsafe fn change_action(signal: c_int, new: *const Sigaction, old: *mut Sigactio
         let (replaced, done) = match set {
             Some((Some((replaced, function)), mut action)) => {
                 action.handler = function;
-                action.mask.0[0] &= !SIGSYS_BIT;
+                action.mask.0[0] &= !own_signals();
                 let done = real::sigaction(signal, &raw const action, old);
                 if done != 0 {
                     replaced.undo();
@@ -564,12 +570,11 @@ unsafe fn change_action(signal: c_int, new: *const Sigaction, old: *mut Sigactio
     }
 }
 
-/// Remembers the program's action for SIGSYS as the kernel would.
-fn remember(handler: usize, mask: u64, flags: c_int) {
+/// Remembers the program's action for a signal of the observer's as the kernel would.
+fn remember(kept: *mut Sigaction, handler: usize, mask: u64, flags: c_int) {
     let mut set = Sigset::EMPTY;
     set.0[0] = mask & !UNBLOCKABLE;
-    let kept = SIGSYS_ACTION.0.get();
-    // SAFETY: see `SigsysAction`.
+    // SAFETY: see `OwnAction`.
     unsafe {
         *kept = Sigaction {
             handler,
@@ -601,9 +606,9 @@ unsafe fn change_handler(signal: c_int, handler: usize) -> usize {
         if !is_installed() {
             return real::signal(signal, handler);
         }
-        if signal == SIGSYS {
-            let before = (*SIGSYS_ACTION.0.get()).handler;
-            remember(handler, SIGSYS_BIT, SA_RESTART);
+        if let Some(kept) = own_action(signal) {
+            let before = (*kept).handler;
+            remember(kept, handler, bit(signal), SA_RESTART);
             return before;
         }
         let Some((replaced, function)) = ReplacedAction::by(signal, handler, 0) else {
@@ -615,48 +620,6 @@ unsafe fn change_handler(signal: c_int, handler: usize) -> usize {
         }
         replaced.shown(before, 0).0
     }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn bsd_signal(number: c_int, handler: usize) -> usize {
-    // SAFETY: the program's call.
-    unsafe { signal(number, handler) }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ssignal(number: c_int, handler: usize) -> usize {
-    // SAFETY: the program's call.
-    unsafe { signal(number, handler) }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn __sysv_signal(number: c_int, handler: usize) -> usize {
-    let new = Sigaction {
-        handler,
-        mask: Sigset::EMPTY,
-        flags: SA_RESETHAND | SA_NODEFER,
-        restorer: 0,
-    };
-    let mut old = new;
-    // SAFETY: actions of ours.
-    match unsafe { sigaction(number, &raw const new, &raw mut old) } {
-        0 => old.handler,
-        _ => usize::MAX,
-    }
-}
-
-/// # Safety
-/// That of libc's function.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sysv_signal(number: c_int, handler: usize) -> usize {
-    // SAFETY: the program's call.
-    unsafe { __sysv_signal(number, handler) }
 }
 
 /// Returns what the program has set for a signal; the default if libc does not tell.
@@ -689,13 +652,14 @@ pub(crate) unsafe fn raw_sigaction(arguments: [usize; 6]) -> c_long {
     };
     // SAFETY: four words that can be read.
     let wanted = (new != 0).then(|| unsafe { (new as *const [usize; 4]).read_unaligned() });
-    let (replaced, done) = if signal == SIGSYS {
+    let kept = own_action(signal);
+    let (replaced, done) = if kept.is_some() {
         // The observer's action stays. The kernel writes it, and so checks that the place is valid.
         (unchanged, set(0, old))
     } else if let Some([function, flags, way_back, mask]) = wanted
         && let Some((replaced, function)) = ReplacedAction::by(signal, function, mask as u64)
     {
-        let action = [function, flags, way_back, mask & !(SIGSYS_BIT as usize)];
+        let action = [function, flags, way_back, mask & !(own_signals() as usize)];
         let done = set((&raw const action) as usize, old);
         if done != 0 {
             replaced.undo();
@@ -709,8 +673,7 @@ pub(crate) unsafe fn raw_sigaction(arguments: [usize; 6]) -> c_long {
         // SAFETY: the kernel has just written there.
         unsafe {
             let mut action = old.read_unaligned();
-            if signal == SIGSYS {
-                let kept = SIGSYS_ACTION.0.get();
+            if let Some(kept) = kept {
                 let flags = (*kept).flags as c_uint as usize;
                 action = [
                     (*kept).handler,
@@ -725,11 +688,11 @@ pub(crate) unsafe fn raw_sigaction(arguments: [usize; 6]) -> c_long {
             old.write_unaligned(action);
         }
     }
-    if signal == SIGSYS
+    if let Some(kept) = kept
         && done == 0
         && let Some([function, flags, _, mask]) = wanted
     {
-        remember(function, mask as u64, flags as c_int);
+        remember(kept, function, mask as u64, flags as c_int);
     }
     if done == 0 {
         let new = wanted.map(|[function, flags, ..]| Disposition::new(function, flags as c_int));

@@ -1,15 +1,15 @@
 //! Threads: each works for the test of the thread that started it, and those that a test harness starts are tests.
 
-use crate::hooks::{signal_masks, thread_names};
+use crate::hooks::{signal_masks, signal_stacks, thread_names};
 use crate::log::{self, Record};
 use crate::log_format::{Kind, header};
 use crate::recording::{self, ReentrancyGuard};
 use crate::stack::work_memory;
 use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::{c_char, c_int, c_void};
-use crate::{hold, order, rerun_arguments, selector, sys, this_process, thread};
+use crate::{breakpoints, hold, order, rerun_arguments, selector, sys, this_process, thread};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
 
 type Start = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 
@@ -19,8 +19,8 @@ struct Launch {
     start: AtomicUsize,
     argument: AtomicPtr<c_void>,
     test: AtomicU32,
-    /// 1 if its creator has blocked SIGSYS.
-    sigsys_masked: AtomicU8,
+    /// The observer's signals that its creator has blocked.
+    masked: AtomicU32,
     /// Set if the thread is the test itself, and not one of its helpers.
     is_test: AtomicBool,
     /// The gate at which the test waits for its turn; 0 for none.
@@ -33,7 +33,7 @@ static LAUNCHES: [Launch; 256] = [const {
         start: AtomicUsize::new(0),
         argument: AtomicPtr::new(core::ptr::null_mut()),
         test: AtomicU32::new(0),
-        sigsys_masked: AtomicU8::new(0),
+        masked: AtomicU32::new(0),
         is_test: AtomicBool::new(false),
         gate: AtomicU32::new(0),
     }
@@ -162,8 +162,8 @@ fn prepare(start: usize, argument: *mut c_void) -> Option<&'static Launch> {
     launch.argument.store(argument, Relaxed);
     launch.test.store(test, Relaxed);
     launch
-        .sigsys_masked
-        .store(thread::current().sigsys_masked.load(Relaxed), Relaxed);
+        .masked
+        .store(thread::current().masked.load(Relaxed), Relaxed);
     launch.is_test.store(is_test, Relaxed);
     launch.gate.store(gate, Relaxed);
     Some(launch)
@@ -205,24 +205,27 @@ unsafe extern "C" fn begin(launch: *mut c_void) -> *mut c_void {
     let own = thread::current();
     own.test.store(launch.test.load(Relaxed), Relaxed);
     own.awaits_name.store(u8::from(is_test), Relaxed);
-    own.sigsys_masked
-        .store(launch.sigsys_masked.load(Relaxed), Relaxed);
+    own.masked.store(launch.masked.load(Relaxed), Relaxed);
     launch.taken.store(false, Release);
     if selector::is_on() {
         signal_masks::unblock();
         selector::arm();
     }
+    signal_stacks::give();
     if gate != 0 {
         order::wait(gate);
     }
     if is_test {
         hold::wait_for_change(own.test.load(Relaxed));
+        breakpoints::test_begins();
     }
     // SAFETY: the start function that the program passed to `pthread_create`.
     let answer = unsafe { core::mem::transmute::<usize, Start>(start)(argument) };
     if is_test && let Some(_guard) = ReentrancyGuard::enter() {
         recording::append(&Record::new(Kind::TestOver, b""), false);
+        breakpoints::test_ends();
     }
+    signal_stacks::take_back();
     answer
 }
 

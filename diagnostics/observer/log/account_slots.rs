@@ -1,6 +1,7 @@
 //! The slots of the observation's account, mapped into memory and shared by all observed processes.
 
 use crate::account_layout::{self as layout, Reason, State, header};
+use crate::site_table::ENDING;
 use crate::sys::own_calls::{self, close_own};
 use crate::sys::{self, c_char, c_int, c_void};
 use crate::this_process;
@@ -52,6 +53,39 @@ pub(crate) fn with_file<T>(file: File, work: impl FnOnce(c_int) -> T) -> Option<
     let result = work(fd);
     close_own(fd);
     Some(result)
+}
+
+/// Maps this process's table of statics. Returns its address and size, or `None` if it has none.
+pub(crate) fn map_sites() -> Option<(*mut u8, usize)> {
+    let mut path = [0_u8; 2112];
+    for (place, word) in path.chunks_exact_mut(8).zip(&PATHS[File::Account as usize]) {
+        place.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
+    }
+    let folder = path.iter().position(|byte| *byte == 0)? - layout::NAME.len();
+    let digits = sys::write_decimal(this_process::pid(), path.get_mut(folder..)?);
+    let ending = path.get_mut(folder + digits..)?.get_mut(..=ENDING.len())?;
+    ending.fill(0);
+    ending.get_mut(..ENDING.len())?.copy_from_slice(ENDING.as_bytes());
+    // SAFETY: a path with a zero at its end.
+    let fd = unsafe { own_calls::open(path.as_ptr().cast(), sys::O_CLOEXEC, 0) };
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: our own descriptor, and fresh memory.
+    let (size, map) = unsafe {
+        let size = sys::lseek(fd, 0, sys::SEEK_END);
+        let map = sys::mmap(
+            core::ptr::null_mut(),
+            size as usize,
+            sys::PROT_READ,
+            sys::MAP_PRIVATE,
+            fd,
+            0,
+        );
+        (size, map)
+    };
+    close_own(fd);
+    (size > 0 && map != sys::MAP_FAILED).then_some((map.cast(), size as usize))
 }
 
 /// Maps a part of a file, at `place` unless that is null.

@@ -37,6 +37,13 @@ impl Code {
 static OWN: Code = Code::new();
 static LIBC: Code = Code::new();
 static LOADER: Code = Code::new();
+/// The address at which the program itself is loaded.
+static PROGRAM: AtomicUsize = AtomicUsize::new(0);
+
+/// Returns the address at which the program itself is loaded.
+pub(crate) fn program() -> usize {
+    PROGRAM.load(Relaxed)
+}
 
 /// Returns whether the address is in the observer's code.
 pub(crate) fn is_own(address: usize) -> bool {
@@ -122,6 +129,9 @@ unsafe extern "C" fn add_module(info: *const ModuleInfo, _size: usize, _data: *m
         known
             .index
             .store(info.base.wrapping_add(index.address as usize), Relaxed);
+    }
+    if name.is_empty() && PROGRAM.load(Relaxed) == 0 {
+        PROGRAM.store(info.base, Relaxed);
     }
     let contains = |address: usize| code.0 <= address && address < code.1;
     if contains(find as *const () as usize) {

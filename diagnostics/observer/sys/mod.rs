@@ -43,10 +43,12 @@ pub(crate) const FALLOC_FL_PUNCH_HOLE: c_int = 2 | 1;
 
 pub(crate) const PROT_READ: c_int = 1;
 pub(crate) const PROT_WRITE: c_int = 2;
+pub(crate) const PROT_EXEC: c_int = 4;
 pub(crate) const MAP_SHARED: c_int = 1;
 pub(crate) const MAP_PRIVATE: c_int = 2;
 pub(crate) const MAP_FIXED: c_int = 0x10;
 pub(crate) const MAP_ANONYMOUS: c_int = 0x20;
+pub(crate) const MAP_FIXED_NOREPLACE: c_int = 0x10_0000;
 pub(crate) const MAP_NORESERVE: c_int = 0x4000;
 pub(crate) const MAP_FAILED: *mut c_void = usize::MAX as *mut c_void;
 
@@ -60,11 +62,21 @@ pub(crate) const SEEK_SET: c_int = 0;
 pub(crate) const SEEK_CUR: c_int = 1;
 pub(crate) const SEEK_END: c_int = 2;
 
+pub(crate) const SIGTRAP: c_int = 5;
 pub(crate) const SIGSYS: c_int = 31;
+/// The bit of SIGSYS in a mask's first word.
+pub(crate) const SIGSYS_BIT: u64 = bit(SIGSYS);
+
+/// Returns the bit of a signal in a mask's first word.
+pub(crate) const fn bit(signal: c_int) -> u64 {
+    1 << (signal - 1)
+}
+
 pub(crate) const SIG_BLOCK: c_int = 0;
 pub(crate) const SIG_UNBLOCK: c_int = 1;
 pub(crate) const SIG_SETMASK: c_int = 2;
 pub(crate) const SA_SIGINFO: c_int = 4;
+pub(crate) const SA_ONSTACK: c_int = 0x0800_0000;
 pub(crate) const SA_NODEFER: c_int = 0x4000_0000;
 pub(crate) const SA_RESTART: c_int = 0x1000_0000;
 pub(crate) const SA_RESETHAND: c_int = 0x8000_0000_u32 as c_int;
@@ -190,6 +202,7 @@ unsafe extern "C" {
         fd: c_int,
         offset: i64,
     ) -> *mut c_void;
+    pub(crate) fn mprotect(at: *mut c_void, length: usize, protection: c_int) -> c_int;
     pub(crate) fn munmap(at: *mut c_void, length: usize) -> c_int;
     pub(crate) fn nanosleep(time: *const Timespec, left: *mut Timespec) -> c_int;
     pub(crate) fn on_exit(function: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;

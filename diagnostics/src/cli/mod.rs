@@ -60,8 +60,8 @@ pub(crate) enum Command {
                             cargo cofferdam observe --confirm -- cargo nextest run\n  \
                             cargo cofferdam observe --baseline conflicts.toml -- cargo test\n  \
                             cargo cofferdam observe --format json --output report.json -- cargo test\n\n\
-                            Files, ports, sockets, environment variables, the working directory and the umask are observed; memory and \
-                            database rows are not. Linux on x86_64 with glibc only.")]
+                            Files, ports, sockets, environment variables, the working directory, the umask and statics are observed; the heap \
+                            and database rows are not. Linux on x86_64 with glibc only.")]
     Observe(ObserveArgs),
     /// Find out why tests fail now and then.
     #[command(after_help = hunt::HUNT_EXAMPLES)]
@@ -220,6 +220,12 @@ pub(crate) struct ObserveArgs {
     /// Write every observed access to this file as JSON lines.
     #[arg(long, value_name = "FILE")]
     pub(crate) accesses: Option<PathBuf>,
+    /// Observe the statics that tests of one process share.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) memory: Memory,
+    /// List the shared statics, not only their number.
+    #[arg(long)]
+    pub(crate) list_statics: bool,
     /// Rerun conflicting tests with pauses and grade each conflict.
     #[arg(long)]
     pub(crate) confirm: bool,
@@ -240,6 +246,16 @@ pub(crate) struct ObserveArgs {
     /// Command and its arguments, started without a shell.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Memory {
+    /// Where the program and the system allow it.
+    Auto,
+    /// Never.
+    Off,
+    /// Exit with 3 where it is impossible.
+    Require,
 }
 
 /// The first argument when cargo or nextest starts this program as a test runner.

@@ -30,7 +30,7 @@ mod test_command;
 
 use crate::cli::{FixturesOfTests, SettingsFile};
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
-use crate::findings::{self, Coverage};
+use crate::findings::{self, Coverage, Statics};
 use crate::fixtures::Declared;
 use baseline_check::Compared;
 use cofferdam_batch::jobs::settings;
@@ -298,6 +298,10 @@ pub(crate) struct Observed {
     pub(crate) confirmed: Option<Confirmed>,
     /// The reasons files could not be written, one sentence each.
     pub(crate) not_kept: Vec<String>,
+    /// The statics, unless they were not to be observed.
+    pub(crate) statics: Option<Statics>,
+    /// Whether the shared statics are to be listed.
+    pub(crate) lists_statics: bool,
 }
 
 impl Observed {

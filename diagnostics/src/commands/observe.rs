@@ -12,6 +12,7 @@ pub(crate) fn observe(
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::baseline_check::BaselineCheck;
     use super::{Findings, failed_tests, here, processors, recordings, test_command};
+    use crate::cli::Memory;
     use crate::observe::confirm::ConfirmOptions;
     use crate::observe::launch::LaunchSettings;
     use crate::observe::{Interruption, ObservedCommand};
@@ -24,6 +25,7 @@ pub(crate) fn observe(
         call_stacks: !args.no_backtrace,
         thread_names: !args.no_names,
         reruns: args.confirm || !args.no_explain,
+        statics: args.memory != Memory::Off,
         only_starts: false,
     };
     let baseline = BaselineCheck::read(&args.baseline)?;
@@ -37,6 +39,11 @@ pub(crate) fn observe(
     let ended = super::run_observed(&observation, &args.command, &base)?;
     let session = recordings::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
+    if args.memory == Memory::Require {
+        for entry in observed.statics.unwatched.drain(..) {
+            observed.account.lose(&entry.name, &entry.reason, entry.count);
+        }
+    }
     let mut failed = failed_tests::failed(&observed);
     let mut unfinished = failed_tests::unfinished(&observed);
     if !args.no_explain {
@@ -101,6 +108,8 @@ pub(crate) fn observe(
             }),
             ended_early,
             not_kept,
+            statics: (args.memory != Memory::Off).then_some(observed.statics),
+            lists_statics: args.list_statics,
         }),
         baseline: None,
     };

@@ -8,6 +8,7 @@ mod folded;
 mod observation_file;
 mod reproduction;
 mod resource_json;
+mod shared_statics;
 mod shared_uses;
 
 pub(crate) use account::{Account, Entry};
@@ -16,6 +17,9 @@ pub(crate) use folded::{Fold, folded};
 pub(crate) use folded::{is_random_name, numbers};
 pub(crate) use observation_file::VERSION;
 pub(crate) use reproduction::{PausedAt, ReproducedClass, Reproduction};
+#[cfg(has_observer)]
+pub(crate) use shared_statics::StaticUse;
+pub(crate) use shared_statics::{SharedStatic, Statics};
 pub(crate) use shared_uses::SharedUse;
 #[cfg(has_observer)]
 pub(crate) use shared_uses::shared_uses;

@@ -3,8 +3,9 @@
 use super::confirm::{ConfirmEvent, ConfirmOptions, RerunReport, confirm};
 use super::format;
 use super::format::{Kind, header};
-use super::interpret::reading;
+use super::interpret::reading::{self, Reading};
 use super::interruption::Interruption;
+use super::launch::runner::is_doctest;
 use super::launch::test_groups::TestGroups;
 use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram, has_libtest, isolated_rerun};
 use super::log::attribution::{Attribution, IsolatedRerun, KnownTests};
@@ -13,9 +14,12 @@ use super::log::source_lines::LineResolver;
 use super::log::{Log, ProcessFacts, account_file, test_order};
 use super::observed_tests::{ObservedTests, complete, ran};
 use super::scene_runner::SceneRunner;
+use super::statics;
 use super::suite_programs::SuitePrograms;
-use crate::findings::{Account, Coverage, Program};
+use crate::findings::{Account, Coverage, Program, SharedStatic, StaticUse, Statics};
 use crate::scene::{Outcome, SceneResult, TestId};
+use cofferdam::Access;
+use cofferdam::format::ResourceKind;
 use cofferdam_conflicts::{Conflict, Test, Use};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -45,6 +49,7 @@ pub(crate) struct ObservationResult {
     pub(crate) ran: Vec<Program>,
     /// The results of the command's tests, in the order in which their programs began.
     pub(crate) results: Vec<TestResult>,
+    pub(crate) statics: Statics,
 }
 
 impl ObservedCommand {
@@ -109,10 +114,15 @@ impl ObservedCommand {
             accesses.push_str(&line.to_string());
             accesses.push('\n');
         }
+        let mut statics = self.statics(&logs, &attribution, &known);
         let observed_tests = ObservedTests::new(attribution.tests, working_dirs);
         let mut lines_of = |test: &Test, used: &Use| reading.lines_of(test, used, &mut lines);
         for conflict in conflicts.iter_mut().chain(&mut locked) {
             complete(conflict, &observed_tests, &mut lines_of);
+        }
+        locked.retain(|conflict| static_of(conflict).is_none());
+        for conflict in conflicts.extract_if(.., |conflict| static_of(conflict).is_some()) {
+            statics.shared.extend(self.shared_static(&conflict, &reading));
         }
         ObservationResult {
             coverage: reading.coverage,
@@ -123,7 +133,77 @@ impl ObservedCommand {
             account,
             accesses,
             results,
+            statics,
         }
+    }
+
+    /// Returns which programs' statics were observed.
+    fn statics(&self, logs: &[Log], attribution: &Attribution, known: &KnownTests) -> Statics {
+        let mut statics = Statics::default();
+        if !self.launch.observes_statics() {
+            return statics;
+        }
+        let mut account = Account::default();
+        for (index, log) in logs.iter().enumerate() {
+            let is_of_suite = log.is_test()
+                && !attribution.is_replaced(index)
+                && !known.isolated.contains_key(&log.pid())
+                && !log.records().any(|record| record.kind == Kind::Named)
+                && !is_doctest(Path::new(&name(log)));
+            if !is_of_suite {
+                continue;
+            }
+            let state = log.header(header::MEMORY);
+            statics.programs += u64::from(matches!(state, format::MEMORY_SEEN | format::MEMORY_ENDED));
+            let why = match state {
+                format::MEMORY_SEEN => continue,
+                format::MEMORY_ENDED => {
+                    "its statics, from the moment on when it restricted its system calls or needed SIGTRAP blocked".to_owned()
+                }
+                format::MEMORY_REFUSED => {
+                    "its statics: the system allows no breakpoints, or does not report system calls".to_owned()
+                }
+                _ => statics::reason(self.launch.folder(), log.pid())
+                    .map_or_else(|| "its statics: they could not be listed".to_owned(), |why| why.to_string()),
+            };
+            account.leave_out(&name(log), &why, 1);
+        }
+        statics.unwatched = account.out_of_reach;
+        statics
+    }
+
+    /// Returns the static that tests share.
+    fn shared_static(&self, conflict: &Conflict, reading: &Reading<'_>) -> Option<SharedStatic> {
+        let name = static_of(conflict)?;
+        let used = |test: &Test, writes: bool| {
+            let is_writer = test.uses.iter().any(|one| one.access == Some(Access::Write));
+            let one = test
+                .uses
+                .iter()
+                .find(|one| (one.access == Some(Access::Write)) == writes)?;
+            (is_writer == writes).then(|| StaticUse {
+                test: test.name().to_owned(),
+                place: one.place.clone(),
+            })
+        };
+        let uses = |writes| {
+            conflict
+                .tests
+                .iter()
+                .filter_map(|test| used(test, writes))
+                .collect()
+        };
+        Some(SharedStatic {
+            name: name.to_owned(),
+            declared: reading.declaration(name, &self.dir),
+            binary: conflict
+                .tests
+                .first()
+                .map(|test| test.binary.clone())
+                .unwrap_or_default(),
+            writers: uses(true),
+            readers: uses(false),
+        })
     }
 
     /// Returns the outcomes of the tests in the command's own run, under their names in the suite. If the command was stopped, the
@@ -263,6 +343,12 @@ impl ObservedCommand {
         }
         known
     }
+}
+
+/// Returns the path of the static that a conflict is on, if it is on one.
+fn static_of(conflict: &Conflict) -> Option<&str> {
+    let resource = conflict.resource.as_ref()?;
+    (resource.kind() == ResourceKind::Static).then_some(resource.as_str())
 }
 
 /// Notes the parts of observed programs that were not recorded.

@@ -67,6 +67,7 @@ impl<'a> Human<'a> {
         if let Some(observed) = &findings.observed {
             confirmed::guarded(out, observed)?;
             confirmed::after(out, observed)?;
+            observed::statics(out, observed)?;
             observed::failed(out, observed)?;
             if let Some(hunt) = self.hunt.as_ref().filter(|_| observed.has_failed_tests()) {
                 writeln!(out, "  {DIM}hunt:{DIM:#} {hunt}")?;

@@ -7,7 +7,7 @@ use crate::commands::{
     Confirmed, FailedTest, Findings, Observed, Outcome, Stopped, baseline_check::Compared,
 };
 use crate::exit_code::Ended;
-use crate::findings::{Account, Coverage};
+use crate::findings::{Account, Coverage, Entry, SharedStatic};
 use cofferdam_conflicts::{Conflict, Severity, Watched};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -102,6 +102,17 @@ struct ObservedView<'a> {
     stopped: Option<Vec<StoppedView<'a>>>,
     left_behind: Option<Vec<Cow<'a, str>>>,
     guarded: Option<Vec<ConflictView<'a>>>,
+    /// Null if they were not to be observed.
+    statics: Option<StaticsView<'a>>,
+}
+
+#[derive(Serialize)]
+struct StaticsView<'a> {
+    programs: u64,
+    shared: usize,
+    /// Null unless they are to be listed.
+    list: Option<&'a [SharedStatic]>,
+    unwatched: &'a [Entry],
 }
 
 #[derive(Serialize)]
@@ -158,6 +169,12 @@ impl<'a> ObservedView<'a> {
             stopped: confirmed.map(|confirmed| confirmed.stopped.iter().map(stopped).collect()),
             left_behind: confirmed.map(|confirmed| confirmed.left.iter().map(|file| path(file)).collect()),
             guarded: confirmed.map(|confirmed| views(&confirmed.guarded)),
+            statics: observed.statics.as_ref().map(|statics| StaticsView {
+                programs: statics.programs,
+                shared: statics.shared.len(),
+                list: observed.lists_statics.then_some(&statics.shared[..]),
+                unwatched: &statics.unwatched,
+            }),
         }
     }
 }

@@ -138,6 +138,58 @@ pub(super) fn places(used: &Use) -> String {
     }
 }
 
+/// Writes a line about the statics that tests share, and the statics themselves if they are to be listed.
+pub(super) fn statics(out: &mut impl Write, observed: &Observed) -> io::Result<()> {
+    let Some(statics) = &observed.statics else {
+        return Ok(());
+    };
+    let shared = statics.shared.len() as u64;
+    if shared > 0 {
+        let how = if observed.lists_statics {
+            ""
+        } else {
+            "; `--list-statics` names them"
+        };
+        let text = format!(
+            "tests share {} that one of them changes, which is no conflict by itself{how}",
+            count(shared, "static")
+        );
+        headline(out, Severity::Note, "note", &text)?;
+    }
+    for one in statics.shared.iter().filter(|_| observed.lists_statics) {
+        let declared = one.declared.as_deref().map(|line| format!(" ({})", plain(line)));
+        writeln!(out, "  {}{}", plain(&one.name), declared.unwrap_or_default())?;
+        for (word, uses) in [("write", &one.writers), ("read", &one.readers)] {
+            for used in uses.iter().take(LISTED) {
+                let place = plain(used.place.as_deref().unwrap_or_default());
+                let line = format!("    {word:5}  {}  {place}", plain(&used.test));
+                writeln!(out, "{}", line.trim_end())?;
+            }
+            if uses.len() > LISTED {
+                let more = count((uses.len() - LISTED) as u64, "more test");
+                writeln!(out, "    {word:5}  and {more}")?;
+            }
+        }
+    }
+    let mut reasons: Vec<(&str, u64)> = Vec::new();
+    for entry in &statics.unwatched {
+        match reasons.iter_mut().find(|(reason, _)| *reason == entry.reason) {
+            Some((_, programs)) => *programs += entry.count,
+            None => reasons.push((&entry.reason, entry.count)),
+        }
+    }
+    for (reason, programs) in &reasons {
+        let text = format!("{} out of reach: {reason}", count(*programs, "program"));
+        headline(out, Severity::Note, "note", &text)?;
+    }
+    let is_apart = statics.programs == 0 && reasons.is_empty() && observed.coverage.tests > 0;
+    if is_apart && observed.lists_statics {
+        let text = "each test has a process of its own, so tests share no statics";
+        headline(out, Severity::Note, "note", text)?;
+    }
+    Ok(())
+}
+
 /// Writes a line for each test that failed, or was running when its program ended.
 pub(super) fn failed(out: &mut impl Write, observed: &Observed) -> io::Result<()> {
     for (word, text) in failed_tests(observed) {
@@ -203,8 +255,17 @@ pub(super) fn watched(observed: &Observed) -> String {
         0 => String::new(),
         number => format!("; {} guarded", count(number, "resource")),
     };
+    let is_seen = observed
+        .statics
+        .as_ref()
+        .is_some_and(|statics| statics.programs > 0);
+    let (statics, memory) = if is_seen {
+        (", statics", "the heap")
+    } else {
+        ("", "memory")
+    };
     format!(
-        "{} in {}, {accesses} to files, ports, environment, working directory{share}; memory and rows of databases \
+        "{} in {}, {accesses} to files, ports, environment, working directory{statics}{share}; {memory} and rows of databases \
          were not{guarded}",
         count(observed.coverage.tests, "test"),
         count(observed.coverage.programs, "program"),

@@ -171,6 +171,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         call_stacks: true,
         thread_names: true,
         reruns: true,
+        statics: false,
         only_starts: false,
     };
     let observed_command = ObservedCommand::begin(&dir, settings)?;

@@ -100,6 +100,7 @@ impl RepeatedCommand {
             call_stacks: false,
             thread_names: true,
             reruns: false,
+            statics: false,
             only_starts: false,
         };
         let observed_command = ObservedCommand::begin(dir, settings)?;

@@ -320,6 +320,7 @@ fn target(resource: &Resource) -> Target {
         ResourceKind::Executable => Target::Executable,
         ResourceKind::Children => Target::Children,
         ResourceKind::Descriptors => Target::Descriptors,
+        ResourceKind::Static => Target::Static,
     }
 }
 

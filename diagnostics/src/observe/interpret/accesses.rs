@@ -8,6 +8,7 @@ use super::file_locks::FileLocks;
 use super::paths::{Links, is_of_interest};
 use super::ports::Ports;
 use super::removed_dirs::RemovedDirs;
+use super::used_statics::UsedStatics;
 use super::written_programs::WrittenPrograms;
 use crate::observe::format::{BETWEEN_PROCESSES, BETWEEN_THREADS, Kind, SHARED};
 use crate::observe::interpret::{
@@ -182,6 +183,7 @@ pub(crate) struct Accesses<'o> {
     /// Processes in which a test closed a descriptor twice.
     pub(crate) with_double_closes: HashSet<u32>,
     pub(crate) constant_vars: ConstantVars,
+    pub(crate) statics: UsedStatics,
     /// The variables that were accessed by name, by process.
     pub(crate) variables: HashMap<u32, BTreeSet<String>>,
 }
@@ -208,6 +210,7 @@ impl<'o> Accesses<'o> {
             with_written_programs: HashSet::new(),
             with_double_closes: HashSet::new(),
             constant_vars: ConstantVars::default(),
+            statics: UsedStatics::default(),
             variables: HashMap::new(),
         }
     }
@@ -230,6 +233,7 @@ impl<'o> Accesses<'o> {
                     | Kind::GivenPort
                     | Kind::LeasedPort
                     | Kind::Execute
+                    | Kind::UseStatic
             )
         };
         for record in log.records().filter(matters) {
@@ -239,6 +243,10 @@ impl<'o> Accesses<'o> {
                 if let Some(test) = attribution.test_of(index, record.value) {
                     self.locks.unlock(index, test, number, record.at);
                 }
+                continue;
+            }
+            if record.kind == Kind::UseStatic {
+                self.statics.add(log, &record);
                 continue;
             }
             let test = attribution.test(index, &record);
@@ -281,7 +289,7 @@ impl<'o> Accesses<'o> {
         place: CallSite,
         attribution: &Attribution,
     ) {
-        if self.ephemeral_ports.belongs_to(record, test) {
+        if self.ephemeral_ports.belongs_to(record, test) || self.statics.is_only_counted(log, record) {
             return;
         }
         let shared = is_shared(log, record);

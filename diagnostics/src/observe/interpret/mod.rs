@@ -10,10 +10,12 @@ pub(crate) mod paths;
 pub(crate) mod ports;
 pub(crate) mod reading;
 mod removed_dirs;
+mod used_statics;
 pub(crate) mod written_programs;
 
 use super::format::{ITSELF, Kind, SHARED_MEMORY};
 use super::log::{Log, Record};
+use super::site_table;
 use cofferdam::format::ResourceKind;
 use cofferdam::{Access, Resource};
 use paths::{Links, absolute};
@@ -272,6 +274,10 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
             effects.push(Effect::Other(children, access(record.kind == Kind::WaitAny)));
         }
         Kind::CloseTwice if shared => effects.push(Effect::Other(descriptors(), Access::Write)),
+        Kind::UseStatic if shared => {
+            let one = Resource::new(ResourceKind::Static, record.words());
+            effects.push(Effect::Other(one, access(record.value as u8 != site_table::READ)));
+        }
         Kind::Execute if shared => effects.push(Effect::StartedProcess),
         // A child process has its own.
         Kind::GetVariable
@@ -288,6 +294,7 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
         | Kind::WaitAny
         | Kind::WaitChild
         | Kind::CloseTwice
+        | Kind::UseStatic
         | Kind::Execute => {}
         // No accesses.
         Kind::Program

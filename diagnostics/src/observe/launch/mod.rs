@@ -45,6 +45,8 @@ pub(crate) struct LaunchSettings {
     pub(crate) thread_names: bool,
     /// Keeps what is needed to rerun tests.
     pub(crate) reruns: bool,
+    /// Observes statics.
+    pub(crate) statics: bool,
     /// Saves how each test program is started, in place of starting it. Programs still list their tests.
     pub(crate) only_starts: bool,
 }
@@ -56,6 +58,7 @@ impl LaunchSettings {
             call_stacks: false,
             thread_names: true,
             reruns: false,
+            statics: false,
             only_starts: true,
         }
     }
@@ -224,6 +227,9 @@ impl Launch {
         if settings.reruns {
             fs::write(folder.path().join(runner::KEEP_STARTS), "").map_err(failed("its folder"))?;
         }
+        if settings.statics {
+            fs::write(folder.path().join(runner::STATICS), "").map_err(failed("its folder"))?;
+        }
         if settings.only_starts {
             SavedStarts::create(folder.path()).map_err(failed("its folder"))?;
         }
@@ -239,6 +245,11 @@ impl Launch {
     /// Returns the directory of the logs.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Returns whether statics are to be observed.
+    pub(super) fn observes_statics(&self) -> bool {
+        self.settings.statics
     }
 
     /// Returns how the command's test programs would have been started, in their order, if that was to be saved.
@@ -389,6 +400,7 @@ mod tests {
             call_stacks: true,
             thread_names: true,
             reruns: false,
+            statics: false,
             only_starts: true,
         };
         let launch = Launch::new(Path::new("/"), settings).unwrap();

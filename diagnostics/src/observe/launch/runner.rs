@@ -7,6 +7,7 @@ use super::saved_starts::SavedStarts;
 use super::started_program::{StartedProgram, command, contains};
 use crate::cli::RUNNER_WORD;
 use crate::fixtures::Exports;
+use crate::observe::statics;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -15,6 +16,9 @@ use std::{env, fs, io};
 
 /// The name of a file whose presence makes the runner write down how each program was started.
 pub(super) const KEEP_STARTS: &str = "again";
+/// The name of a file whose presence makes the runner leave programs with several tests to this one, which writes the table
+/// of their statics.
+pub(super) const STATICS: &str = "statics";
 /// The word before a program that the runner does not leave to this one again.
 const CHECKED: &str = "__checked";
 
@@ -53,6 +57,16 @@ pub(crate) fn exec_observed(words: &[OsString]) -> io::Result<()> {
     if let Some(starts) = SavedStarts::open(dir)?.filter(|_| !only_lists) {
         return starts.add(&start_of(program, arguments, &exports)?);
     }
+    // A doctest has a process of its own.
+    if !only_lists && dir.join(STATICS).exists() && !is_doctest(Path::new(program)) {
+        // Without the table, the report says that statics were not observed.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the program keeps this process's number"
+        )]
+        let pid = std::process::id();
+        let _ = statics::write(dir, Path::new(program), pid);
+    }
     let mut child = command(own.as_os_str());
     child.arg(CHECKED).args(words).env_remove(EXPORTS).envs(&exports);
     if variable(DOCTEST).is_none() && is_doctests(Path::new(program)) {
@@ -67,7 +81,12 @@ const DOCTEST: &str = "RUSTDOC_DOCTEST_BIN_PATH";
 /// Returns whether the program holds several doctests. rustdoc does not set its variable if there is a runner, and without
 /// it all doctests would run in one process, unlike without observation.
 fn is_doctests(program: &Path) -> bool {
-    program.file_name().is_some_and(|name| name == "rust_out") && contains(program, DOCTEST.as_bytes())
+    is_doctest(program) && contains(program, DOCTEST.as_bytes())
+}
+
+/// Returns whether the program holds doctests.
+pub(in crate::observe) fn is_doctest(program: &Path) -> bool {
+    program.file_name().is_some_and(|name| name == "rust_out")
 }
 
 fn start_of(program: &OsStr, arguments: &[OsString], exports: &Exports) -> io::Result<StartedProgram> {
@@ -111,6 +130,7 @@ mod tests {
             call_stacks: true,
             thread_names: true,
             reruns: true,
+            statics: false,
             only_starts: false,
         };
         Launch::new(Path::new("/"), settings).unwrap()

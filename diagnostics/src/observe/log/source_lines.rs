@@ -246,7 +246,7 @@ fn is_function_of(function: &str, test: &str) -> bool {
 }
 
 /// Returns whether a file belongs to the user's code, not to std or a dependency, which act on behalf of that code.
-fn is_user_code(file: &str) -> bool {
+pub(crate) fn is_user_code(file: &str) -> bool {
     let dependencies = [
         "/registry/src/",
         "/git/checkouts/",
@@ -258,7 +258,7 @@ fn is_user_code(file: &str) -> bool {
 }
 
 /// Returns the path relative to `root`, without the `..` that `#[path]` leaves.
-fn display_path(file: &str, root: &Path) -> String {
+pub(crate) fn display_path(file: &str, root: &Path) -> String {
     let mut path = PathBuf::new();
     for part in Path::new(file).components() {
         match part {

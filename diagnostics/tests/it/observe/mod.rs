@@ -11,6 +11,7 @@ mod probe;
 mod process_state;
 mod results;
 mod saved_starts;
+mod statics;
 
 use package::Package;
 use std::fs;

@@ -146,8 +146,8 @@ fn a_mask_reads_back_as_it_was_set() {
         assert_eq!(unsafe { syscall(14, 2_u64, &raw const none, &raw mut old, 8_u64) }, 0);
         assert_eq!((old & BLOCKABLE, mask()), (BLOCKABLE, 0));
         // By the old functions.
-        assert_eq!(unsafe { (sigblock(1 << 30), sighold(1), sigsetmask(0)) }, (0, 0, 1 << 30 | 1));
-        assert_eq!(unsafe { (sighold(31), mask(), sigrelse(31), mask(), sighold(0)) }, (0, SYS_BIT, 0, 0, -1));
+        assert_eq!(unsafe { (sigblock(SYS_BIT as c_int), sighold(1), sigsetmask(0)) }, (0, 0, SYS_BIT as c_int | 1));
+        assert_eq!(unsafe { (sighold(SYS), mask(), sigrelse(SYS), mask(), sighold(0)) }, (0, SYS_BIT, 0, 0, -1));
         // No such way to use a mask.
         assert_eq!(unsafe { pthread_sigmask(7, [0; 16].as_ptr(), std::ptr::null_mut()) }, 22);
     });

@@ -1,0 +1,191 @@
+//! The breakpoints at the instructions that use statics: where they are, and while they are set. They are set when a test
+//! begins, and removed one by one when they have nothing new to report.
+
+pub(crate) mod copies;
+pub(crate) mod table;
+
+use crate::log_format::{self, header};
+use crate::site_table::{BEHIND_ARGUMENT, IN_ARGUMENT, Site};
+use crate::sys;
+use crate::{log, this_process, thread};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+
+const BREAKPOINT: u8 = 0xcc;
+
+/// The reports of a site that bring nothing new before its breakpoint is removed.
+const MOST_REPEATS: u8 = 16;
+/// The reports by threads of earlier tests that remove no breakpoint. After that, such a thread has cost enough.
+const MOST_STRAYS: u32 = 100_000;
+/// How often that number is halved for a site that never brings anything new.
+const MOST_HALVINGS: u8 = 4;
+
+/// Set while breakpoints may be set.
+static IS_ON: AtomicBool = AtomicBool::new(false);
+/// The number of tests that run.
+static RUNNING: AtomicU32 = AtomicU32::new(0);
+/// The thread that is setting breakpoints, by the address of its state; 0 for none.
+static SETTING: AtomicUsize = AtomicUsize::new(0);
+/// The tests that are over, by their numbers.
+static OVER: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
+/// The number of reports by threads of such tests.
+static STRAYS: AtomicU32 = AtomicU32::new(0);
+/// The state of each site.
+static STATES: AtomicPtr<SiteState> = AtomicPtr::new(core::ptr::null_mut());
+
+/// What a site has reported since its breakpoint was set.
+struct SiteState {
+    /// Reports with something new, about as many as tests.
+    news: AtomicU8,
+    repeats: AtomicU8,
+    /// How often the number of repeats was reached without any news.
+    halvings: AtomicU8,
+}
+
+/// Prepares the breakpoints of the table that was read. Returns `false` if that is impossible.
+pub(crate) fn prepare() -> bool {
+    table::fits() && allocate_states() && copies::make() && table::make_writable()
+}
+
+/// Enables breakpoints.
+pub(crate) fn enable() {
+    IS_ON.store(true, SeqCst);
+}
+
+fn allocate_states() -> bool {
+    let size = table::sites().len() * size_of::<SiteState>();
+    let (protection, flags) = (
+        sys::PROT_READ | sys::PROT_WRITE,
+        sys::MAP_PRIVATE | sys::MAP_ANONYMOUS,
+    );
+    // SAFETY: fresh memory.
+    let found = unsafe { sys::mmap(core::ptr::null_mut(), size.max(1), protection, flags, -1, 0) };
+    if found != sys::MAP_FAILED {
+        STATES.store(found.cast(), Relaxed);
+    }
+    found != sys::MAP_FAILED
+}
+
+fn state_of(site: usize) -> Option<&'static SiteState> {
+    let states = STATES.load(Relaxed);
+    // SAFETY: there is a state for each site, zeros are valid, and the memory stays.
+    (!states.is_null() && site < table::sites().len()).then(|| unsafe { &*states.add(site) })
+}
+
+/// Returns the first byte of a site.
+fn first_byte(site: &Site) -> &'static AtomicU8 {
+    // SAFETY: a byte of the program's code, writable since `begin`.
+    unsafe { AtomicU8::from_ptr(table::place_of(site)) }
+}
+
+/// Sets a breakpoint, unless the program has changed its code there.
+fn set_breakpoint(site: &Site) {
+    replace(site, site.first, BREAKPOINT);
+}
+
+fn remove_breakpoint(site: &Site) {
+    replace(site, BREAKPOINT, site.first);
+}
+
+fn replace(site: &Site, expected: u8, new: u8) {
+    let byte = first_byte(site);
+    // An attempt to write costs threads that execute the code.
+    if byte.load(Relaxed) == expected {
+        let _ = byte.compare_exchange(expected, new, Relaxed, Relaxed);
+    }
+}
+
+/// Sets all breakpoints for a test that begins.
+pub(crate) fn test_begins() {
+    if !IS_ON.load(Acquire) {
+        return;
+    }
+    RUNNING.fetch_add(1, Relaxed);
+    let own = core::ptr::from_ref(thread::current()).addr();
+    while SETTING.compare_exchange(0, own, Acquire, Relaxed).is_err() {
+        // SAFETY: only gives up the rest of this turn.
+        unsafe { sys::sched_yield() };
+    }
+    for (index, site) in table::sites().iter().enumerate() {
+        if let Some(state) = state_of(index) {
+            state.news.store(0, Relaxed);
+            state.repeats.store(0, Relaxed);
+        }
+        if IS_ON.load(SeqCst) {
+            set_breakpoint(site);
+        }
+    }
+    SETTING.store(0, Release);
+}
+
+/// Notes that the calling thread's test is over.
+pub(crate) fn test_ends() {
+    if IS_ON.load(Relaxed) {
+        RUNNING.fetch_sub(1, Relaxed);
+        let test = thread::current().test.load(Relaxed);
+        if let Some(word) = OVER.get(test as usize / 64) {
+            word.fetch_or(1 << (test % 64), Relaxed);
+        }
+    }
+}
+
+/// Returns whether the calling thread works for a test that is over.
+fn is_stray() -> bool {
+    let test = thread::current().test.load(Relaxed);
+    let word = OVER.get(test as usize / 64);
+    word.is_some_and(|word| word.load(Relaxed) & 1 << (test % 64) != 0)
+}
+
+/// Ends the observation of statics for good.
+pub(crate) fn stop() {
+    if IS_ON.swap(false, SeqCst) {
+        let own = core::ptr::from_ref(thread::current()).addr();
+        // A copy of the process has no other threads, and a handler may have interrupted this one.
+        let is_set_by_another = || {
+            let setting = SETTING.load(Acquire);
+            setting != 0 && setting != own
+        };
+        while this_process::is_itself() && is_set_by_another() {
+            // SAFETY: only gives up the rest of this turn.
+            unsafe { sys::sched_yield() };
+        }
+        table::sites().iter().for_each(remove_breakpoint);
+        if this_process::is_original() {
+            log::set(header::MEMORY, log_format::MEMORY_ENDED);
+        }
+    }
+}
+
+/// Called in a forked copy of the process, whose statics no test shares.
+pub(crate) fn forked() {
+    if IS_ON.swap(false, SeqCst) {
+        table::sites().iter().for_each(remove_breakpoint);
+    }
+}
+
+/// Notes a report of a site, and whether it was new. Returns whether the breakpoint stays; otherwise it is removed.
+pub(crate) fn reported(index: usize, site: &Site, is_news: bool) -> bool {
+    let Some(state) = state_of(index) else {
+        return true;
+    };
+    if is_stray() && STRAYS.fetch_add(1, Relaxed) < MOST_STRAYS {
+        return IS_ON.load(Relaxed);
+    }
+    let stays = if is_news {
+        let news = state.news.fetch_add(1, Relaxed).saturating_add(1);
+        state.halvings.store(0, Relaxed);
+        site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) != 0 || u32::from(news) < RUNNING.load(Relaxed)
+    } else {
+        let repeats = state.repeats.fetch_add(1, Relaxed).saturating_add(1);
+        let halvings = state.halvings.load(Relaxed);
+        let stays = repeats < MOST_REPEATS >> halvings;
+        if !stays && state.news.load(Relaxed) == 0 && halvings < MOST_HALVINGS {
+            state.halvings.store(halvings + 1, Relaxed);
+        }
+        stays
+    };
+    if !stays {
+        remove_breakpoint(site);
+    }
+    stays && IS_ON.load(Relaxed)
+}

@@ -1,0 +1,130 @@
+//! The table of sites and statics in memory.
+
+use crate::log;
+use crate::site_table::{HEADER, MAGIC, Site, Static};
+use crate::sys::{self, own_calls};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicPtr, AtomicUsize};
+
+/// The address at which the program is loaded.
+static PROGRAM: AtomicUsize = AtomicUsize::new(0);
+static TABLE: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+static SITES: AtomicUsize = AtomicUsize::new(0);
+static STATICS: AtomicUsize = AtomicUsize::new(0);
+static TEXTS: AtomicUsize = AtomicUsize::new(0);
+
+/// Returns the address at which the program is loaded.
+pub(crate) fn program() -> usize {
+    PROGRAM.load(Relaxed)
+}
+
+/// Maps the table of this process, whose program is loaded at that address. Returns `false` if there is none, or it is
+/// damaged.
+pub(crate) fn read(program: usize) -> bool {
+    PROGRAM.store(program, Relaxed);
+    let Some((map, size)) = log::account_slots::map_sites() else {
+        return false;
+    };
+    let word = |place: usize| {
+        // SAFETY: the header lies in the mapping, which is aligned to a page.
+        unsafe { map.cast::<u64>().add(place).read() }
+    };
+    if size < HEADER || word(0) != MAGIC {
+        return false;
+    }
+    let (sites, statics, texts) = (word(1) as usize, word(2) as usize, word(3) as usize);
+    let is_complete = sites.max(statics).max(texts) <= size
+        && HEADER + sites * size_of::<Site>() + statics * size_of::<Static>() + texts == size;
+    if is_complete {
+        SITES.store(sites, Relaxed);
+        STATICS.store(statics, Relaxed);
+        TEXTS.store(texts, Relaxed);
+        TABLE.store(map, Release);
+    }
+    is_complete
+}
+
+fn part<T>(offset: usize, count: usize) -> &'static [T] {
+    let table = TABLE.load(Acquire);
+    if table.is_null() {
+        return &[];
+    }
+    // SAFETY: `read` has checked the lengths, the parts are aligned to 4, any bytes are valid, and the mapping stays.
+    unsafe { core::slice::from_raw_parts(table.add(offset).cast(), count) }
+}
+
+pub(crate) fn sites() -> &'static [Site] {
+    part(HEADER, SITES.load(Relaxed))
+}
+
+fn statics() -> &'static [Static] {
+    part(
+        HEADER + SITES.load(Relaxed) * size_of::<Site>(),
+        STATICS.load(Relaxed),
+    )
+}
+
+/// Returns the index of the site at an address in memory.
+pub(crate) fn site_at(address: usize) -> Option<usize> {
+    let address = u32::try_from(address.checked_sub(program())?).ok()?;
+    sites().binary_search_by_key(&address, |site| site.address).ok()
+}
+
+/// Returns the index of the static that contains an address in memory.
+pub(crate) fn static_at(address: usize) -> Option<usize> {
+    let address = u32::try_from(address.checked_sub(program())?).ok()?;
+    let after = statics().partition_point(|one| one.address <= address);
+    let index = after.checked_sub(1)?;
+    let one = statics().get(index)?;
+    (address - one.address < one.size).then_some(index)
+}
+
+/// Returns whether a static is a lock or a cell around a value.
+pub(crate) fn is_lock(index: usize) -> bool {
+    statics().get(index).is_some_and(|one| one.is_lock != 0)
+}
+
+/// Returns the name of a static, and the source line of its declaration.
+pub(crate) fn texts_of(index: usize) -> Option<(&'static [u8], &'static [u8])> {
+    let one = statics().get(index)?;
+    let from = HEADER + size_of_val(sites()) + size_of_val(statics());
+    let texts: &[u8] = part(from, TEXTS.load(Relaxed));
+    let text = texts.get(one.text as usize..)?;
+    let name = usize::from(one.name_length);
+    Some((
+        text.get(..name)?,
+        text.get(name..name + usize::from(one.line_length))?,
+    ))
+}
+
+/// Returns a pointer to the first byte of a site.
+pub(crate) fn place_of(site: &Site) -> *mut u8 {
+    program().wrapping_add(site.address as usize) as *mut u8
+}
+
+/// Makes the pages with sites writable as well. Returns `false` if the system refuses that.
+pub(crate) fn make_writable() -> bool {
+    const PAGE: usize = 4096;
+    let page = |site: &Site| place_of(site).addr() & !(PAGE - 1);
+    let mut next = 0;
+    sites().iter().all(|site| {
+        let from = page(site).max(next);
+        let end = (place_of(site).addr() & !(PAGE - 1)) + PAGE;
+        if from >= end {
+            return true;
+        }
+        next = end;
+        let protection = sys::PROT_READ | sys::PROT_WRITE | sys::PROT_EXEC;
+        // SAFETY: pages of the program's code, which stay readable and executable.
+        unsafe { sys::mprotect(from as *mut _, end - from, protection) == 0 }
+    })
+}
+
+/// Returns whether each site has the byte that the table says.
+pub(crate) fn fits() -> bool {
+    sites().iter().all(|site| {
+        // SAFETY: an address in the program's code, if the table is that of this program; otherwise not readable or
+        // another byte.
+        own_calls::is_readable(place_of(site).addr()) && unsafe { *place_of(site) == site.first }
+    })
+}

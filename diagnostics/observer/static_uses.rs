@@ -1,0 +1,99 @@
+//! Uses of static variables: SIGTRAP reports that a thread has reached a breakpoint. The access is recorded, and the
+//! instruction is executed from a copy, so that the breakpoint stays for the other tests that run.
+
+use crate::breakpoints::{self, copies, table};
+use crate::hooks::{signal_masks, signal_stacks};
+use crate::log::{self, Record};
+use crate::log_format::{self, Kind, RUN, header};
+use crate::recording::{self, ReentrancyGuard};
+use crate::site_table::{ACCESS, BEHIND_ARGUMENT, IN_ARGUMENT, Site};
+use crate::stack::modules;
+use crate::sys::own_calls::is_readable;
+use crate::sys::{self, c_int};
+use crate::{selector, this_process, thread};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// The code of a SIGTRAP from a breakpoint instruction.
+const SI_KERNEL: c_int = 0x80;
+/// Registers in a `ucontext_t`, by their places in words.
+const RDI: usize = 13;
+const RIP: usize = 21;
+
+/// Prepares the observation of statics if this process has a table of them. The log says whether they are observed.
+pub(crate) fn begin() {
+    if !this_process::is_test() || !table::read(modules::program()) {
+        return;
+    }
+    if table::sites().is_empty() {
+        // The program has no statics that tests could share.
+        log::set(header::MEMORY, log_format::MEMORY_SEEN);
+        return;
+    }
+    let handler = on_sigtrap as *const () as usize;
+    let is_on = selector::is_on() && breakpoints::prepare() && signal_masks::install_trap(handler);
+    if is_on {
+        signal_stacks::begin();
+        breakpoints::enable();
+    }
+    let state = if is_on {
+        log_format::MEMORY_SEEN
+    } else {
+        log_format::MEMORY_REFUSED
+    };
+    log::set(header::MEMORY, state);
+}
+
+/// The handler of SIGTRAP.
+///
+/// # Safety
+/// Called by the kernel.
+unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut usize) {
+    // SAFETY: the kernel's own description of the signal and of the registers.
+    unsafe {
+        let at = (*context.add(RIP)).wrapping_sub(1);
+        let site = table::site_at(at).filter(|_| *info.add(signal_masks::CODE) == SI_KERNEL);
+        let Some((index, site)) = site.and_then(|index| Some((index, table::sites().get(index)?))) else {
+            signal_masks::forward(signal, info, context.cast());
+            return;
+        };
+        let errno = sys::errno();
+        // The stack is read from here on.
+        *context.add(RIP) = at;
+        // Another process may share this memory, or have a copy of it. Its accesses are no test's.
+        let stays = !this_process::is_itself() || {
+            let is_news = record(site, *context.add(RDI));
+            breakpoints::reported(index, site, is_news)
+        };
+        if stays {
+            *context.add(RIP) = copies::of(index);
+        }
+        sys::set_errno(errno);
+    }
+}
+
+/// Records the access, unless the test has made it before or the static is not in the table. Returns whether it did.
+#[inline(never)]
+fn record(site: &Site, argument: usize) -> bool {
+    if matches!(thread::current().test.load(Relaxed), 0 | RUN) {
+        return false;
+    }
+    let Some(_guard) = ReentrancyGuard::enter() else {
+        return false;
+    };
+    let found = match site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) {
+        0 => Some(site.target as usize),
+        IN_ARGUMENT => table::static_at(argument).filter(|found| !table::is_lock(*found)),
+        _ if argument.is_multiple_of(8) && is_readable(argument) => {
+            // SAFETY: readable, and aligned as a guard's pointer is.
+            table::static_at(unsafe { *(argument as *const usize) })
+        }
+        _ => None,
+    };
+    let Some((name, line)) = found.and_then(table::texts_of) else {
+        return false;
+    };
+    let mut record = Record::new(Kind::UseStatic, name);
+    record.second = [&[], line];
+    record.value = u64::from(site.how & ACCESS);
+    recording::access(&record)
+}

@@ -1,0 +1,328 @@
+//! The instructions that use a static, and how: from the operand, or from the function that the static's address is passed
+//! to.
+
+use super::OwnStatic;
+use super::program_file::{Program, demangled};
+use crate::observe::site_table::{BEHIND_ARGUMENT, COUNT, IN_ARGUMENT, READ, Site, WRITE};
+use iced_x86::{
+    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
+    UsedMemory,
+};
+use std::collections::BTreeMap;
+
+/// The data that leads to each static: the static itself, or an object that points to it.
+struct Targets<'s> {
+    statics: &'s [OwnStatic],
+    /// The objects with a pointer to a static: their end, and the static's index.
+    pointing: BTreeMap<u64, (u64, u32)>,
+    /// The lowest and the highest address of all these.
+    span: (u64, u64),
+}
+
+impl<'s> Targets<'s> {
+    fn new(program: &Program<'_>, statics: &'s [OwnStatic]) -> Self {
+        let mut pointing = BTreeMap::new();
+        for (start, end, target) in program.pointers() {
+            if let Some(index) = index_of(statics, target)
+                && index_of(statics, start).is_none()
+            {
+                pointing.insert(start, (end, index));
+            }
+        }
+        let starts = statics
+            .iter()
+            .map(|one| one.address)
+            .chain(pointing.keys().copied());
+        let ends = statics
+            .iter()
+            .map(|one| one.address + one.size)
+            .chain(pointing.values().map(|(end, _)| *end));
+        let span = (starts.min().unwrap_or(0), ends.max().unwrap_or(0));
+        Self {
+            statics,
+            pointing,
+            span,
+        }
+    }
+
+    /// Returns the static at an address, and whether the address is that of a pointer to it.
+    fn at(&self, address: u64) -> Option<(u32, bool)> {
+        if let Some(index) = index_of(self.statics, address) {
+            return Some((index, false));
+        }
+        let (_, (end, index)) = self.pointing.range(..=address).next_back()?;
+        (address < *end).then_some((*index, true))
+    }
+
+    /// Returns whether a word of the code may be the distance to one of the targets: few functions need to be decoded.
+    fn may_be_used(&self, code: &[u8], start: u64) -> bool {
+        // A displacement may be followed by a constant of up to four bytes.
+        let (low, high) = (self.span.0.saturating_sub(4), self.span.1);
+        code.windows(4).zip(start + 4..).any(|(word, end)| {
+            let distance = word.try_into().map_or(0, i32::from_le_bytes);
+            (low..high).contains(&end.wrapping_add_signed(distance.into()))
+        })
+    }
+}
+
+fn index_of(statics: &[OwnStatic], address: u64) -> Option<u32> {
+    let index = statics
+        .partition_point(|one| one.address <= address)
+        .checked_sub(1)?;
+    let one = &statics[index];
+    (address < one.address + one.size).then_some(index as u32)
+}
+
+/// Returns the sites in ascending order.
+pub(super) fn find(program: &Program<'_>, statics: &[OwnStatic]) -> Vec<Site> {
+    let targets = Targets::new(program, statics);
+    let mut sites = BTreeMap::new();
+    if statics.is_empty() {
+        return Vec::new();
+    }
+    let mut info = InstructionInfoFactory::new();
+    for (start, (size, symbol)) in &program.functions {
+        let Some(code) = program.code_of(*start, *size) else {
+            continue;
+        };
+        let entry = entry_of(symbol);
+        if entry.is_none() && !targets.may_be_used(code, *start) {
+            continue;
+        }
+        let decoder = Decoder::with_ip(64, code, *start, DecoderOptions::NONE);
+        let offsets = |one: &Instruction| {
+            let mut decoder = Decoder::with_ip(
+                64,
+                &code[(one.ip() - start) as usize..],
+                one.ip(),
+                DecoderOptions::NONE,
+            );
+            let again = decoder.decode();
+            decoder.get_constant_offsets(&again).displacement_offset() as u8
+        };
+        let instructions: Vec<Instruction> = decoder.into_iter().collect();
+        let mut add = |one: &Instruction, target: u32, how: u8| {
+            // What calls or jumps cannot be executed at another place.
+            if one.flow_control() == FlowControl::Next && !one.is_invalid() {
+                let site = Site {
+                    address: one.ip() as u32,
+                    target,
+                    length: one.len() as u8,
+                    displacement: if one.is_ip_rel_memory_operand() {
+                        offsets(one)
+                    } else {
+                        0
+                    },
+                    how,
+                    first: code[(one.ip() - start) as usize],
+                };
+                sites.entry(site.address).or_insert(site);
+            }
+        };
+        for (place, one) in instructions.iter().enumerate() {
+            if !one.is_ip_rel_memory_operand() {
+                continue;
+            }
+            let Some((target, is_pointer)) = targets.at(one.ip_rel_memory_address()) else {
+                continue;
+            };
+            let how = if one.mnemonic() == Mnemonic::Lea || is_pointer {
+                let rest = instructions.get(place + 1..).unwrap_or_default();
+                if is_check_for_null(one, rest) {
+                    continue;
+                }
+                by_called(called(program, rest).unwrap_or_default().as_str())
+            } else {
+                by_operand(one, info.info(one).used_memory())
+            };
+            // The numbers inside a lock are not its value.
+            let is_lock = statics[target as usize].is_lock;
+            add(one, target, if is_lock && how == COUNT { READ } else { how });
+        }
+        if let (Some(how), Some(first)) = (entry, instructions.first()) {
+            add(first, 0, how);
+        }
+    }
+    sites.into_values().collect()
+}
+
+/// Returns how a function uses the static whose address it gets, if its entry is a site.
+fn entry_of(symbol: &str) -> Option<u8> {
+    if symbol.contains("deref_mut") {
+        let name = demangled(symbol);
+        let is_guard = name.ends_with("deref_mut") && name.contains("Guard") && !name.contains("RefMut");
+        return is_guard.then_some(WRITE | BEHIND_ARGUMENT);
+    }
+    if symbol.contains("Atomic") {
+        let name = demangled(symbol);
+        let is_method = name
+            .trim_start_matches('<')
+            .starts_with("core::sync::atomic::Atomic");
+        let how = Some(by_called(&name)).filter(|how| is_method && *how != READ);
+        return how.map(|how| how | IN_ARGUMENT);
+    }
+    None
+}
+
+/// Returns whether the address of a `static mut` is compared with null, as debug builds do before each use.
+fn is_check_for_null(lea: &Instruction, rest: &[Instruction]) -> bool {
+    rest.first().is_some_and(|next| {
+        next.mnemonic() == Mnemonic::Cmp
+            && next.op0_register() == lea.op0_register()
+            && next.op1_kind() != OpKind::Register
+    })
+}
+
+/// Returns the path of the function that is called next, if that is near.
+fn called(program: &Program<'_>, rest: &[Instruction]) -> Option<String> {
+    const NEAR: usize = 13;
+    let next = rest.iter().take(NEAR).find(|one| {
+        !matches!(
+            one.flow_control(),
+            FlowControl::Next | FlowControl::ConditionalBranch
+        )
+    })?;
+    let (_, symbol) = (next.flow_control() == FlowControl::Call)
+        .then(|| program.functions.get(&next.near_branch_target()))??;
+    Some(demangled(symbol))
+}
+
+fn by_operand(one: &Instruction, memory: &[UsedMemory]) -> u8 {
+    let access = memory.first().map_or(OpAccess::None, UsedMemory::access);
+    match access {
+        OpAccess::Write | OpAccess::CondWrite => WRITE,
+        OpAccess::ReadWrite | OpAccess::ReadCondWrite if one.mnemonic() == Mnemonic::Xadd => COUNT,
+        // A compare-and-swap may change nothing.
+        OpAccess::ReadWrite | OpAccess::ReadCondWrite
+            if matches!(one.mnemonic(), Mnemonic::Cmpxchg | Mnemonic::Xchg) =>
+        {
+            READ
+        }
+        OpAccess::ReadWrite | OpAccess::ReadCondWrite if one.has_lock_prefix() => COUNT,
+        OpAccess::ReadWrite | OpAccess::ReadCondWrite => WRITE,
+        _ => READ,
+    }
+}
+
+/// Returns how a function uses the static whose address it gets. A lock is only read: its guard tells of writes. So is what
+/// the first user initializes.
+fn by_called(path: &str) -> u8 {
+    let last = path.rsplit("::").next().unwrap_or_default();
+    if path.contains("sync::atomic::Atomic") {
+        return match last {
+            "store" => WRITE,
+            "fetch_add" | "fetch_sub" => COUNT,
+            _ => READ,
+        };
+    }
+    let is_once = ["OnceLock", "OnceCell", "OnceBox"]
+        .iter()
+        .any(|name| path.contains(name));
+    if is_once && matches!(last, "set" | "try_insert" | "take") {
+        WRITE
+    } else {
+        READ
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn statics(addresses: &[u64]) -> Vec<OwnStatic> {
+        let one = |address: &u64| OwnStatic {
+            address: *address,
+            size: 8,
+            name: "a".to_owned(),
+            line: "/w/a.rs:1".to_owned(),
+            is_lock: false,
+        };
+        addresses.iter().map(one).collect()
+    }
+
+    fn decoded(code: &[u8]) -> Instruction {
+        Decoder::with_ip(64, code, 0x1000, DecoderOptions::NONE).decode()
+    }
+
+    #[test]
+    fn an_operand_says_how_a_static_is_used() {
+        for (code, how) in [
+            (&[0x8b, 0x05, 0, 1, 0, 0][..], READ),
+            (&[0x89, 0x05, 0, 1, 0, 0], WRITE),
+            // add dword ptr [rip + 256], 1
+            (&[0x83, 0x05, 0, 1, 0, 0, 1], WRITE),
+            // lock xadd dword ptr [rip + 256], eax
+            (&[0xf0, 0x0f, 0xc1, 0x05, 0, 1, 0, 0], COUNT),
+            // lock inc dword ptr [rip + 256]
+            (&[0xf0, 0xff, 0x05, 0, 1, 0, 0], COUNT),
+            // lock cmpxchg dword ptr [rip + 256], ecx
+            (&[0xf0, 0x0f, 0xb1, 0x0d, 0, 1, 0, 0], READ),
+            // xchg dword ptr [rip + 256], eax
+            (&[0x87, 0x05, 0, 1, 0, 0], READ),
+        ] {
+            let one = decoded(code);
+            let mut info = InstructionInfoFactory::new();
+            assert_eq!(by_operand(&one, info.info(&one).used_memory()), how, "{code:x?}");
+        }
+    }
+
+    #[test]
+    fn a_called_function_says_how_a_static_is_used() {
+        for (path, how) in [
+            ("core::sync::atomic::AtomicU32::store", WRITE),
+            ("core::sync::atomic::AtomicU32::load", READ),
+            ("core::sync::atomic::AtomicU32::fetch_add", COUNT),
+            ("core::sync::atomic::AtomicU32::swap", READ),
+            ("std::sync::once_lock::OnceLock<T>::set", WRITE),
+            ("std::sync::once_lock::OnceLock<T>::get_or_init", READ),
+            ("std::sync::poison::mutex::Mutex<T>::lock", READ),
+            ("shop::set", READ),
+            ("", READ),
+        ] {
+            assert_eq!(by_called(path), how, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_null_check_of_a_static_mut_is_no_use() {
+        // lea rax, [rip + 256]; cmp rax, 0
+        let lea = decoded(&[0x48, 0x8d, 0x05, 0, 1, 0, 0]);
+        assert!(is_check_for_null(&lea, &[decoded(&[0x48, 0x83, 0xf8, 0])]));
+        // cmp rcx, 0; cmp rax, rcx
+        assert!(!is_check_for_null(&lea, &[decoded(&[0x48, 0x83, 0xf9, 0])]));
+        assert!(!is_check_for_null(&lea, &[decoded(&[0x48, 0x39, 0xc8])]));
+        assert!(!is_check_for_null(&lea, &[]));
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_belongs_to_the_static_that_contains_it(
+            starts in proptest::collection::btree_set(0_u64..100, 0..20),
+            address in 0_u64..1000,
+        ) {
+            let starts: Vec<u64> = starts.into_iter().map(|start| start * 8).collect();
+            let all = statics(&starts);
+            let wanted = starts.iter().position(|start| (*start..start + 8).contains(&address));
+            prop_assert_eq!(index_of(&all, address), wanted.map(|index| index as u32));
+        }
+
+        /// The displacement of an operand lies anywhere in a function, with a constant behind it or not.
+        #[test]
+        fn a_function_with_an_operand_at_a_static_is_decoded(
+            before in proptest::collection::vec(any::<u8>(), 0..40),
+            after in proptest::collection::vec(any::<u8>(), 0..40),
+            start in 0_u64..1 << 20,
+            place in 0_u64..1 << 20,
+            constant in 0_usize..=4,
+        ) {
+            let all = statics(&[place]);
+            let targets = Targets { statics: &all, pointing: BTreeMap::new(), span: (place, place + 8) };
+            let next = start + (before.len() + 4 + constant) as u64;
+            let distance = (place as i64 - next as i64) as i32;
+            let constant = vec![0; constant];
+            let code = [&before[..], &distance.to_le_bytes()[..], &constant, &after].concat();
+            prop_assert!(targets.may_be_used(&code, start));
+        }
+    }
+}

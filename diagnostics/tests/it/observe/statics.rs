@@ -1,0 +1,293 @@
+//! Statics that tests share: breakpoints under every condition, and which statics are reported.
+
+use super::package::Package;
+use super::{CARGO, HOSTILE, MASKS, NEXTEST, STACKS};
+use crate::recording::Told;
+use std::fs;
+
+const BREAKPOINTS: &str = include_str!("suites/breakpoints.rs");
+const SHARING: &str = include_str!("suites/sharing.rs");
+const TIMED: &str = include_str!("suites/timed.rs");
+const SENT_TRAPS: &str = include_str!("suites/sent_traps.rs");
+
+/// Runs the suite with its variables described, observed with these options.
+fn observe(package: &Package, options: &[&str], command: &[&str]) -> Told {
+    let mut command = package.command(options, command);
+    for profile in ["DEV", "TEST"] {
+        command.env(format!("CARGO_PROFILE_{profile}_DEBUG"), "2");
+    }
+    command.output().unwrap().into()
+}
+
+fn assert_passed(told: &Told, results: &str) {
+    assert!(told.out.contains(results), "{}{}", told.out, told.err);
+    assert!(!told.out.contains("\nlost: "), "{}{}", told.out, told.err);
+}
+
+#[test]
+fn statics_are_used_under_every_condition_of_signals_and_stacks() {
+    let package = Package::new("breakpoints", BREAKPOINTS);
+    assert_passed(
+        &observe(&package, &["--memory", "off"], &CARGO),
+        "20 passed; 0 failed",
+    );
+    let accesses = package.path().join("accesses");
+    let options = ["--memory", "require", "--accesses", accesses.to_str().unwrap()];
+    assert_passed(&observe(&package, &options, &CARGO), "20 passed; 0 failed");
+    let seen = fs::read_to_string(accesses).unwrap();
+    for used in [
+        "RAW",
+        "MASKED",
+        "POLLED",
+        "SUSPENDED",
+        "IN_SYS",
+        "IN_TRAP",
+        "STEPPED",
+        "PROFILED",
+        "LAST",
+        "SMALL",
+        "IGNORED",
+        "ON_STACK",
+        "IN_CONTEXT",
+        "PAUSED",
+        "EARLY",
+        "LATE",
+        "STARTED",
+    ] {
+        let name = format!("\"breakpoints::{used}\"");
+        assert!(seen.lines().any(|line| line.contains(&name)), "{used} in {seen}");
+    }
+    // What copies of the process do, and processes that share its memory, is no test's access.
+    for used in ["BY_VFORK", "COPIED", "TRACED", "EXECUTED"] {
+        let is_written = |line: &str| line.contains(&format!("::{used}\"")) && line.contains("\"write\"");
+        assert!(!seen.lines().any(is_written), "{used}");
+    }
+}
+
+#[test]
+fn a_signal_blocked_or_ignored_before_the_program_begins_stops_nothing() {
+    for option in ["--block-signal=TRAP", "--ignore-signal=TRAP"] {
+        let source = format!(
+            "{BREAKPOINTS}\n#[test]\nfn is_inherited() {{ {} }}\n",
+            if option.starts_with("--block") {
+                "assert_eq!(mask() & TRAP_BIT, TRAP_BIT)"
+            } else {
+                ""
+            }
+        );
+        let package = Package::new("inheriting", &source);
+        let runner = format!("[target.'cfg(unix)']\nrunner = ['env', '{option}']\n");
+        package.write(".cargo/config.toml", &runner);
+        let command = [
+            &CARGO[..],
+            &[
+                "--",
+                "--skip",
+                "ends_it",
+                "--skip",
+                "ignored",
+                "--skip",
+                "observer_s",
+                "--skip",
+                "inherits",
+                "--skip",
+                "steps",
+            ],
+        ]
+        .concat();
+        let told = observe(&package, &["--memory", "require"], &command);
+        assert_passed(&told, "16 passed; 0 failed");
+    }
+}
+
+#[test]
+fn where_the_signal_has_to_be_blocked_statics_are_not_observed_any_more() {
+    for (name, source, results) in [
+        ("sent_traps", SENT_TRAPS, "3 passed; 0 failed"),
+        ("timed", TIMED, "1 passed; 0 failed"),
+    ] {
+        let package = Package::new(name, source);
+        let told = observe(&package, &[], &CARGO);
+        assert_passed(&told, results);
+        assert!(
+            told.out.contains("from the moment on when"),
+            "{}{}",
+            told.out,
+            told.err
+        );
+    }
+}
+
+#[test]
+fn suites_that_need_their_signals_pass_while_statics_are_observed() {
+    let of_trap = MASKS
+        .replace("const SYS: c_int = 31;", "const SYS: c_int = 5;")
+        .replace("const SYS_BIT: u64 = 1 << 30;", "const SYS_BIT: u64 = 1 << 4;");
+    assert_ne!(of_trap, MASKS);
+    let package = Package::new("cramped", STACKS);
+    package.write("tests/hostile.rs", HOSTILE);
+    package.write("tests/masks.rs", MASKS);
+    package.write("tests/masks_of_trap.rs", &of_trap);
+    let told = observe(&package, &[], &[&CARGO[..], &["--no-fail-fast"]].concat());
+    for passed in ["7 passed; 0 failed", "14 passed; 0 failed"] {
+        assert!(told.out.contains(passed), "{}{}", told.out, told.err);
+    }
+    assert_eq!(
+        told.out.matches("11 passed; 0 failed").count(),
+        2,
+        "{}{}",
+        told.out,
+        told.err
+    );
+}
+
+/// Returns `name: writers × readers` of each shared static, sorted.
+fn shared(report: &serde_json::Value) -> Vec<String> {
+    let number = |one: &serde_json::Value, side: &str| one[side].as_array().unwrap().len();
+    let list = report["observed"]["statics"]["list"].as_array().unwrap();
+    let one = |one| {
+        format!(
+            "{}: {} × {}",
+            text(one, "name"),
+            number(one, "writers"),
+            number(one, "readers")
+        )
+    };
+    let mut all: Vec<String> = list.iter().map(one).collect();
+    all.sort();
+    all
+}
+
+fn text<'t>(one: &'t serde_json::Value, name: &str) -> &'t str {
+    one[name].as_str().unwrap_or_default()
+}
+
+fn report(told: &Told) -> serde_json::Value {
+    serde_json::from_str(told.out.lines().last().unwrap())
+        .unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err))
+}
+
+/// It fails when a new Rust names or lays out its locks otherwise.
+#[test]
+fn exactly_the_statics_that_one_test_changes_and_another_uses_are_listed() {
+    let package = Package::new("sharing", SHARING);
+    let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
+    let options = ["--format", "json", "--memory", "require", "--list-statics"];
+    let told = observe(&package, &options, &command);
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let report = report(&told);
+    let wanted = [
+        "sharing::FLAG: 1 × 1",
+        "sharing::GENERATED: 1 × 1",
+        "sharing::HAMMERED: 2 × 0",
+        "sharing::IN_THREAD: 1 × 1",
+        "sharing::IS_DONE: 1 × 1",
+        "sharing::LIST: 1 × 1",
+        "sharing::LISTED: 1 × 1",
+        "sharing::MAP: 1 × 1",
+        "sharing::NAME: 1 × 1",
+        "sharing::PASSED: 1 × 1",
+        "sharing::PLAIN: 1 × 1",
+        "sharing::SETTINGS: 1 × 1",
+        "sharing::next::NEXT: 2 × 0",
+    ];
+    assert_eq!(shared(&report), wanted, "{report}");
+    let list = report["observed"]["statics"]["list"].as_array().unwrap();
+    let flag = list
+        .iter()
+        .find(|one| text(one, "name") == "sharing::FLAG")
+        .unwrap();
+    let line = |text: &str| SHARING.lines().position(|line| line.contains(text)).unwrap() + 1;
+    assert_eq!(
+        text(flag, "declared"),
+        format!("tests/sharing.rs:{}", line("static FLAG"))
+    );
+    assert_eq!(text(&flag["readers"][0], "test"), "b_flag");
+    assert_eq!(
+        text(&flag["readers"][0], "place"),
+        format!("tests/sharing.rs:{}", line("b_flag:"))
+    );
+}
+
+#[test]
+fn shared_statics_are_one_line_and_change_no_verdict() {
+    let package = Package::new("shared", SHARING);
+    let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
+    let told = observe(&package, &[], &command);
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let line = "note: tests share 13 statics that one of them changes, which is no conflict by itself; `--list-statics` names them\n";
+    assert!(told.out.contains(line), "{}{}", told.out, told.err);
+    assert!(!told.out.contains("shared::FLAG"), "{}", told.out);
+    assert!(
+        told.out
+            .contains("statics; the heap and rows of databases were not"),
+        "{}",
+        told.out
+    );
+    let listed = observe(&package, &["--list-statics"], &command);
+    let row = "\n  shared::FLAG (tests/shared.rs:19)\n    write  a_flag  tests/shared.rs:";
+    assert!(listed.out.contains(row), "{}{}", listed.out, listed.err);
+    let json = report(&observe(&package, &["--format", "json"], &command));
+    assert_eq!(json["observed"]["statics"]["shared"], 13, "{json}");
+    assert_eq!(
+        json["observed"]["statics"]["list"],
+        serde_json::Value::Null,
+        "{json}"
+    );
+    let off = observe(&package, &["--memory", "off"], &command);
+    assert!(!off.out.contains("note: "), "{}", off.out);
+    assert!(
+        off.out.contains("; memory and rows of databases were not"),
+        "{}",
+        off.out
+    );
+}
+
+#[test]
+fn statics_that_cannot_be_observed_are_named_and_end_with_3_only_if_they_are_required() {
+    let package = Package::new("undescribed", SHARING);
+    package.write("Cargo.toml", "[package]\nname = \"undescribed\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[profile.release]\nstrip = true\n");
+    let without_lines = |options: &[&str]| -> Told {
+        let mut command = package.command(options, &[&CARGO[..], &["--test", "undescribed"]].concat());
+        command
+            .env("CARGO_PROFILE_TEST_DEBUG", "line-tables-only")
+            .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
+        command.output().unwrap().into()
+    };
+    let why = "its statics: the program has no debug information about variables (`debug = 2`)";
+    let told = without_lines(&[]);
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    assert!(
+        told.out
+            .contains(&format!("note: 1 program out of reach: {why}\n")),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    let told = without_lines(&["--memory", "require"]);
+    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    assert!(told.out.contains(why), "{}{}", told.out, told.err);
+    let stripped = observe(
+        &package,
+        &[],
+        &[&CARGO[..], &["--release", "--test", "undescribed"]].concat(),
+    );
+    assert!(
+        stripped.out.contains("the program has no symbols"),
+        "{}{}",
+        stripped.out,
+        stripped.err
+    );
+}
+
+#[test]
+fn processes_of_nextest_share_no_statics() {
+    if !crate::suites::has_nextest() {
+        return;
+    }
+    let package = Package::new("apart", SHARING);
+    let told = observe(&package, &["--list-statics", "--memory", "require"], &NEXTEST);
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let line = "note: each test has a process of its own, so tests share no statics\n";
+    assert!(told.out.contains(line), "{}{}", told.out, told.err);
+}
