@@ -90,14 +90,18 @@ env = {{ SHOP_DIR = "{{dir}}" }}
         assert!(self.host().is_none());
     }
 
-    /// Returns the process of the host, by its lock.
+    /// Returns the process of the host, by its lock. One that a failed run of the test left has another directory.
     fn host(&self) -> Option<Pid> {
+        let dir = self.package.path().canonicalize().unwrap();
         let told = self.told(&["locks", "--format", "json"]);
         let report: Value = serde_json::from_str(&told.out).unwrap();
         let mut locks = report["locks"].as_array().unwrap().iter();
         let held = locks.find(|lock| {
             let name = lock["name"].as_str().unwrap();
-            name.starts_with("fixture shop kept warm (") && lock["state"] == "exclusive"
+            let works_in = fs::read_link(format!("/proc/{}/cwd", lock["holder"]["pid"]));
+            name.starts_with("fixture shop kept warm (")
+                && lock["state"] == "exclusive"
+                && works_in.is_ok_and(|works_in| works_in == dir)
         })?;
         let pid = held["holder"]["pid"].as_i64().unwrap();
         Pid::from_raw(pid.try_into().unwrap())

@@ -20,6 +20,10 @@ fn suite() -> PathBuf {
     for (file, text) in [
         ("Cargo.toml", manifest.as_str()),
         ("src/lib.rs", include_str!("../../../tests/it/run/suite/lib.rs")),
+        (
+            "tests/server/mod.rs",
+            include_str!("../../../tests/it/run/suite/server.rs"),
+        ),
         ("src/main.rs", include_str!("../../../tests/it/run/suite/main.rs")),
         (
             "tests/suite.rs",
