@@ -546,7 +546,7 @@ impl<'a> CauseView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fix::shared_statics::SharedStatic;
+    use crate::fix::named_statics::NamedStatic;
     use crate::hunt::HuntReport;
     use crate::scene::{Arrangement, Scene};
     use std::path::PathBuf;
@@ -584,7 +584,7 @@ mod tests {
 
     #[test]
     fn where_nothing_was_observed_a_static_that_the_tests_name_is_shown() {
-        let statics = vec![SharedStatic {
+        let statics = vec![NamedStatic {
             name: "TILL".to_owned(),
             kind: "OnceLock",
             file: PathBuf::from("/w/src/lib.rs"),

@@ -1,8 +1,8 @@
 //! Tests that fail or pass because of what ran before them, which no lock changes.
 
 use crate::findings::{Observation, ReproducedClass, Reproduction};
+use crate::fix::named_statics::{self, NamedStatic};
 use crate::fix::proposal;
-use crate::fix::shared_statics::{self, SharedStatic};
 use crate::fix::test_sources::Sources;
 use crate::scene::TestId;
 use cofferdam_conflicts::{Conflict, Grade};
@@ -15,7 +15,7 @@ pub(crate) struct OrderDependence {
     /// The tests that create what it needs, or leave behind what it finds.
     pub(crate) culprits: Vec<PlacedTest>,
     /// The values of the process that it and a culprit name, if nothing was observed.
-    pub(crate) statics: Vec<SharedStatic>,
+    pub(crate) statics: Vec<NamedStatic>,
 }
 
 /// A test with the line where it begins, if that is known.
@@ -38,7 +38,7 @@ pub(super) fn of(observation: &Observation, sources: &Sources) -> Vec<OrderDepen
             test: placed(&failure.test),
             culprits: failure.culprits.iter().map(placed).collect(),
             statics: match failure.uses.is_empty() {
-                true => shared_statics::of_tests(sources, &failure.test, &failure.culprits),
+                true => named_statics::of_tests(sources, &failure.test, &failure.culprits),
                 false => Vec::new(),
             },
             failure: failure.clone(),

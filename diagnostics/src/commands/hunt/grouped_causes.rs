@@ -1,7 +1,7 @@
 //! Verdicts that have one cause, as one finding.
 
 use crate::findings::{SharedUse, shared_uses};
-use crate::fix::shared_statics::SharedStatic;
+use crate::fix::named_statics::NamedStatic;
 use crate::hunt::{Class, Verdict, grouped};
 use crate::scene::TestId;
 use cofferdam_conflicts::Conflict;
@@ -18,7 +18,7 @@ pub(crate) struct Cause {
     /// Other tests that use the one resource of a race: they were not seen to fail, or not examined.
     pub(crate) users: Vec<TestId>,
     /// The values of the process that its tests and the culprits name, if nothing was observed.
-    pub(crate) statics: Vec<SharedStatic>,
+    pub(crate) statics: Vec<NamedStatic>,
 }
 
 /// Returns the causes, in the order of their first verdicts: verdicts with the same class and culprits have one cause, and so

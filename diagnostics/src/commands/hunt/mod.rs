@@ -16,7 +16,7 @@ use super::suite::{choose_all, collect};
 use super::{Interrupted, Refused, end_fixtures, here, observe, processors, recordings};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
-use crate::fix::shared_statics;
+use crate::fix::named_statics;
 use crate::fix::test_sources::Sources;
 use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport, repeat_company};
 use crate::observe::confirm::ConfirmOptions;
@@ -345,7 +345,7 @@ fn name_statics(causes: &mut [Cause], dir: &Path) {
     };
     for cause in causes {
         let first = &cause.verdicts[0];
-        cause.statics = shared_statics::of_tests(&sources, &first.test, &first.culprits);
+        cause.statics = named_statics::of_tests(&sources, &first.test, &first.culprits);
     }
 }
 

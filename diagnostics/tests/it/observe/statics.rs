@@ -10,9 +10,14 @@ const SHARING: &str = include_str!("suites/sharing.rs");
 const TIMED: &str = include_str!("suites/timed.rs");
 const SENT_TRAPS: &str = include_str!("suites/sent_traps.rs");
 
-/// Runs the suite with its variables described, observed with these options.
+/// Runs the suite with its variables described, observed with these options, and its statics if they do not say otherwise.
 fn observe(package: &Package, options: &[&str], command: &[&str]) -> Told {
-    let mut command = package.command(options, command);
+    let memory: &[&str] = if options.contains(&"--memory") {
+        &[]
+    } else {
+        &["--memory", "auto"]
+    };
+    let mut command = package.command(&[memory, options].concat(), command);
     for profile in ["DEV", "TEST"] {
         command.env(format!("CARGO_PROFILE_{profile}_DEBUG"), "2");
     }

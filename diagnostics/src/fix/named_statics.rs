@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// A value of which each process has one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SharedStatic {
+pub(crate) struct NamedStatic {
     pub(crate) name: String,
     /// What makes it one per process, as it is written.
     pub(crate) kind: &'static str,
@@ -22,7 +22,7 @@ pub(crate) struct SharedStatic {
     pub(crate) has_library: bool,
 }
 
-impl SharedStatic {
+impl NamedStatic {
     /// Returns its name, kind and place, with the path below `root`.
     pub(crate) fn shown(&self, root: &Path) -> String {
         let file = self.file.strip_prefix(root).unwrap_or(&self.file);
@@ -50,7 +50,7 @@ impl SharedStatic {
 const TYPES: [&str; 6] = ["LazyLock", "OnceLock", "Lazy", "OnceCell", "OnceBox", "SyncLazy"];
 
 /// Returns the values that the test and one of the culprits name.
-pub(crate) fn of_tests(sources: &Sources, test: &TestId, culprits: &[TestId]) -> Vec<SharedStatic> {
+pub(crate) fn of_tests(sources: &Sources, test: &TestId, culprits: &[TestId]) -> Vec<NamedStatic> {
     // The package is not known; the program's name suffices.
     let position = |test: &TestId| sources.find("", &test.binary, &test.name).ok()?.first().copied();
     let Some(test) = position(test) else {
@@ -60,12 +60,12 @@ pub(crate) fn of_tests(sources: &Sources, test: &TestId, culprits: &[TestId]) ->
     let culprits = culprits.filter(|culprit| std::ptr::eq(culprit.program, test.program));
     let found = culprits.flat_map(|culprit| of_both(test.program, test.function, culprit.function));
     let has_library = test.package.depends_on("cofferdam");
-    let found: BTreeSet<SharedStatic> = found.map(|one| SharedStatic { has_library, ..one }).collect();
+    let found: BTreeSet<NamedStatic> = found.map(|one| NamedStatic { has_library, ..one }).collect();
     found.into_iter().collect()
 }
 
 /// Returns the values of a program that both functions name.
-fn of_both(program: &Program, one: &Function, other: &Function) -> Vec<SharedStatic> {
+fn of_both(program: &Program, one: &Function, other: &Function) -> Vec<NamedStatic> {
     let (one, other) = (names(program, one), names(program, other));
     let mut found = BTreeSet::new();
     for (path, text) in &program.texts {
@@ -74,7 +74,7 @@ fn of_both(program: &Program, one: &Function, other: &Function) -> Vec<SharedSta
         };
         declared(&file, &file.tokens, &mut |name, kind, at| {
             if one.contains(&name) && other.contains(&name) {
-                found.insert(SharedStatic {
+                found.insert(NamedStatic {
                     name,
                     kind,
                     file: path.clone(),
