@@ -4,6 +4,7 @@
 #[derive(Clone, Copy)]
 pub(crate) enum Part {
     Library,
+    #[cfg(feature = "fixtures")]
     Fixtures,
     #[cfg(feature = "macros")]
     Isolated,
@@ -13,6 +14,7 @@ pub(crate) enum Part {
 fn part(text: &str, part: Part) -> &str {
     let title = match part {
         Part::Library => return text.split("\n## Fixtures\n").next().unwrap_or_default(),
+        #[cfg(feature = "fixtures")]
         Part::Fixtures => "\n## Fixtures\n",
         #[cfg(feature = "macros")]
         Part::Isolated => "\n## Isolated tests\n",
