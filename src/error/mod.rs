@@ -414,7 +414,7 @@ mod tests {
             .iter()
             .map(|error| error.to_string().replace(&here, "tests/shop.rs:7:5"))
             .collect();
-        super::page::hold(&messages, super::page::Part::Library);
+        super::page::hold(&messages, None);
     }
 
     #[derive(Debug)]

@@ -103,7 +103,7 @@ impl fmt::Display for ProcessError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::page::{Part, hold};
+    use crate::error::page::hold;
 
     #[test]
     fn every_message_about_isolated_tests_is_in_the_list_of_errors() {
@@ -118,6 +118,6 @@ mod tests {
         ];
         let mut messages: Vec<String> = all.iter().map(ToString::to_string).collect();
         messages.push(super::super::UNIX_ONLY.to_owned());
-        hold(&messages, Part::Isolated);
+        hold(&messages, Some("Isolated tests"));
     }
 }

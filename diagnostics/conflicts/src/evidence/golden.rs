@@ -121,7 +121,7 @@ fn environment_and_working_directory_conflict_within_one_process_only() {
             report(&[&w0, &w1])
         };
         assert_eq!(both(8), "");
-        assert!(both(7).contains("`#[cofferdam::serial("), "{}", both(7));
+        assert!(both(7).contains("`#[cofferdam::isolated]`"), "{}", both(7));
     }
 }
 
