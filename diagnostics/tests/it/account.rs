@@ -1,7 +1,7 @@
 //! The account of started programs: a lost program never ends with exit code 0.
 
 use crate::observe::package::Package;
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use crate::suites::{can_mount, has_nextest, in_example};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -64,7 +64,7 @@ fn crowd(tests: usize) -> Package {
         .command(&[], &[&CARGO[..], &["--no-run"]].concat())
         .output()
         .unwrap();
-    assert!(package.built().exists(), "{}", Told::from(built).err);
+    assert!(package.built().exists(), "{}", CommandOutput::from(built).err);
     package
 }
 
@@ -93,15 +93,19 @@ fn threads_that_write_while_their_log_grows_lose_no_record() {
     let package = growing();
     let command = [&CARGO[..], &["--test", "growing", "--", "-q"]].concat();
     for round in 0..12 {
-        let told = package.observe(&["--no-backtrace"], &command);
-        assert_eq!(told.code, Some(0), "{round}: {}{}", told.out, told.err);
-        assert!(told.out.contains("watched: 200 tests"), "{round}: {}", told.out);
+        let output = package.observe(&["--no-backtrace"], &command);
+        assert_eq!(output.code, Some(0), "{round}: {}{}", output.out, output.err);
+        assert!(
+            output.out.contains("watched: 200 tests"),
+            "{round}: {}",
+            output.out
+        );
     }
 }
 
 /// Two of the tests conflict, so exit code 0 would be wrong.
-fn is_no_success(told: &Told, what: &str) {
-    assert_ne!(told.code, Some(0), "{what}: {}{}", told.out, told.err);
+fn is_no_success(output: &CommandOutput, what: &str) {
+    assert_ne!(output.code, Some(0), "{what}: {}{}", output.out, output.err);
 }
 
 #[test]
@@ -113,9 +117,9 @@ fn every_program_is_observed_whatever_room_the_shared_memory_has() {
     for size in points(1 << 10, 10 << 10) {
         let command = package.command(&[], &["cargo", "nextest", "run", "--offline"]);
         let mount = format!("mount -t tmpfs -o size={size}k none /dev/shm");
-        let told: Told = in_mounts(&mount, &command).output().unwrap().into();
-        assert_eq!(told.code, Some(1), "{size}: {}{}", told.out, told.err);
-        assert!(told.out.contains("watched: 60 tests"), "{size}: {}", told.out);
+        let output: CommandOutput = in_mounts(&mount, &command).output().unwrap().into();
+        assert_eq!(output.code, Some(1), "{size}: {}{}", output.out, output.err);
+        assert!(output.out.contains("watched: 60 tests"), "{size}: {}", output.out);
     }
 }
 
@@ -143,11 +147,11 @@ fn few_descriptors_never_make_an_observation_clean() {
     let package = crowd(60);
     for limit in points(4, 40) {
         let command = package.command(&[], &CARGO);
-        let told: Told = after(&format!("ulimit -n {limit}"), &command)
+        let output: CommandOutput = after(&format!("ulimit -n {limit}"), &command)
             .output()
             .unwrap()
             .into();
-        is_no_success(&told, &limit.to_string());
+        is_no_success(&output, &limit.to_string());
     }
 }
 
@@ -156,11 +160,11 @@ fn small_files_never_make_an_observation_clean() {
     let package = crowd(60);
     for limit in points(0, 20_000) {
         let command = package.command(&[], &CARGO);
-        let told: Told = after(&format!("ulimit -f {limit}"), &command)
+        let output: CommandOutput = after(&format!("ulimit -f {limit}"), &command)
             .output()
             .unwrap()
             .into();
-        is_no_success(&told, &limit.to_string());
+        is_no_success(&output, &limit.to_string());
     }
 }
 
@@ -188,27 +192,27 @@ fn a_full_disk_never_makes_a_recording_clean() {
 #[test]
 fn limits_of_descriptors_and_of_file_sizes_never_make_a_recording_clean() {
     for limit in points(4, 40) {
-        let told: Told = after(&format!("ulimit -n {limit}"), &conflicted())
+        let output: CommandOutput = after(&format!("ulimit -n {limit}"), &conflicted())
             .output()
             .unwrap()
             .into();
-        is_no_success(&told, &format!("{limit} descriptors"));
+        is_no_success(&output, &format!("{limit} descriptors"));
     }
     for limit in points(0, 3000) {
-        let told: Told = after(&format!("ulimit -f {limit}"), &conflicted())
+        let output: CommandOutput = after(&format!("ulimit -f {limit}"), &conflicted())
             .output()
             .unwrap()
             .into();
-        is_no_success(&told, &format!("files of {limit} blocks"));
+        is_no_success(&output, &format!("files of {limit} blocks"));
     }
 }
 
-fn report(told: &Told) -> Value {
-    let line = told.out.lines().last().unwrap_or_default();
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err))
+fn report(output: &CommandOutput) -> Value {
+    let line = output.out.lines().last().unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err))
 }
 
-fn fix(package: &Package, options: &[&str]) -> Told {
+fn fix(package: &Package, options: &[&str]) -> CommandOutput {
     #[expect(clippy::disallowed_methods, reason = "the program under test")]
     let mut fix = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
     fix.arg("fix").args(options).current_dir(package.path());
@@ -221,9 +225,9 @@ fn fix(package: &Package, options: &[&str]) -> Told {
 fn programs_out_of_reach_are_named_and_an_error_only_on_request() {
     let package = Package::new("starting", STARTING);
     let command = [&CARGO[..], &["--", "--skip", "breaks", "--skip", "fails"]].concat();
-    let told = package.observe(&["--format", "json"], &command);
-    let account = &report(&told)["account"];
-    assert_eq!(told.code, Some(0), "{account}");
+    let output = package.observe(&["--format", "json"], &command);
+    let account = &report(&output)["account"];
+    assert_eq!(output.code, Some(0), "{account}");
     assert_eq!(account["lost"], json!([]));
     let out_of_reach = account["out_of_reach"].as_array().unwrap();
     assert_eq!(out_of_reach.len(), 1, "{account}");
@@ -235,9 +239,9 @@ fn programs_out_of_reach_are_named_and_an_error_only_on_request() {
     // The unit tests, the suite, the static program, and the killed one.
     assert_eq!(account["started"], 4, "{account}");
     assert_eq!(account["incomplete"], 1, "{account}");
-    let told = package.observe(&["--strict"], &command);
-    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
-    let last = told.out.lines().last().unwrap();
+    let output = package.observe(&["--strict"], &command);
+    assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
+    let last = output.out.lines().last().unwrap();
     assert!(
         last.contains("could not tell") && last.contains("out of reach: "),
         "{last}"
@@ -249,10 +253,10 @@ fn programs_out_of_reach_are_named_and_an_error_only_on_request() {
 /// Returns the report of an observation without lost programs.
 fn without_loss(package: &Package, options: &[&str], test: &str) -> Value {
     let options = [&["--format", "json"], options].concat();
-    let told = package.observe(&options, &[&CARGO[..], &["--test", "libc", "--", test]].concat());
-    let report = report(&told);
-    assert_eq!(report["account"]["lost"], json!([]), "{}", told.err);
-    assert_eq!(told.code, Some(0), "{report}{}", told.err);
+    let output = package.observe(&options, &[&CARGO[..], &["--test", "libc", "--", test]].concat());
+    let report = report(&output);
+    assert_eq!(report["account"]["lost"], json!([]), "{}", output.err);
+    assert_eq!(output.code, Some(0), "{report}{}", output.err);
     report
 }
 
@@ -295,10 +299,10 @@ fn a_start_of_what_is_no_regular_file_fails_as_it_would_unobserved() {
 fn a_program_is_incomplete_if_it_is_killed_before_it_begins_and_lost_if_it_began_without_its_observer() {
     let package = Package::new("ending", ENDING);
     let command = |test| [&CARGO[..], &["--test", "ending", "--", test]].concat();
-    let told = package.observe(&["--format", "json"], &command("before_it_begins"));
-    let account = &report(&told)["account"];
+    let output = package.observe(&["--format", "json"], &command("before_it_begins"));
+    let account = &report(&output)["account"];
     assert_eq!(
-        (told.code, &account["incomplete"]),
+        (output.code, &account["incomplete"]),
         (Some(0), &json!(1)),
         "{account}"
     );
@@ -306,13 +310,13 @@ fn a_program_is_incomplete_if_it_is_killed_before_it_begins_and_lost_if_it_began
         return;
     }
     for way in ["without_its_library", "without_its_account"] {
-        let told = package.observe(&["--format", "json"], &command(way));
-        let account = &report(&told)["account"];
+        let output = package.observe(&["--format", "json"], &command(way));
+        let account = &report(&output)["account"];
         assert_eq!(
-            (told.code, &account["lost"][0]["count"]),
+            (output.code, &account["lost"][0]["count"]),
             (Some(3), &json!(1)),
             "{way}: {account}{}",
-            told.err
+            output.err
         );
     }
 }
@@ -321,17 +325,17 @@ fn a_program_is_incomplete_if_it_is_killed_before_it_begins_and_lost_if_it_began
 fn a_lost_program_is_named_and_nothing_is_concluded() {
     let package = Package::new("starting", STARTING);
     let baseline = package.path().join("baseline.toml");
-    let told = package.observe(
+    let output = package.observe(
         &["--baseline", baseline.to_str().unwrap()],
         &[&CARGO[..], &["--", "breaks"]].concat(),
     );
-    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
     assert!(
-        told.out.contains("lost: ") && told.out.contains("met/broken: "),
+        output.out.contains("lost: ") && output.out.contains("met/broken: "),
         "{}",
-        told.out
+        output.out
     );
-    let last = told.out.lines().last().unwrap();
+    let last = output.out.lines().last().unwrap();
     assert!(
         last.contains("could not tell: 1 of 3 programs was lost"),
         "{last}"
@@ -349,9 +353,9 @@ fn a_lost_program_is_named_and_nothing_is_concluded() {
 #[test]
 fn a_failure_without_a_cause_is_said_and_is_no_reason_to_change_nothing() {
     let package = Package::new("starting", STARTING);
-    let told = package.observe(&[], &[&CARGO[..], &["--", "fails"]].concat());
-    assert_eq!(told.code, Some(101), "{}{}", told.out, told.err);
-    let last = told.out.lines().last().unwrap();
+    let output = package.observe(&[], &[&CARGO[..], &["--", "fails"]].concat());
+    assert_eq!(output.code, Some(101), "{}{}", output.out, output.err);
+    let last = output.out.lines().last().unwrap();
     assert!(
         last.ends_with("the command failed (exit code 101), and no cause was found"),
         "{last}"
@@ -374,18 +378,18 @@ fn a_process_that_cannot_write_its_journal_is_lost_and_goes_on() {
     ] {
         let base = tempfile::tempdir().unwrap();
         let command = crate::run::run(base.path(), role, &["--no-records", "pass"]);
-        let told: Told = after("ulimit -n 64", &command).output().unwrap().into();
-        assert_eq!(told.code, Some(3), "{role}: {}{}", told.out, told.err);
+        let output: CommandOutput = after("ulimit -n 64", &command).output().unwrap().into();
+        assert_eq!(output.code, Some(3), "{role}: {}{}", output.out, output.err);
         assert!(
-            told.out.contains("lost: ") && told.out.contains(why),
+            output.out.contains("lost: ") && output.out.contains(why),
             "{role}: {}",
-            told.out
+            output.out
         );
         if role.starts_with("claims") {
             // The account is kept beside the recording.
-            let told = crate::recording::told(base.path(), &["check"]);
-            assert_eq!(told.code, Some(3), "{}", told.out);
-            assert!(told.out.contains("lost: "), "{}", told.out);
+            let output = crate::recording::output_of(base.path(), &["check"]);
+            assert_eq!(output.code, Some(3), "{}", output.out);
+            assert!(output.out.contains("lost: "), "{}", output.out);
         }
     }
 }
@@ -396,14 +400,18 @@ fn without_room_for_the_account_the_command_runs_unrecorded_and_counts_as_lost()
         let base = tempfile::tempdir().unwrap();
         let command = crate::run::run(base.path(), role, &["--format", "json"]);
         // In units of 512 bytes.
-        let told: Told = after("ulimit -f 1000", &command).output().unwrap().into();
-        assert_eq!(told.code, Some(code), "{role}: {}{}", told.out, told.err);
-        assert!(told.err.contains("nothing is recorded"), "{role}: {}", told.err);
-        let account = &report(&told)["account"];
+        let output: CommandOutput = after("ulimit -f 1000", &command).output().unwrap().into();
+        assert_eq!(output.code, Some(code), "{role}: {}{}", output.out, output.err);
+        assert!(
+            output.err.contains("nothing is recorded"),
+            "{role}: {}",
+            output.err
+        );
+        let account = &report(&output)["account"];
         assert_eq!(account["lost"][0]["name"], "the command", "{account}");
         let reason = account["lost"][0]["reason"].as_str().unwrap();
         assert!(reason.contains("File too large"), "{account}");
-        assert_eq!(report(&told)["verdict"], "lost");
+        assert_eq!(report(&output)["verdict"], "lost");
         let mut left = fs::read_dir(base.path().join("runs")).unwrap().flatten();
         let account = left.find(|left| left.path().extension().is_some_and(|end| end == "account"));
         assert!(account.is_none(), "{account:?}");
@@ -416,12 +424,12 @@ fn an_account_that_the_command_removed_is_said_and_is_no_success() {
         let base = tempfile::tempdir().unwrap();
         let mut command = crate::run::run(base.path(), role, &["--no-records", "pass"]);
         command.env("COFFERDAM_DIR", base.path().join("target/cofferdam"));
-        let told: Told = command.output().unwrap().into();
-        assert_eq!(told.code, Some(code), "{role}: {}{}", told.out, told.err);
+        let output: CommandOutput = command.output().unwrap().into();
+        assert_eq!(output.code, Some(code), "{role}: {}{}", output.out, output.err);
         assert!(
-            told.out.contains(".account was removed while the command ran"),
+            output.out.contains(".account was removed while the command ran"),
             "{role}: {}",
-            told.out
+            output.out
         );
     }
 }
@@ -429,12 +437,12 @@ fn an_account_that_the_command_removed_is_said_and_is_no_success() {
 #[test]
 fn a_process_that_is_killed_while_it_records_is_incomplete_and_not_lost() {
     let base = tempfile::tempdir().unwrap();
-    let told: Told = crate::run::run(base.path(), "claims leaves", &["--format", "json"])
+    let output: CommandOutput = crate::run::run(base.path(), "claims leaves", &["--format", "json"])
         .output()
         .unwrap()
         .into();
-    assert_eq!(told.code, Some(137), "{}{}", told.out, told.err);
-    let account = &report(&told)["account"];
+    assert_eq!(output.code, Some(137), "{}{}", output.out, output.err);
+    let account = &report(&output)["account"];
     assert_eq!(account["incomplete"], 1, "{account}");
     assert_eq!(account["lost"], json!([]));
 }
@@ -446,7 +454,7 @@ fn an_empty_journal_is_said() {
     let journal = folder.join("workers/w7/journal.ndjson");
     fs::create_dir_all(journal.parent().unwrap()).unwrap();
     fs::write(&journal, "").unwrap();
-    let told = crate::recording::told(base.path(), &["check"]);
-    assert_eq!(told.code, Some(3), "{}", told.out);
-    assert!(told.out.contains("the journal is empty"), "{}", told.out);
+    let output = crate::recording::output_of(base.path(), &["check"]);
+    assert_eq!(output.code, Some(3), "{}", output.out);
+    assert!(output.out.contains("the journal is empty"), "{}", output.out);
 }

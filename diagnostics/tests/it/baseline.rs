@@ -1,6 +1,6 @@
 //! `--baseline`: known conflicts pass, new ones fail.
 
-use crate::recording::{Journal, conflicted, run_folder, told, told_json};
+use crate::recording::{Journal, conflicted, json_of, output_of, run_folder};
 use serde_json::json;
 use std::path::Path;
 
@@ -34,7 +34,7 @@ fn on_a_port(base: &Path, session: &str, at: u64) {
 fn a_first_run_writes_what_is_known_and_only_what_is_new_fails_from_then_on() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
-    let first = told(base.path(), &CHECK);
+    let first = output_of(base.path(), &CHECK);
     assert_eq!(
         first.out,
         "
@@ -45,10 +45,10 @@ cofferdam: no new conflict in what was watched: 2 tests, 2 workers, 1 run, 0 ser
     );
     assert_eq!(first.code, Some(0));
     assert!(read(base.path()).ends_with("version = 1\n\n[[known]]\nconflict = \"file /shop/report.csv\"\n"));
-    assert_eq!(told(base.path(), &CHECK).code, Some(0));
+    assert_eq!(output_of(base.path(), &CHECK).code, Some(0));
 
     on_a_port(base.path(), "s1", 2);
-    let new = told(base.path(), &CHECK);
+    let new = output_of(base.path(), &CHECK);
     assert!(
         new.out.contains("\nconflict: port 80 is used by ")
             && new.out.contains("known: file /shop/report.csv"),
@@ -62,11 +62,11 @@ cofferdam: no new conflict in what was watched: 2 tests, 2 workers, 1 run, 0 ser
     );
     assert_eq!(new.code, Some(1));
 
-    let updated = told(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
+    let updated = output_of(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
     assert_eq!(updated.code, Some(0), "{}", updated.out);
-    assert_eq!(told(base.path(), &CHECK).code, Some(0));
+    assert_eq!(output_of(base.path(), &CHECK).code, Some(0));
     // Without the file, the exit code is that of a run without a baseline.
-    assert_eq!(told(base.path(), &["check"]).code, Some(1));
+    assert_eq!(output_of(base.path(), &["check"]).code, Some(1));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn an_allowed_conflict_passes_until_its_date_and_fails_afterwards() {
                 "[[allowed]]\nconflict = \"file /shop/report.csv\"\nreason = \"it is moved in spring\"\nuntil = {until}\n"
             ),
         );
-        told(base.path(), &CHECK)
+        output_of(base.path(), &CHECK)
     };
     let holds = allowed("2999-12-31");
     assert!(
@@ -100,7 +100,7 @@ fn an_allowed_conflict_passes_until_its_date_and_fails_afterwards() {
     );
     assert_eq!(ended.code, Some(1));
     // An allowed conflict does not become a known one.
-    let updated = told(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
+    let updated = output_of(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
     assert_eq!(updated.code, Some(1), "{}", updated.out);
 }
 
@@ -109,7 +109,7 @@ fn an_invalid_file_is_reported_with_its_line_before_anything_runs() {
     let base = tempfile::tempdir().unwrap();
     write(base.path(), "[[known]]\nconflct = \"file a\"\n");
     let ran = base.path().join("ran");
-    let told = told(
+    let output = output_of(
         base.path(),
         &[
             "run",
@@ -121,11 +121,11 @@ fn an_invalid_file_is_reported_with_its_line_before_anything_runs() {
         ],
     );
     assert!(
-        told.err.contains("conflicts.toml:3: unknown field `conflct`"),
+        output.err.contains("conflicts.toml:3: unknown field `conflct`"),
         "{}",
-        told.err
+        output.err
     );
-    assert_eq!(told.code, Some(3));
+    assert_eq!(output.code, Some(3));
     assert!(!ran.exists());
 }
 
@@ -133,7 +133,7 @@ fn an_invalid_file_is_reported_with_its_line_before_anything_runs() {
 fn an_incomplete_run_writes_no_baseline() {
     let base = tempfile::tempdir().unwrap();
     let args = ["run", "--baseline", "conflicts.toml", "--", "sh", "-c", "exit 7"];
-    let failed = told(base.path(), &args);
+    let failed = output_of(base.path(), &args);
     assert!(
         failed
             .out
@@ -152,16 +152,16 @@ fn the_files_name_can_steer_no_terminal_and_is_no_command_to_github() {
     for format in ["human", "github"] {
         let name = "\u{1b}[31m##[error].toml";
         let args = ["check", "--format", format, "--baseline", name];
-        let told = told(base.path(), &args);
+        let output = output_of(base.path(), &args);
         assert!(
-            told.out.contains("known in \\u{1b}[31m##\\[error].toml\n"),
+            output.out.contains("known in \\u{1b}[31m##\\[error].toml\n"),
             "{}",
-            told.out
+            output.out
         );
         assert!(
-            !told.out.contains("\u{1b}[31m") && !told.out.contains("##["),
+            !output.out.contains("\u{1b}[31m") && !output.out.contains("##["),
             "{}",
-            told.out
+            output.out
         );
     }
 }
@@ -174,7 +174,7 @@ fn json_lists_known_and_vanished_conflicts() {
         base.path(),
         "[[known]]\nconflict = \"file /shop/report.csv\"\n[[known]]\nconflict = \"env SHOP_DB\"\n",
     );
-    let (code, report) = told_json(base.path(), &[&CHECK[..], &["--format", "json"]].concat());
+    let (code, report) = json_of(base.path(), &[&CHECK[..], &["--format", "json"]].concat());
     assert_eq!(
         (code, &report["verdict"], &report["conflicts"]),
         (Some(0), &json!("none-seen"), &json!([]))
@@ -191,7 +191,7 @@ fn a_session_s_status_in_the_ledger_is_what_its_exit_code_says() {
     let base = tempfile::tempdir().unwrap();
     let run = |role: &str, args: &[&str]| {
         let ran = crate::run::run(base.path(), role, args).output().unwrap();
-        let (_, session) = told_json(base.path(), &["show", "latest", "--format", "json"]);
+        let (_, session) = json_of(base.path(), &["show", "latest", "--format", "json"]);
         (ran.status.code().unwrap(), session["session"]["status"].clone())
     };
     let known = ["--baseline", "conflicts.toml"];
@@ -217,7 +217,7 @@ fn a_recorded_run_is_held_against_the_tests_of_an_entry_too() {
         let with = |tests: &str| {
             let entry = format!("{head}\nconflict = \"file /shop/report.csv\"\ntests = {tests}\n{tail}");
             write(base.path(), &entry);
-            told(base.path(), &CHECK)
+            output_of(base.path(), &CHECK)
         };
         let others = with("[\"shop::orders::stores_one\", \"shop::another\"]");
         assert_eq!(others.code, Some(1), "{}", others.out);
@@ -235,7 +235,7 @@ fn an_update_after_a_recorded_run_keeps_an_entry_to_its_tests_and_those_that_wer
         base.path(),
         "[[known]]\nconflict = \"file /shop/report.csv\"\ntests = [\"shop::not_met\", \"shop::orders::stores_one\"]\n",
     );
-    let updated = told(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
+    let updated = output_of(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
     assert_eq!(updated.code, Some(0), "{}", updated.out);
     // A new entry is for all tests, because the pair that conflicts in a recorded run is chance.
     let known = "[[known]]\nconflict = \"file /shop/report.csv\"\ntests = [\n    \"shop::not_met\",\n    \

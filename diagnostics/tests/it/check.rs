@@ -1,15 +1,15 @@
 //! Tests of `check`.
 
-use crate::recording::{Journal, cofferdam, conflicted, isolated, run_folder, told, told_json};
+use crate::recording::{Journal, cofferdam, conflicted, isolated, json_of, output_of, run_folder};
 use serde_json::json;
 
 #[test]
 fn a_conflict_is_reported_with_both_tests_the_resource_and_a_help_text() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
-    let told = told(base.path(), &["check"]);
+    let output = output_of(base.path(), &["check"]);
     assert_eq!(
-        told.out,
+        output.out,
         "
 conflict: file /shop/report.csv is used by orders::stores_one on w0 (write) and reports::exports_all on w1 (write) at one time, with no lock in common
   orders::stores_one    w0 in shop  write  tests/shop.rs:7
@@ -20,19 +20,19 @@ conflict: file /shop/report.csv is used by orders::stores_one on w0 (write) and 
 cofferdam: 1 conflict in what was watched: 2 tests, 2 workers, 1 run, 0 service instances, 2 claims
 "
     );
-    assert_eq!((told.code, told.err.as_str()), (Some(1), ""));
+    assert_eq!((output.code, output.err.as_str()), (Some(1), ""));
 }
 
 #[test]
 fn a_report_without_conflicts_claims_no_more_than_that() {
     let base = tempfile::tempdir().unwrap();
     isolated(base.path(), "r1", "s1", 1);
-    let told = told(base.path(), &["cofferdam", "check"]);
+    let output = output_of(base.path(), &["cofferdam", "check"]);
     assert_eq!(
-        told.out,
+        output.out,
         "\ncofferdam: no conflict in what was watched: 2 tests, 2 workers, 1 run, 0 service instances, 2 claims\n"
     );
-    assert_eq!(told.code, Some(0));
+    assert_eq!(output.code, Some(0));
 }
 
 #[test]
@@ -42,15 +42,16 @@ fn one_worker_alone_cannot_show_a_conflict_between_workers_and_the_last_line_say
     Journal::new("r1", "s1", "w0", 10)
         .test(1, "a", "port:80", 10, 30)
         .write(&folder);
-    let told = told(base.path(), &["check"]);
+    let output = output_of(base.path(), &["check"]);
     assert!(
-        told.out
+        output
+            .out
             .trim_end()
             .ends_with("with one worker, conflicts between workers cannot be seen"),
         "{}",
-        told.out
+        output.out
     );
-    assert_eq!(told.code, Some(0));
+    assert_eq!(output.code, Some(0));
 }
 
 #[test]
@@ -58,15 +59,15 @@ fn without_paths_only_the_newest_session_is_reported() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
     isolated(base.path(), "r2", "s2", 2);
-    assert_eq!(told(base.path(), &["check"]).code, Some(0));
+    assert_eq!(output_of(base.path(), &["check"]).code, Some(0));
     conflicted(base.path(), "r3", "s3", 3);
-    assert_eq!(told(base.path(), &["check"]).code, Some(1));
+    assert_eq!(output_of(base.path(), &["check"]).code, Some(1));
 }
 
 #[test]
 fn when_there_is_nothing_it_says_where_it_looked() {
     let base = tempfile::tempdir().unwrap();
-    let nothing = told(base.path(), &["check"]);
+    let nothing = output_of(base.path(), &["check"]);
     let runs = base.path().join("runs");
     assert!(
         nothing.out.contains(&format!("looked in {}", runs.display())),
@@ -80,11 +81,11 @@ fn when_there_is_nothing_it_says_where_it_looked() {
     );
     assert_eq!(nothing.code, Some(3));
     assert_eq!(
-        told(base.path(), &["check", "--no-records", "pass"]).code,
+        output_of(base.path(), &["check", "--no-records", "pass"]).code,
         Some(0)
     );
     assert_eq!(
-        told(base.path(), &["check", "--no-records", "warn"]).code,
+        output_of(base.path(), &["check", "--no-records", "warn"]).code,
         Some(0)
     );
 }
@@ -95,14 +96,14 @@ fn directories_of_several_machines_are_merged_and_their_workers_distinguished_by
     let one = isolated(base.path(), "shard-1", "s1", 1);
     let two = isolated(base.path(), "shard-2", "s2", 1);
     let paths = [one.to_str().unwrap(), two.to_str().unwrap()];
-    let (code, told) = told_json(base.path(), &["check", "--format", "json", paths[0], paths[1]]);
+    let (code, report) = json_of(base.path(), &["check", "--format", "json", paths[0], paths[1]]);
     // The two runs overlap, and their tests write equal paths on one machine: a conflict between runs.
     assert_eq!(code, Some(1));
     assert_eq!(
-        (&told["watched"]["runs"], &told["watched"]["workers"]),
+        (&report["watched"]["runs"], &report["watched"]["workers"]),
         (&json!(2), &json!(4))
     );
-    assert_eq!(told["conflicts"][0]["between_runs"], json!(true));
+    assert_eq!(report["conflicts"][0]["between_runs"], json!(true));
     for path in [&one, &two] {
         for journal in ["w0", "w1"] {
             let journal = path.join("workers").join(journal).join("journal.ndjson");
@@ -111,8 +112,8 @@ fn directories_of_several_machines_are_merged_and_their_workers_distinguished_by
             std::fs::write(&journal, text.replace("\"boot\":\"machine\"", &own)).unwrap();
         }
     }
-    let (code, told) = told_json(base.path(), &["check", "--format", "json", paths[0], paths[1]]);
-    assert_eq!((code, &told["conflicts"]), (Some(0), &json!([])));
+    let (code, report) = json_of(base.path(), &["check", "--format", "json", paths[0], paths[1]]);
+    assert_eq!((code, &report["conflicts"]), (Some(0), &json!([])));
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn an_unreadable_file_is_named_and_the_rest_is_reported() {
     let journal = folder.join("workers/w0/journal.ndjson");
     let text = std::fs::read_to_string(&journal).unwrap();
     std::fs::write(&journal, text.replacen("{\"at\":10,", "garbage\n{\"at\":10,", 1)).unwrap();
-    let unread = told(base.path(), &["check"]);
+    let unread = output_of(base.path(), &["check"]);
     let named = format!("unreadable: {}:3: not JSON", journal.display());
     assert!(unread.out.contains(&named), "{}", unread.out);
     assert!(
@@ -135,7 +136,7 @@ fn an_unreadable_file_is_named_and_the_rest_is_reported() {
     assert_eq!(unread.code, Some(3));
     // A conflict is certain even if other files could not be read.
     conflicted(base.path(), "r2", "s1", 2);
-    let both = told(base.path(), &["check"]);
+    let both = output_of(base.path(), &["check"]);
     assert!(
         both.out.contains(&named) && both.out.contains("conflict: file"),
         "{}",
@@ -147,9 +148,9 @@ fn an_unreadable_file_is_named_and_the_rest_is_reported() {
 #[test]
 fn a_path_that_is_not_there_is_an_error_that_names_it() {
     let base = tempfile::tempdir().unwrap();
-    let told = told(base.path(), &["check", "gone"]);
-    assert!(told.out.contains("could not read gone"), "{}", told.out);
-    assert_eq!(told.code, Some(3));
+    let output = output_of(base.path(), &["check", "gone"]);
+    assert!(output.out.contains("could not read gone"), "{}", output.out);
+    assert_eq!(output.code, Some(3));
 }
 
 #[test]
@@ -162,8 +163,8 @@ fn a_wrong_command_line_is_exit_code_2() {
         &["run", "--"],
         &["check", "--format", "xml"],
     ] {
-        let told = told(base.path(), args);
-        assert_eq!((told.code, told.out.as_str()), (Some(2), ""), "{args:?}");
+        let output = output_of(base.path(), args);
+        assert_eq!((output.code, output.out.as_str()), (Some(2), ""), "{args:?}");
     }
     for args in [
         &["--help"][..],
@@ -171,11 +172,11 @@ fn a_wrong_command_line_is_exit_code_2() {
         &["run", "--help"],
         &["check", "--help"],
     ] {
-        let told = told(base.path(), args);
-        assert_eq!((told.code, told.err.as_str()), (Some(0), ""), "{args:?}");
+        let output = output_of(base.path(), args);
+        assert_eq!((output.code, output.err.as_str()), (Some(0), ""), "{args:?}");
     }
     assert!(
-        told(base.path(), &["run", "--help"])
+        output_of(base.path(), &["run", "--help"])
             .out
             .contains("cargo cofferdam run -- cargo test")
     );
@@ -185,11 +186,11 @@ fn a_wrong_command_line_is_exit_code_2() {
 fn the_report_goes_to_a_file_too_and_the_terminal_gets_the_human_one() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
-    let told = told(
+    let output = output_of(
         base.path(),
         &["check", "--format", "json", "--output", "out.json"],
     );
-    assert!(told.out.starts_with("\nconflict: file"), "{}", told.out);
+    assert!(output.out.starts_with("\nconflict: file"), "{}", output.out);
     let text = std::fs::read_to_string(base.path().join("out.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
@@ -203,22 +204,24 @@ fn the_report_goes_to_a_file_too_and_the_terminal_gets_the_human_one() {
 fn a_report_that_cannot_be_written_is_an_error() {
     let base = tempfile::tempdir().unwrap();
     isolated(base.path(), "r1", "s1", 1);
-    let told = told(base.path(), &["check", "--output", "no/such/folder"]);
+    let output = output_of(base.path(), &["check", "--output", "no/such/folder"]);
     assert!(
-        told.err.contains("could not write the report to no/such/folder"),
+        output
+            .err
+            .contains("could not write the report to no/such/folder"),
         "{}",
-        told.err
+        output.err
     );
-    assert_eq!(told.code, Some(3));
+    assert_eq!(output.code, Some(3));
 }
 
 #[test]
 fn github_gets_one_annotation_for_each_finding_and_a_last_line() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
-    let told = told(base.path(), &["check", "--format", "github"]);
-    let lines: Vec<&str> = told.out.lines().collect();
-    assert_eq!(lines.len(), 2, "{}", told.out);
+    let output = output_of(base.path(), &["check", "--format", "github"]);
+    let lines: Vec<&str> = output.out.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", output.out);
     assert!(
         lines[0].starts_with(
             "::error file=tests/shop.rs,line=7,title=cofferdam%3A shared-resource::file /shop/report.csv"

@@ -1,6 +1,6 @@
 //! `clean`, with handwritten directories of runs.
 
-use crate::recording::{pid_namespace, told, told_json};
+use crate::recording::{json_of, output_of, pid_namespace};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ fn run_folder(base: &Path, id: &str, fields: &Value) -> PathBuf {
     std::fs::create_dir_all(folder.join("workers/w0/dir")).unwrap();
     std::fs::write(folder.join("workers/w0/dir/left"), "x").unwrap();
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let mut told = json!({
+    let mut description = json!({
         "version": 1, "run": id, "runner": "cargo", "session": null, "at": 1, "boot": boot.trim(),
         "namespace": pid_namespace(),
         // A process ID of this boot with another start time: it was reused.
         "anchor": {"pid": 1, "started": u64::MAX},
     });
     for (field, value) in fields.as_object().unwrap() {
-        told[field] = value.clone();
+        description[field] = value.clone();
     }
-    std::fs::write(folder.join("run.json"), told.to_string()).unwrap();
+    std::fs::write(folder.join("run.json"), description.to_string()).unwrap();
     std::fs::write(folder.join("alive.lock"), "").unwrap();
     folder
 }
@@ -72,7 +72,7 @@ fn ended_runs_are_removed_and_each_kept_one_has_a_reason() {
     let base = tempfile::tempdir().unwrap();
     let _used = all_kinds(base.path());
     let before = left(base.path());
-    let dry = told(base.path(), &["clean", "--dry-run"]);
+    let dry = output_of(base.path(), &["clean", "--dry-run"]);
     assert_eq!(left(base.path()), before, "a dry run removes nothing");
     assert!(dry.out.contains("would remove over\n"), "{}", dry.out);
     assert!(
@@ -81,7 +81,7 @@ fn ended_runs_are_removed_and_each_kept_one_has_a_reason() {
         dry.out
     );
 
-    let real = told(base.path(), &["clean"]);
+    let real = output_of(base.path(), &["clean"]);
     assert_eq!(real.code, Some(0));
     assert_eq!(
         left(base.path()),
@@ -98,7 +98,7 @@ fn ended_runs_are_removed_and_each_kept_one_has_a_reason() {
         "kept    unknown: its run.json is missing or unreadable; `--all` removes it",
     ] {
         assert!(
-            real.out.lines().any(|told| told == line),
+            real.out.lines().any(|printed| printed == line),
             "{line} in {}",
             real.out
         );
@@ -110,7 +110,7 @@ fn ended_runs_are_removed_and_each_kept_one_has_a_reason() {
 fn all_takes_what_was_kept_for_a_person_and_leaves_what_is_in_use() {
     let base = tempfile::tempdir().unwrap();
     let _used = all_kinds(base.path());
-    let (code, report) = told_json(base.path(), &["clean", "--all", "--format", "json"]);
+    let (code, report) = json_of(base.path(), &["clean", "--all", "--format", "json"]);
     assert_eq!(code, Some(0));
     assert_eq!(left(base.path()), ["running", "used"]);
     assert_eq!(
@@ -122,20 +122,20 @@ fn all_takes_what_was_kept_for_a_person_and_leaves_what_is_in_use() {
         let mut found = runs.filter(|run| run["path"].as_str().unwrap().ends_with(&format!("/{id}")));
         found.next().unwrap()["fate"].as_str().unwrap().to_owned()
     };
-    for (id, told) in [
+    for (id, wanted) in [
         ("over", "removed"),
         ("restored", "removed"),
         ("running", "running"),
         ("used", "in-use"),
     ] {
-        assert_eq!(fate(id), told);
+        assert_eq!(fate(id), wanted);
     }
 }
 
 #[test]
 fn a_place_without_runs_has_nothing_to_clean() {
     let base = tempfile::tempdir().unwrap();
-    let clean = told(base.path(), &["clean"]);
+    let clean = output_of(base.path(), &["clean"]);
     assert_eq!(clean.code, Some(0));
     assert!(
         clean.out.starts_with("cofferdam: removed 0 runs, kept 0, in "),
@@ -151,7 +151,7 @@ fn a_thousand_dead_runs_go_at_once() {
     for number in 0..1000 {
         run_folder(base.path(), &format!("r{number}"), &json!({}));
     }
-    let clean = told(base.path(), &["clean"]);
+    let clean = output_of(base.path(), &["clean"]);
     assert!(
         clean.out.contains("cofferdam: removed 1000 runs, kept 0, in "),
         "{}",

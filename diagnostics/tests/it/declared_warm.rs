@@ -2,7 +2,7 @@
 
 use crate::declared::pipe;
 use crate::observe::package::Package;
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use crate::suites::has_nextest;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -60,15 +60,15 @@ env = {{ SHOP_DIR = "{{dir}}" }}
         self.package.path().join(name)
     }
 
-    fn told(&self, words: &[&str]) -> Told {
+    fn output_of(&self, words: &[&str]) -> CommandOutput {
         self.package.without_command(words).output().unwrap().into()
     }
 
     /// Returns the directory of the fixture, as a test or shell gets it.
     fn env(&self, words: &[&str]) -> PathBuf {
-        let told = self.told(&[&["env", "--format", "json"], words].concat());
-        assert_eq!(told.code, Some(0), "{}", told.err);
-        let report: Value = serde_json::from_str(&told.out).unwrap();
+        let output = self.output_of(&[&["env", "--format", "json"], words].concat());
+        assert_eq!(output.code, Some(0), "{}", output.err);
+        let report: Value = serde_json::from_str(&output.out).unwrap();
         assert_eq!(report["version"], 1);
         PathBuf::from(report["variables"]["SHOP_DIR"].as_str().unwrap())
     }
@@ -82,9 +82,9 @@ env = {{ SHOP_DIR = "{{dir}}" }}
 
     /// Ends the fixture, and checks that it is torn down and that nothing is left of it.
     fn clean(&self) {
-        let told = self.told(&["clean"]);
-        assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
-        assert!(told.out.contains("ended fixture shop\n"), "{}", told.out);
+        let output = self.output_of(&["clean"]);
+        assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+        assert!(output.out.contains("ended fixture shop\n"), "{}", output.out);
         let warm = self.package.built().join("cofferdam/warm");
         assert_eq!(fs::read_dir(warm).unwrap().count(), 0);
         assert!(self.host().is_none());
@@ -93,8 +93,8 @@ env = {{ SHOP_DIR = "{{dir}}" }}
     /// Returns the process of the host, by its lock. One that a failed run of the test left has another directory.
     fn host(&self) -> Option<Pid> {
         let dir = self.package.path().canonicalize().unwrap();
-        let told = self.told(&["locks", "--format", "json"]);
-        let report: Value = serde_json::from_str(&told.out).unwrap();
+        let output = self.output_of(&["locks", "--format", "json"]);
+        let report: Value = serde_json::from_str(&output.out).unwrap();
         let mut locks = report["locks"].as_array().unwrap().iter();
         let held = locks.find(|lock| {
             let name = lock["name"].as_str().unwrap();
@@ -116,11 +116,11 @@ fn kill(pid: Pid) {
 }
 
 /// Runs a command on a thread. At its end it joins those that the listener waits for, so that a failure does not hang.
-fn beside(mut command: Command, address: std::net::SocketAddr) -> std::thread::JoinHandle<Told> {
+fn beside(mut command: Command, address: std::net::SocketAddr) -> std::thread::JoinHandle<CommandOutput> {
     std::thread::spawn(move || {
-        let told: Told = command.env("MEET", address.to_string()).output().unwrap().into();
+        let output: CommandOutput = command.env("MEET", address.to_string()).output().unwrap().into();
         let _ = TcpStream::connect(address).map(|mut stream| stream.write_all(b"over\n"));
-        told
+        output
     })
 }
 
@@ -153,14 +153,14 @@ fn two_runs_at_once_share_a_fixture_that_outlives_both_until_clean_ends_it() {
         stream.read_line(&mut line).unwrap();
         met.push((line, stream));
     }
-    let used = shop.told(&["clean"]);
+    let used = shop.output_of(&["clean"]);
     drop(listener);
     assert_eq!(met[0].0, met[1].0);
     assert!(shop.host().is_some());
     drop(met);
     for run in running {
-        let told = run.join().unwrap();
-        assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+        let output = run.join().unwrap();
+        assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     }
     assert!(
         used.out.contains("kept    fixture shop: a command uses it\n"),
@@ -192,12 +192,12 @@ fn a_teardown_that_failed_when_no_command_waited_is_reported_by_the_next() {
     let text = format!("[fixtures.shop]\nstart = ['sleep', '600']\nteardown = [['sh', '-c', '{script}']]\n");
     package.write("cofferdam.toml", &text);
     let env = |keep: &str| {
-        let told: Told = package
+        let output: CommandOutput = package
             .without_command(&["env", "--keep-warm", keep])
             .output()
             .unwrap()
             .into();
-        assert_eq!(told.code, Some(0), "{}", told.err);
+        assert_eq!(output.code, Some(0), "{}", output.err);
     };
     let ends_unattended = || {
         let _ = fs::remove_file(&torn_down);
@@ -206,7 +206,7 @@ fn a_teardown_that_failed_when_no_command_waited_is_reported_by_the_next() {
         assert_eq!(fs::read_to_string(&torn_down).unwrap(), "\n");
         fs::remove_file(&torn_down).unwrap();
     };
-    let clean = || -> Told { package.without_command(&["clean"]).output().unwrap().into() };
+    let clean = || -> CommandOutput { package.without_command(&["clean"]).output().unwrap().into() };
 
     ends_unattended();
     let report =
@@ -214,31 +214,31 @@ fn a_teardown_that_failed_when_no_command_waited_is_reported_by_the_next() {
     let command = ["cargo", "test", "--offline", "--tests"];
     // The next host waits until this one has ended.
     for (code, is_reported) in [(1, true), (0, false)] {
-        let told: Told = package
+        let output: CommandOutput = package
             .cofferdam(&["observe", "--keep-warm", "10m"], &command)
             .output()
             .unwrap()
             .into();
-        assert_eq!(told.code, Some(code), "{}{}", told.out, told.err);
-        assert_eq!(told.out.contains(report), is_reported, "{}", told.out);
+        assert_eq!(output.code, Some(code), "{}{}", output.out, output.err);
+        assert_eq!(output.out.contains(report), is_reported, "{}", output.out);
     }
     let failed = "failed  fixture shop: sh ended with exit code 7\n";
-    let told = clean();
+    let output = clean();
     assert_eq!(
-        (told.code, told.out.matches(failed).count()),
+        (output.code, output.out.matches(failed).count()),
         (Some(3), 1),
         "{}",
-        told.out
+        output.out
     );
 
     ends_unattended();
     env("10m");
-    let told = clean();
+    let output = clean();
     assert_eq!(
-        (told.code, told.out.matches(failed).count()),
+        (output.code, output.out.matches(failed).count()),
         (Some(3), 2),
         "{}",
-        told.out
+        output.out
     );
     assert_eq!(clean().code, Some(0));
 }
@@ -266,8 +266,8 @@ fn a_killed_host_takes_its_fixture_along_and_the_next_use_starts_both_anew() {
     kill(shop.host().unwrap());
     assert_eq!(fs::read_to_string(shop.path("torn-down")).unwrap(), "torn down\n");
     fs::remove_file(shop.path("torn-down")).unwrap();
-    let told = shop.told(&["env"]);
-    assert_eq!(told.code, Some(2), "{}", told.out);
+    let output = shop.output_of(&["env"]);
+    assert_eq!(output.code, Some(2), "{}", output.out);
     assert_ne!(shop.env(&["--keep-warm", "10m"]), first);
     shop.clean();
     assert_eq!(shop.count("starts"), 2);
@@ -299,14 +299,18 @@ fn a_fixture_that_does_not_start_is_reported_by_the_command_that_keeps_it() {
         package.without_command(&["env"]),
         package.cofferdam(&["observe"], &["cargo", "test"]),
     ] {
-        let told: Told = command.output().unwrap().into();
-        assert_eq!(told.code, Some(3), "{}", told.err);
+        let output: CommandOutput = command.output().unwrap().into();
+        assert_eq!(output.code, Some(3), "{}", output.err);
         assert!(
-            told.err.contains("fixture `shop` could not be started"),
+            output.err.contains("fixture `shop` could not be started"),
             "{}",
-            told.err
+            output.err
         );
-        assert!(told.err.contains("\ncofferdam:     no disk\n"), "{}", told.err);
+        assert!(
+            output.err.contains("\ncofferdam:     no disk\n"),
+            "{}",
+            output.err
+        );
     }
 }
 
@@ -323,20 +327,20 @@ fn env_refuses_a_fixture_that_nothing_keeps_running() {
             "fixture `bar` is not declared; declared are shop",
         ),
     ] {
-        let told = shop.told(words);
-        assert_eq!(told.code, Some(2), "{}", told.out);
-        assert!(told.err.contains(reason), "{}", told.err);
+        let output = shop.output_of(words);
+        assert_eq!(output.code, Some(2), "{}", output.out);
+        assert!(output.err.contains(reason), "{}", output.err);
     }
     assert_eq!(shop.count("starts"), 0);
-    let told = shop.told(&["env", "shop"]);
-    assert_eq!(told.code, Some(0), "{}", told.err);
+    let output = shop.output_of(&["env", "shop"]);
+    assert_eq!(output.code, Some(0), "{}", output.err);
     // A directory of this test has no characters that need quotes.
     let dir = shop.env(&["--keep-warm", "0s"]);
-    assert_eq!(told.out, format!("export SHOP_DIR={}\n", dir.display()));
+    assert_eq!(output.out, format!("export SHOP_DIR={}\n", dir.display()));
     shop.clean();
     fs::remove_file(shop.path("cofferdam.toml")).unwrap();
-    let told = shop.told(&["env"]);
-    assert!(told.err.contains("no fixture is declared"), "{}", told.err);
+    let output = shop.output_of(&["env"]);
+    assert!(output.err.contains("no fixture is declared"), "{}", output.err);
 }
 
 #[expect(clippy::disallowed_methods, reason = "a tool that is outside")]
@@ -355,15 +359,20 @@ fn variables_are_written_to_a_private_file_that_git_does_not_take_in() {
         (mode & 0o777, fs::read_to_string(&file).unwrap())
     };
     let refused = |reason: &str| {
-        let told = shop.told(&["env", "--env-file", ".env"]);
-        assert_eq!(told.code, Some(2), "{}", told.out);
-        assert!(told.err.contains(reason), "{}", told.err);
+        let output = shop.output_of(&["env", "--env-file", ".env"]);
+        assert_eq!(output.code, Some(2), "{}", output.out);
+        assert!(output.err.contains(reason), "{}", output.err);
     };
     // Outside of a repository, and over a file that others can read.
     fs::write(&file, "OLD=1\n").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    let told = shop.told(&["env", "--env-file", ".env"]);
-    assert_eq!((told.code, told.out.as_str()), (Some(0), ""), "{}", told.err);
+    let output = shop.output_of(&["env", "--env-file", ".env"]);
+    assert_eq!(
+        (output.code, output.out.as_str()),
+        (Some(0), ""),
+        "{}",
+        output.err
+    );
     let line = format!("SHOP_DIR={}\n", shop.env(&[]).display());
     assert_eq!(written(), (0o600, line));
 
@@ -373,8 +382,8 @@ fn variables_are_written_to_a_private_file_that_git_does_not_take_in() {
     refused(".gitignore: /.env\n");
     assert!(!file.exists());
     fs::write(shop.path(".gitignore"), "/.env\n").unwrap();
-    let told = shop.told(&["env", "--env-file", ".env"]);
-    assert_eq!(told.code, Some(0), "{}", told.err);
+    let output = shop.output_of(&["env", "--env-file", ".env"]);
+    assert_eq!(output.code, Some(0), "{}", output.err);
     assert_eq!(written().0, 0o600);
     git(shop.package.path(), &["add", "--force", ".env"]);
     refused("Git tracks it, and the values would be in the next commit");
@@ -399,7 +408,7 @@ fn nextest_gets_the_variables_from_the_setup_script_that_env_prints() {
                 [fixtures.unused]\nstart = ['false']\n";
     package.write("cofferdam.toml", text);
     let words = ["env", "--nextest-config", "--keep-warm", "90m", "the \"shop\""];
-    let printed: Told = package.without_command(&words).output().unwrap().into();
+    let printed: CommandOutput = package.without_command(&words).output().unwrap().into();
     assert_eq!(printed.code, Some(0), "{}", printed.err);
     assert!(
         printed
@@ -425,26 +434,30 @@ fn nextest_gets_the_variables_from_the_setup_script_that_env_prints() {
     let installed = Path::new(env!("CARGO_BIN_EXE_cargo-cofferdam")).parent().unwrap();
     #[expect(clippy::disallowed_methods, reason = "this test's, with one more directory")]
     let path = std::env::var("PATH").unwrap();
-    let told: Told = nextest
+    let output: CommandOutput = nextest
         .env("PATH", format!("{}:{path}", installed.display()))
         .output()
         .unwrap()
         .into();
-    assert_eq!(told.code, Some(0), "{}", told.err);
-    assert!(told.err.contains("1 test run: 1 passed"), "{}", told.err);
-    let told: Told = package.without_command(&["clean"]).output().unwrap().into();
-    assert!(told.out.contains("ended fixture the \"shop\"\n"), "{}", told.out);
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    assert!(output.err.contains("1 test run: 1 passed"), "{}", output.err);
+    let output: CommandOutput = package.without_command(&["clean"]).output().unwrap().into();
+    assert!(
+        output.out.contains("ended fixture the \"shop\"\n"),
+        "{}",
+        output.out
+    );
 
-    let told: Told = package
+    let output: CommandOutput = package
         .without_command(&["env", "--nextest-env"])
         .env_remove("NEXTEST_ENV")
         .output()
         .unwrap()
         .into();
-    assert_eq!(told.code, Some(2), "{}", told.out);
+    assert_eq!(output.code, Some(2), "{}", output.out);
     assert!(
-        told.err.contains("`--nextest-config` prints such a script"),
+        output.err.contains("`--nextest-config` prints such a script"),
         "{}",
-        told.err
+        output.err
     );
 }

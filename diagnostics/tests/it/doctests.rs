@@ -1,7 +1,7 @@
 //! Documentation tests that use the library: rustdoc compiles each by itself, or from edition 2024 on all as one program.
 
 use crate::observe::package::Package;
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
@@ -52,8 +52,8 @@ fn each_has_a_process_and_a_worker_and_no_name(edition: &str) {
         .status();
     assert!(made.unwrap().success());
     let command = ["cargo", "test", "--offline", "--doc", "--", "--test-threads=2"];
-    let told: Told = package.cofferdam(&["run"], &command).output().unwrap().into();
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let output: CommandOutput = package.cofferdam(&["run"], &command).output().unwrap().into();
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     let seen = fs::read_to_string(package.path().join("met/seen")).unwrap();
     let seen: Vec<Vec<&str>> = seen.lines().map(|line| line.split(' ').collect()).collect();
     assert_eq!(seen.len(), 3, "{seen:?}");

@@ -1,6 +1,6 @@
 //! A suite with a fixture under nextest, recorded and reported: the same suite as in the library's tests.
 
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use crate::suites::has_nextest;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -71,7 +71,7 @@ fn meet(listener: &TcpListener) -> (Vec<BufReader<TcpStream>>, Option<File>) {
     clippy::disallowed_methods,
     reason = "the environment of this test is not that of the suite"
 )]
-fn run(base: &Path, torn_down: &Path) -> (Told, Vec<BufReader<TcpStream>>, Option<File>) {
+fn run(base: &Path, torn_down: &Path) -> (CommandOutput, Vec<BufReader<TcpStream>>, Option<File>) {
     let suite = suite();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -86,7 +86,7 @@ fn run(base: &Path, torn_down: &Path) -> (Told, Vec<BufReader<TcpStream>>, Optio
             command.env_remove(&name);
         }
     }
-    let told: Told = command
+    let output: CommandOutput = command
         .args([
             "run",
             "--",
@@ -107,7 +107,7 @@ fn run(base: &Path, torn_down: &Path) -> (Told, Vec<BufReader<TcpStream>>, Optio
         .into();
     std::io::Write::write_all(&mut TcpStream::connect(address).unwrap(), b"over\n").unwrap();
     let (servers, keeper) = guests.join().unwrap();
-    (told, servers, keeper)
+    (output, servers, keeper)
 }
 
 #[test]
@@ -116,13 +116,13 @@ fn a_teardown_that_fails_is_reported_and_the_exit_code_is_1() {
         return;
     }
     let base = tempfile::tempdir().unwrap();
-    let (told, ..) = run(base.path(), &base.path().join("not-there").join("torn-down"));
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let (output, ..) = run(base.path(), &base.path().join("not-there").join("torn-down"));
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     let message = "failed: its command touch ended with exit code 1\n  | touch: cannot touch ";
     assert!(
-        told.out.contains("the teardown of fixture server in run ") && told.out.contains(message),
+        output.out.contains("the teardown of fixture server in run ") && output.out.contains(message),
         "{}",
-        told.out
+        output.out
     );
 }
 
@@ -133,10 +133,10 @@ fn a_suite_with_a_fixture_passes_is_torn_down_and_the_report_knows_of_it() {
     }
     let base = tempfile::tempdir().unwrap();
     let torn_down = base.path().join("torn-down");
-    let (told, servers, keeper) = run(base.path(), &torn_down);
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
-    assert!(!told.err.contains("LEAK"), "{}", told.err);
-    let last = told.out.lines().last().unwrap();
+    let (output, servers, keeper) = run(base.path(), &torn_down);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+    assert!(!output.err.contains("LEAK"), "{}", output.err);
+    let last = output.out.lines().last().unwrap();
     assert!(
         last.starts_with("cofferdam: no conflict in what was watched: 2 tests, ")
             && last.ends_with("2 claims, 1 fixture"),
@@ -217,12 +217,12 @@ fn other() {
         "--stress-count=3",
         "--no-fail-fast",
     ];
-    let told: Told = package.cofferdam(&["run"], &command).output().unwrap().into();
+    let output: CommandOutput = package.cofferdam(&["run"], &command).output().unwrap().into();
     // Both tests of the first iteration fail by one start, and one more start serves the others.
-    let failed = told.err.matches("the disk is full").count();
-    assert!(failed >= 2, "{}", told.err);
+    let failed = output.err.matches("the disk is full").count();
+    assert!(failed >= 2, "{}", output.err);
     let hint = "a retry by the runner, the next iteration of a stress run, and the next run start it anew";
-    assert!(told.err.contains(hint), "{}", told.err);
+    assert!(output.err.contains(hint), "{}", output.err);
     let starts = std::fs::read_to_string(package.path().join("starts")).unwrap();
-    assert_eq!(starts, "start\nstart\n", "{}", told.err);
+    assert_eq!(starts, "start\nstart\n", "{}", output.err);
 }

@@ -1,6 +1,6 @@
 //! Names with control characters and commands of runners.
 
-use crate::recording::{Journal, run_folder, told, told_json};
+use crate::recording::{Journal, json_of, output_of, run_folder};
 
 const HOSTILE: &str = "a\u{1b}[31m\u{9b}2J\u{202e}\r\n::error::gone\n##[error]gone";
 
@@ -19,13 +19,13 @@ fn a_hostile_name_steers_neither_terminal_nor_runner_in_any_format() {
             )
             .write(&folder);
     }
-    let refused = told(base.path(), &["check", "--format", "none"]).err;
+    let refused = output_of(base.path(), &["check", "--format", "none"]).err;
     let (_, formats) = refused.split_once("[possible values: ").unwrap();
     let (formats, _) = formats.split_once(']').unwrap();
     for format in formats.split(", ") {
-        let told = told(base.path(), &["check", "--format", format]);
-        assert_eq!(told.code, Some(1), "{}", told.err);
-        for line in told.out.lines() {
+        let output = output_of(base.path(), &["check", "--format", format]);
+        assert_eq!(output.code, Some(1), "{}", output.err);
+        for line in output.out.lines() {
             assert!(
                 !line
                     .chars()
@@ -38,17 +38,17 @@ fn a_hostile_name_steers_neither_terminal_nor_runner_in_any_format() {
             assert!(!line.contains("##["), "{format}: {line:?}");
         }
     }
-    let (_, told) = told_json(base.path(), &["check", "--format", "json"]);
-    assert_eq!(told["conflicts"][0]["resource"]["name"], HOSTILE);
+    let (_, report) = json_of(base.path(), &["check", "--format", "json"]);
+    assert_eq!(report["conflicts"][0]["resource"]["name"], HOSTILE);
 }
 
 #[test]
 fn a_hostile_file_name_in_an_error_is_harmless_too() {
     let base = tempfile::tempdir().unwrap();
-    let told = told(base.path(), &["check", "x\u{1b}[31m\n::error::y"]);
+    let output = output_of(base.path(), &["check", "x\u{1b}[31m\n::error::y"]);
     assert!(
-        told.out.contains("could not read x\\u{1b}[31m\\n::error::y"),
+        output.out.contains("could not read x\\u{1b}[31m\\n::error::y"),
         "{:?}",
-        told.out
+        output.out
     );
 }

@@ -1,7 +1,7 @@
 //! `hunt` and `rerun` on suites that fail sometimes, under real runners.
 
 use crate::observe::package::Package;
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
@@ -29,16 +29,16 @@ pub(crate) fn office() -> Package {
     package
 }
 
-pub(crate) fn run(package: &Package, words: &[&str], command: &[&str]) -> Told {
+pub(crate) fn run(package: &Package, words: &[&str], command: &[&str]) -> CommandOutput {
     let temp = package.path().join("met");
     let mut cofferdam = package.cofferdam(words, command);
     // The file on which the tests meet is this package's own.
     cofferdam.env("TMPDIR", temp).output().unwrap().into()
 }
 
-fn report(told: &Told) -> Value {
-    let line = told.out.lines().last().unwrap_or_default();
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err))
+fn report(output: &CommandOutput) -> Value {
+    let line = output.out.lines().last().unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err))
 }
 
 /// `class: tests < culprits through resources` of each cause, sorted.
@@ -74,9 +74,9 @@ fn causes(report: &Value) -> Vec<String> {
 #[test]
 fn a_hunt_names_the_class_the_culprit_and_the_resource_of_each_unstable_test() {
     let package = office();
-    let told = run(&package, &["hunt", "--format", "json"], &CARGO);
-    let causes = causes(&report(&told));
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let output = run(&package, &["hunt", "--format", "json"], &CARGO);
+    let causes = causes(&report(&output));
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     for wanted in [
         format!("victim: {VICTIM} < {POLLUTER} through env"),
         format!("brittle: {BRITTLE} < {SETTER} through "),
@@ -103,9 +103,9 @@ fn a_hunt_names_the_class_the_culprit_and_the_resource_of_each_unstable_test() {
 #[test]
 fn a_named_test_is_examined_and_its_command_repeats_the_failure() {
     let package = office();
-    let told = run(&package, &["hunt", VICTIM], &CARGO);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-    let rerun = told
+    let output = run(&package, &["hunt", VICTIM], &CARGO);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+    let rerun = output
         .out
         .lines()
         .find_map(|line| line.trim().strip_prefix("rerun: cargo cofferdam "));
@@ -148,9 +148,9 @@ fn a_rerun_has_the_exit_code_of_its_tests() {
             "no test is named `nothing`; the command runs 6 tests",
         ),
     ] {
-        let told = run(&package, &[&["rerun"], &words[..]].concat(), &CARGO);
-        assert_eq!(told.code, Some(code), "{words:?}: {}{}", told.out, told.err);
-        let text = if code == 2 { &told.err } else { &told.out };
+        let output = run(&package, &[&["rerun"], &words[..]].concat(), &CARGO);
+        assert_eq!(output.code, Some(code), "{words:?}: {}{}", output.out, output.err);
+        let text = if code == 2 { &output.err } else { &output.out };
         assert!(text.contains(said), "{words:?}: {text}");
     }
 }
@@ -158,22 +158,23 @@ fn a_rerun_has_the_exit_code_of_its_tests() {
 #[test]
 fn a_rerun_stops_what_exceeds_its_time() {
     let package = Package::new("hangs", "#[test] fn hangs() { loop { std::thread::park() } }\n");
-    let told = run(&package, &["rerun", "hangs", "--timeout", "1s"], &CARGO);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-    assert!(told.out.contains("did not end within 1s"), "{}", told.out);
+    let output = run(&package, &["rerun", "hangs", "--timeout", "1s"], &CARGO);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+    assert!(output.out.contains("did not end within 1s"), "{}", output.out);
 }
 
 #[test]
 fn a_name_that_fits_several_tests_is_refused_with_their_names() {
     let package = Package::new("first", "mod a { #[test] fn same() {} }\n");
     package.write("tests/second.rs", "mod a { #[test] fn same() {} }\n");
-    let told = run(&package, &["rerun", "same"], &CARGO);
-    assert_eq!(told.code, Some(2), "{}{}", told.out, told.err);
+    let output = run(&package, &["rerun", "same"], &CARGO);
+    assert_eq!(output.code, Some(2), "{}{}", output.out, output.err);
     assert!(
-        told.err
+        output
+            .err
             .contains("`same` fits several tests: first::a::same, second::a::same"),
         "{}",
-        told.err
+        output.err
     );
     assert_eq!(run(&package, &["rerun", "second::a::same"], &CARGO).code, Some(0));
 }
@@ -191,8 +192,8 @@ fn a_brittle_test_is_found_though_another_sets_its_state_in_each_order() {
         ),
     );
     // With this seed, another test comes before it in the random order, too.
-    let told = run(&package, &["hunt", "--format", "json", "--seed", "1"], &CARGO);
-    let causes = causes(&report(&told));
+    let output = run(&package, &["hunt", "--format", "json", "--seed", "1"], &CARGO);
+    let causes = causes(&report(&output));
     let is_found = |cause: &String| cause.starts_with("brittle: b_needs < ");
     assert!(causes.len() == 1 && causes.iter().all(is_found), "{causes:#?}");
 }
@@ -207,14 +208,14 @@ fn a_stable_suite_is_stable_in_every_regime() {
         "src/lib.rs",
         "/// ```\n/// assert_eq!(1, 1);\n/// ```\npub fn one() {}\n",
     );
-    let told = run(&package, &["hunt", "--alone"], &CARGO);
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
-    let line = told.out.lines().last().unwrap();
+    let output = run(&package, &["hunt", "--alone"], &CARGO);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+    let line = output.out.lines().last().unwrap();
     assert!(
         line.starts_with("cofferdam: 2 tests stable (as is, forward, reversed, parallel, "),
         "{line}"
     );
-    assert!(told.out.contains("left out: "), "{}", told.out);
+    assert!(output.out.contains("left out: "), "{}", output.out);
 }
 
 #[test]
@@ -224,20 +225,20 @@ fn under_nextest_a_brittle_test_passes_in_one_process_and_a_race_through_a_file_
     }
     let package = office();
     let command = [&NEXTEST[..], &["--no-fail-fast"]].concat();
-    let told = run(&package, &["hunt", "--format", "json"], &command);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-    let causes = causes(&report(&told));
+    let output = run(&package, &["hunt", "--format", "json"], &command);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+    let causes = causes(&report(&output));
     assert!(
         causes.contains(&format!("brittle: {BRITTLE} < {SETTER} through ")),
         "{causes:#?}"
     );
     let phase = "in one process, as some always fail: 6 tests";
-    assert!(told.err.contains(phase), "{}", told.err);
+    assert!(output.err.contains(phase), "{}", output.err);
     let examined = format!("examining ticket-office::office::{BRITTLE}");
     assert!(
-        told.err.split(phase).nth(1).unwrap().contains(&examined),
+        output.err.split(phase).nth(1).unwrap().contains(&examined),
         "{}",
-        told.err
+        output.err
     );
     let others: Vec<_> = causes
         .iter()
@@ -258,18 +259,18 @@ fn the_failed_tests_of_a_junit_report_are_examined() {
     );
     package.write("junit.xml", &junit);
     let words = ["hunt", "--format", "json", "--failed-in", "junit.xml"];
-    let told = run(&package, &words, &CARGO);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-    let causes = causes(&report(&told));
+    let output = run(&package, &words, &CARGO);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+    let causes = causes(&report(&output));
     let victim = format!("victim: {VICTIM} < {POLLUTER} through env");
     assert!(causes.contains(&victim), "{causes:#?}");
     package.write("junit.xml", "<html/>");
-    let told = run(&package, &words, &CARGO);
-    assert_eq!(told.code, Some(2), "{}{}", told.out, told.err);
+    let output = run(&package, &words, &CARGO);
+    assert_eq!(output.code, Some(2), "{}{}", output.out, output.err);
     assert!(
-        told.err.contains("junit.xml is not a JUnit report"),
+        output.err.contains("junit.xml is not a JUnit report"),
         "{}",
-        told.err
+        output.err
     );
 }
 
@@ -292,27 +293,28 @@ fn an_interrupted_hunt_reports_what_is_known_and_is_continued() {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         }
     }
-    let told: Told = hunt.wait_with_output().unwrap().into();
-    assert_eq!(told.code, Some(130), "{}", told.out);
+    let output: CommandOutput = hunt.wait_with_output().unwrap().into();
+    assert_eq!(output.code, Some(130), "{}", output.out);
     assert!(
-        told.out
+        output
+            .out
             .lines()
             .last()
             .unwrap()
             .ends_with("; interrupted, --resume continues"),
         "{}",
-        told.out
+        output.out
     );
-    let told = run(&package, &["hunt", "--resume"], &CARGO);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-    assert!(told.out.contains("; seed 7"), "{}", told.out);
+    let output = run(&package, &["hunt", "--resume"], &CARGO);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+    assert!(output.out.contains("; seed 7"), "{}", output.out);
     let other = [&CARGO[..], &["-p", "ticket-office"]].concat();
-    let told = run(&package, &["hunt", "--resume"], &other);
-    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    let output = run(&package, &["hunt", "--resume"], &other);
+    assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
     assert!(
-        told.err.contains("the last hunt was of another command"),
+        output.err.contains("the last hunt was of another command"),
         "{}",
-        told.err
+        output.err
     );
 }
 
@@ -329,8 +331,8 @@ fn the_example_in_the_documentation_has_the_fields_of_the_report() {
         .unwrap();
     let example: Value = serde_json::from_str(example).unwrap();
     let package = office();
-    let told = run(&package, &["hunt", VICTIM, "--format", "json"], &CARGO);
-    let real = report(&told);
+    let output = run(&package, &["hunt", VICTIM, "--format", "json"], &CARGO);
+    let real = report(&output);
     let keys = |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
     assert_eq!(keys(&example), keys(&real));
     let victim = |report: &Value| report["causes"].as_array().unwrap()[0].clone();
@@ -371,23 +373,28 @@ fn a_harness_that_takes_one_name_runs_one_test_or_all() {
             "failed in 1 of 1 run",
         ),
     ] {
-        let told = run(&package, &[&["rerun"], &words[..]].concat(), &CARGO);
-        assert_eq!(told.code, Some(code), "{words:?}: {}{}", told.out, told.err);
+        let output = run(&package, &[&["rerun"], &words[..]].concat(), &CARGO);
+        assert_eq!(output.code, Some(code), "{words:?}: {}{}", output.out, output.err);
         assert!(
-            format!("{}{}", told.out, told.err).contains(said),
+            format!("{}{}", output.out, output.err).contains(said),
             "{words:?}: {}{}",
-            told.out,
-            told.err
+            output.out,
+            output.err
         );
     }
-    let told = run(&package, &["hunt"], &CARGO);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-    assert!(told.out.contains("single::needs it unchanged"), "{}", told.out);
+    let output = run(&package, &["hunt"], &CARGO);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     assert!(
-        told.err
+        output.out.contains("single::needs it unchanged"),
+        "{}",
+        output.out
+    );
+    assert!(
+        output
+            .err
             .contains("reversed: no result: its harness runs one chosen test or all"),
         "{}",
-        told.err
+        output.err
     );
 }
 
@@ -399,30 +406,30 @@ fn failed_documentation_tests_are_reported_and_the_command_runs_again_as_it_is()
                       //! let is_first = !std::path::Path::new(file).exists();\n\
                       //! std::fs::write(file, \"\").unwrap();\n//! assert!(!is_first);\n//! ```\n//! ```\n//! ```\n";
     package.write("src/lib.rs", fails_once);
-    let told = run(&package, &["hunt"], &CARGO);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let output = run(&package, &["hunt"], &CARGO);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     let what = "src/lib.rs - (line 1) failed; a documentation test: it cannot be started again\n  failed in 1 of 4 runs\n";
-    assert!(told.out.contains(what), "{}", told.out);
-    let last = told.out.lines().last().unwrap();
+    assert!(output.out.contains(what), "{}", output.out);
+    let last = output.out.lines().last().unwrap();
     assert!(
         last.starts_with(
             "cofferdam: 1 of 2 tests unstable or failing (as is); the command failed in 1 of 4 runs"
         ),
         "{last}"
     );
-    let told = run(&package, &["hunt", "--format", "json"], &CARGO);
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let output = run(&package, &["hunt", "--format", "json"], &CARGO);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     assert_eq!(
-        report(&told)["command_runs"],
+        report(&output)["command_runs"],
         serde_json::json!({"failed": 0, "runs": 4})
     );
     // Without merged documentation tests, none is known by its name.
     let manifest = "[package]\nname = \"documented\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[workspace]\n";
     package.write("Cargo.toml", manifest);
     std::fs::remove_file(package.path().join("met/ran")).unwrap();
-    let told = run(&package, &["hunt"], &CARGO);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-    let last = told.out.lines().last().unwrap();
+    let output = run(&package, &["hunt"], &CARGO);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+    let last = output.out.lines().last().unwrap();
     let what = "cofferdam: the command failed in 1 of 4 runs, but none of its 0 tests that are known by name";
     assert!(last.starts_with(what), "{last}");
 }
@@ -439,9 +446,9 @@ fn documentation_tests_that_pass_one_after_the_other_race() {
         )
     };
     package.write("src/lib.rs", &(example("first") + &example("second")));
-    let told = run(&package, &["hunt", "--format", "json"], &CARGO);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-    let mut causes = causes(&report(&told));
+    let output = run(&package, &["hunt", "--format", "json"], &CARGO);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+    let mut causes = causes(&report(&output));
     let cause = causes.pop().unwrap();
     assert!(
         causes.is_empty() && cause.starts_with("race: ") && cause.ends_with(" through file"),
@@ -477,18 +484,18 @@ fn unusual() -> Package {
 fn tests_that_abort_exit_or_always_fail_are_failing() {
     let package = unusual();
     let command = ["cargo", "test", "--offline", "--no-fail-fast", "--tests"];
-    let told = run(&package, &["hunt", "--format", "json"], &command);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let output = run(&package, &["hunt", "--format", "json"], &command);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     let wanted = ["failing: b_aborts b_exits b_kills case_1_größe <  through "];
-    assert_eq!(causes(&report(&told)), wanted, "{}", told.err);
+    assert_eq!(causes(&report(&output)), wanted, "{}", output.err);
     for (name, why) in [
         ("b_aborts", "signal 6 ended its process"),
         ("b_exits", "its process exited with status 0 while it ran"),
         ("b_kills", "signal 9 ended its process"),
     ] {
-        let told = run(&package, &["rerun", name], &command);
-        assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-        assert!(told.out.contains(why), "{}", told.out);
+        let output = run(&package, &["rerun", name], &command);
+        assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+        assert!(output.out.contains(why), "{}", output.out);
     }
 }
 
@@ -499,9 +506,9 @@ fn a_program_that_is_gone_gives_no_result() {
         "#[test] fn a() { std::fs::remove_file(std::env::current_exe().unwrap()).unwrap() }\n#[test] fn b() {}\n",
     );
     for words in [&["rerun", "a", "--times", "2"][..], &["hunt"]] {
-        let told = run(&package, words, &CARGO);
-        assert_eq!(told.code, Some(3), "{words:?}: {}{}", told.out, told.err);
-        assert!(told.err.contains("its program is gone: /"), "{}", told.err);
+        let output = run(&package, words, &CARGO);
+        assert_eq!(output.code, Some(3), "{words:?}: {}{}", output.out, output.err);
+        assert!(output.err.contains("its program is gone: /"), "{}", output.err);
     }
 }
 
@@ -513,13 +520,13 @@ fn names_with_spaces_and_other_letters_are_examined_under_nextest() {
     let package = single();
     let command = [&NEXTEST[..], &["--no-fail-fast"]].concat();
     for (name, code) in [("größe a", 0), ("single::needs it unchanged", 0), ("es a", 2)] {
-        let told = run(&package, &["rerun", name, "--times", "2"], &command);
-        assert_eq!(told.code, Some(code), "{name}: {}{}", told.out, told.err);
+        let output = run(&package, &["rerun", name, "--times", "2"], &command);
+        assert_eq!(output.code, Some(code), "{name}: {}{}", output.out, output.err);
     }
     // The file that it writes is in another test's way.
     let command = [&command[..], &["-E", "test(größe)"]].concat();
-    let told = run(&package, &["hunt", "größe a", "--time-budget", "5s"], &command);
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let output = run(&package, &["hunt", "größe a", "--time-budget", "5s"], &command);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
 }
 
 #[test]
@@ -539,12 +546,12 @@ fn a_command_without_tests_gives_no_verdict() {
             "the command started no test program whose tests are known",
         ),
     ] {
-        let told = run(&package, &["hunt"], command);
-        assert_eq!(told.code, Some(3), "{command:?}: {}{}", told.out, told.err);
-        assert!(told.err.contains(why), "{}", told.err);
+        let output = run(&package, &["hunt"], command);
+        assert_eq!(output.code, Some(3), "{command:?}: {}{}", output.out, output.err);
+        assert!(output.err.contains(why), "{}", output.err);
     }
-    let told = run(&package, &["hunt"], &["no-such-command"]);
-    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    let output = run(&package, &["hunt"], &["no-such-command"]);
+    assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
 }
 
 #[test]
@@ -563,9 +570,9 @@ fn a_command_that_reads_its_input_up_finds_none_the_second_time() {
         .spawn()
         .unwrap();
     hunt.stdin.take().unwrap().write_all(b"reads\n").unwrap();
-    let told: Told = hunt.wait_with_output().unwrap().into();
-    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
-    let last = told.out.lines().last().unwrap();
+    let output: CommandOutput = hunt.wait_with_output().unwrap().into();
+    assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
+    let last = output.out.lines().last().unwrap();
     let what = "cofferdam: the command failed (exit code 1), but none of its 1 test that are known by name";
     assert!(last.starts_with(what), "{last}");
 }
@@ -574,9 +581,9 @@ fn a_command_that_reads_its_input_up_finds_none_the_second_time() {
 fn last_line_of_hunt(name: &str, suite: &str) -> String {
     let package = Package::new(name, suite);
     let command = [&CARGO[..], &["-q", "--test", name, "--", "--nocapture"]].concat();
-    let told = run(&package, &["hunt"], &command);
-    assert_eq!(told.code, Some(0), "{}", told.err);
-    told.out.lines().last().unwrap_or_default().to_owned()
+    let output = run(&package, &["hunt"], &command);
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    output.out.lines().last().unwrap_or_default().to_owned()
 }
 
 const ALL_REGIMES: &str =
@@ -617,17 +624,17 @@ fn a_test_that_hangs_after_another_is_a_victim() {
     let package = Package::new("hangs", suite);
     // As it is, each test runs in the order in which it does not hang.
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
-    let told = run(
+    let output = run(
         &package,
         &["hunt", "--format", "json", "--time-budget", "20m"],
         &command,
     );
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     assert_eq!(
-        causes(&report(&told)),
+        causes(&report(&output)),
         ["victim: a_hangs < c_sets through "],
         "{}",
-        told.err
+        output.err
     );
 }
 
@@ -646,33 +653,34 @@ fn a_signal_during_the_command_s_own_run_ends_the_hunt_and_blames_no_test() {
     assert!(out.any(|line| line.unwrap().contains("began")));
     let pid = rustix::process::Pid::from_child(&hunt);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let told: Told = hunt.wait_with_output().unwrap().into();
-    assert_eq!(told.code, Some(130), "{}", told.err);
+    let output: CommandOutput = hunt.wait_with_output().unwrap().into();
+    assert_eq!(output.code, Some(130), "{}", output.err);
     assert!(
-        told.err.contains("interrupted before any test was examined"),
+        output.err.contains("interrupted before any test was examined"),
         "{}",
-        told.err
+        output.err
     );
 }
 
 #[test]
 fn a_named_test_that_is_stable_is_mentioned_and_a_misspelt_one_is_suggested() {
     let package = office();
-    let told = run(&package, &["hunt", SETTER], &CARGO);
+    let output = run(&package, &["hunt", SETTER], &CARGO);
     let line = format!("stable: office::{SETTER} failed in no run");
     assert!(
-        told.out.lines().any(|said| said == line),
+        output.out.lines().any(|said| said == line),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
-    let told = run(&package, &["hunt", "the_til_opens"], &CARGO);
-    assert_eq!(told.code, Some(2), "{}{}", told.out, told.err);
+    let output = run(&package, &["hunt", "the_til_opens"], &CARGO);
+    assert_eq!(output.code, Some(2), "{}{}", output.out, output.err);
     assert!(
-        told.err
+        output
+            .err
             .contains("no test is named `the_til_opens`; similar: office::the_till_opens"),
         "{}",
-        told.err
+        output.err
     );
 }
 
@@ -680,22 +688,22 @@ fn a_named_test_that_is_stable_is_mentioned_and_a_misspelt_one_is_suggested() {
 fn a_suite_that_hangs_ends_within_the_budget_and_its_test_is_named() {
     let suite = "#[test] fn hangs() { loop { std::thread::park() } }\n#[test] fn passes() {}\n";
     let package = Package::new("hanging", suite);
-    let told = run(&package, &["hunt", "--time-budget", "6s"], &CARGO);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let output = run(&package, &["hunt", "--time-budget", "6s"], &CARGO);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     let stopped = "stopped: the command did not end within 6s; without an end: hangs\n";
-    assert!(told.out.contains(stopped), "{}", told.out);
+    assert!(output.out.contains(stopped), "{}", output.out);
     assert!(
-        told.out.contains("rerun hangs --alone --timeout "),
+        output.out.contains("rerun hangs --alone --timeout "),
         "{}",
-        told.out
+        output.out
     );
-    assert!(!told.out.contains("hanging::passes"), "{}", told.out);
+    assert!(!output.out.contains("hanging::passes"), "{}", output.out);
     if crate::suites::has_nextest() {
         let command = [&NEXTEST[..], &["--no-fail-fast"]].concat();
-        let told = run(&package, &["hunt", "--time-budget", "6s"], &command);
-        assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-        assert!(told.out.contains(stopped), "{}", told.out);
-        assert!(!told.err.contains("no result"), "{}", told.err);
+        let output = run(&package, &["hunt", "--time-budget", "6s"], &command);
+        assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+        assert!(output.out.contains(stopped), "{}", output.out);
+        assert!(!output.err.contains("no result"), "{}", output.err);
     }
 }
 
@@ -712,14 +720,14 @@ fn tests_that_wait_for_each_other_forever_are_a_race() {
                  false }\n";
     let package = Package::new("deadlock", suite);
     let words = ["hunt", "--format", "json", "--time-budget", "40s"];
-    let told = run(&package, &words, &CARGO);
-    let report = report(&told);
+    let output = run(&package, &words, &CARGO);
+    let report = report(&output);
     let found = causes(&report);
     let is_race = |cause: &String| cause.starts_with("race: first second < ");
     assert!(
         found.len() == 1 && found.iter().all(is_race),
         "{found:#?}{}",
-        told.err
+        output.err
     );
     assert_eq!(report["hung"].as_array().unwrap().len(), 2, "{report}");
 }
@@ -730,9 +738,9 @@ fn tests_that_end_their_program_always_fail() {
     let suite =
         "#[test] fn aborts() { std::process::abort() }\n#[test] fn exits() { std::process::exit(0) }\n";
     let package = Package::new("ending", suite);
-    let told = run(&package, &["hunt", "--format", "json"], &CARGO);
-    let causes = causes(&report(&told));
-    assert_eq!(causes, ["failing: aborts exits <  through "], "{}", told.err);
+    let output = run(&package, &["hunt", "--format", "json"], &CARGO);
+    let causes = causes(&report(&output));
+    assert_eq!(causes, ["failing: aborts exits <  through "], "{}", output.err);
 }
 
 #[test]
@@ -740,12 +748,12 @@ fn a_suite_that_kills_its_runner_does_not_run_again() {
     let suite = "unsafe extern \"C\" { fn kill(pid: i32, signal: i32) -> i32; fn getppid() -> i32; }\n\
                  #[test] fn kills() { unsafe { kill(getppid(), 9) }; }\n";
     let package = Package::new("killing", suite);
-    let told = run(&package, &["hunt"], &CARGO);
-    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    let output = run(&package, &["hunt"], &CARGO);
+    assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
     assert!(
-        told.out.contains("killed: the command was killed while it ran"),
+        output.out.contains("killed: the command was killed while it ran"),
         "{}",
-        told.out
+        output.out
     );
 }
 
@@ -770,13 +778,13 @@ fn every_second_run_of_tests_beside_each_other_begins_at_one_moment() {
         "--timeout",
         "10s",
     ];
-    let told = run(&package, &words, &CARGO);
+    let output = run(&package, &words, &CARGO);
     // With fewer processors than tests, the first run does not end.
     assert!(
-        told.err.contains("run 2 of 2: passed"),
+        output.err.contains("run 2 of 2: passed"),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
 }
 
@@ -786,8 +794,8 @@ fn a_harness_whose_tests_are_unknown_is_said_instead_of_a_wrong_name() {
     let manifest = "[package]\nname = \"unknown\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n\
                     [[test]]\nname = \"unknown\"\nharness = false\n";
     package.write("Cargo.toml", manifest);
-    let told = run(&package, &["rerun", "some test"], &CARGO);
-    assert_eq!(told.code, Some(2), "{}{}", told.out, told.err);
+    let output = run(&package, &["rerun", "some test"], &CARGO);
+    assert_eq!(output.code, Some(2), "{}{}", output.out, output.err);
     let why = "no test is named `some test`; the command runs no test that is known by its name";
-    assert!(told.err.contains(why), "{}", told.err);
+    assert!(output.err.contains(why), "{}", output.err);
 }

@@ -1,6 +1,6 @@
 //! Tests of `locks`.
 
-use crate::recording::{Told, cofferdam, told, told_json};
+use crate::recording::{CommandOutput, cofferdam, json_of, output_of};
 use std::path::Path;
 
 /// Writes a lock as a killed test leaves it: free, with a record of an owner.
@@ -15,24 +15,24 @@ fn left(base: &Path) {
 fn without_held_locks_the_report_says_so() {
     let base = tempfile::tempdir().unwrap();
     // Other runs may hold locks of the machine, so this one has a separate machine directory.
-    let told: Told = cofferdam(base.path(), &["locks"])
+    let output: CommandOutput = cofferdam(base.path(), &["locks"])
         .env("TMPDIR", base.path())
         .output()
         .unwrap()
         .into();
     let none = "cofferdam: 0 locks held, 0 abandoned by killed processes, 0 free\n";
-    assert!(told.out.ends_with(none), "{}", told.out);
-    assert_eq!((told.code, told.err.as_str()), (Some(0), ""));
+    assert!(output.out.ends_with(none), "{}", output.out);
+    assert_eq!((output.code, output.err.as_str()), (Some(0), ""));
 }
 
 #[test]
 fn a_killed_holder_is_named_and_cannot_control_the_terminal() {
     let base = tempfile::tempdir().unwrap();
     left(base.path());
-    let told = told(base.path(), &["locks"]);
+    let output = output_of(base.path(), &["locks"]);
     let line = "left: schema, by orders::\\u{1b}[31mmigrates (worker w1, pid 4711, run run-1) taken ";
-    assert!(told.out.contains(line), "{}", told.out);
-    assert_eq!(told.code, Some(0));
+    assert!(output.out.contains(line), "{}", output.out);
+    assert_eq!(output.code, Some(0));
 }
 
 #[test]
@@ -40,9 +40,9 @@ fn a_lock_that_this_test_holds_is_listed_with_its_name() {
     let base = cofferdam::diagnostics::base_dir(None).unwrap();
     let name = "locks command: held";
     let held = || {
-        let (code, told) = told_json(&base, &["locks", "--format", "json"]);
-        assert_eq!((code, &told["version"]), (Some(0), &2.into()));
-        let all = told["locks"].as_array().unwrap().clone();
+        let (code, report) = json_of(&base, &["locks", "--format", "json"]);
+        assert_eq!((code, &report["version"]), (Some(0), &2.into()));
+        let all = report["locks"].as_array().unwrap().clone();
         all.into_iter().find(|lock| lock["name"] == name).unwrap()
     };
     let guard = cofferdam::lock::lock_shared(name);
@@ -68,7 +68,11 @@ fn a_lock_that_this_test_holds_is_listed_with_its_name() {
 fn an_unreadable_directory_is_exit_code_3() {
     let base = tempfile::tempdir().unwrap();
     std::fs::write(base.path().join("locks"), "no directory").unwrap();
-    let told = told(base.path(), &["locks"]);
-    assert_eq!(told.code, Some(3));
-    assert!(told.err.starts_with("cofferdam: could not read "), "{}", told.err);
+    let output = output_of(base.path(), &["locks"]);
+    assert_eq!(output.code, Some(3));
+    assert!(
+        output.err.starts_with("cofferdam: could not read "),
+        "{}",
+        output.err
+    );
 }

@@ -1,7 +1,7 @@
 //! `metrics`, read by the parser of another library.
 
 use crate::ledger::{add, create_dir, end, new, start};
-use crate::recording::{Journal, run_folder, told};
+use crate::recording::{Journal, output_of, run_folder};
 use cofferdam_batch::ledger::{JobState, Ledger, Status, WaitPolicy};
 use prometheus_parse::{Sample, Scrape, Value};
 use serde_json::json;
@@ -9,18 +9,18 @@ use std::path::Path;
 
 fn scraped(base: &Path, args: &[&str]) -> (String, Vec<Sample>) {
     let args = [&["metrics"], args].concat();
-    let told = told(base, &args);
-    assert_eq!((told.code, told.err.as_str()), (Some(0), ""));
-    let lines = told.out.lines().map(|line| Ok(line.to_owned()));
+    let output = output_of(base, &args);
+    assert_eq!((output.code, output.err.as_str()), (Some(0), ""));
+    let lines = output.out.lines().map(|line| Ok(line.to_owned()));
     let samples = Scrape::parse(lines).unwrap().samples;
-    let written = told.out.lines().filter(|line| !line.starts_with('#'));
+    let written = output.out.lines().filter(|line| !line.starts_with('#'));
     assert_eq!(
         samples.len(),
         written.count(),
         "every line is understood: {}",
-        told.out
+        output.out
     );
-    (told.out, samples)
+    (output.out, samples)
 }
 
 /// Returns the only sample with this name and these labels.

@@ -1,6 +1,6 @@
 //! Namespaces, which separate the output of sessions.
 
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use crate::run::run;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -9,17 +9,17 @@ use std::process::Stdio;
 /// Returns the namespace and the output directory that the command received.
 fn handed(dir: &Path, args: &[&str], variables: &[(&str, &str)]) -> (String, String) {
     let mut command = run(dir, "namespace", args);
-    let told: Told = command.envs(variables.iter().copied()).output().unwrap().into();
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let output: CommandOutput = command.envs(variables.iter().copied()).output().unwrap().into();
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     let value = |name: &str| {
         let start = format!("{name}=");
-        let line = told.out.lines().find_map(|line| line.strip_prefix(&start));
-        line.unwrap_or_else(|| panic!("{}", told.out)).to_owned()
+        let line = output.out.lines().find_map(|line| line.strip_prefix(&start));
+        line.unwrap_or_else(|| panic!("{}", output.out)).to_owned()
     };
-    let (namespace, output) = (value("COFFERDAM_RUN_NAMESPACE"), value("COFFERDAM_RUN_DIR"));
-    let said = format!("cofferdam: namespace {namespace}, output in {output}\n");
-    assert!(told.err.starts_with(&said), "{}", told.err);
-    (namespace, output)
+    let (namespace, dir) = (value("COFFERDAM_RUN_NAMESPACE"), value("COFFERDAM_RUN_DIR"));
+    let said = format!("cofferdam: namespace {namespace}, output in {dir}\n");
+    assert!(output.err.starts_with(&said), "{}", output.err);
+    (namespace, dir)
 }
 
 #[test]
@@ -31,9 +31,9 @@ fn the_flag_comes_first_then_our_variable_then_the_common_one() {
         (&[], &[ours, common], "ours"),
         (&[], &[common], "common"),
     ] {
-        let (told, output) = handed(base.path(), args, variables);
-        assert_eq!(told, namespace);
-        assert_eq!(Path::new(&output), base.path().join(format!("run_{namespace}")));
+        let (found, dir) = handed(base.path(), args, variables);
+        assert_eq!(found, namespace);
+        assert_eq!(Path::new(&dir), base.path().join(format!("run_{namespace}")));
     }
 }
 
@@ -57,12 +57,12 @@ fn a_hostile_namespace_stays_inside_of_the_base_and_one_that_is_too_long_is_refu
     let (_, output) = handed(base.path(), &["--run-namespace", "../../etc"], &[]);
     assert_eq!(Path::new(&output).parent(), Some(base.path()));
     let long = "x".repeat(200);
-    let told: Told = run(base.path(), "namespace", &["--run-namespace", &long])
+    let output: CommandOutput = run(base.path(), "namespace", &["--run-namespace", &long])
         .output()
         .unwrap()
         .into();
-    assert!(told.err.contains("longer than 120 bytes"), "{}", told.err);
-    assert_eq!((told.code, told.out.as_str()), (Some(3), ""));
+    assert!(output.err.contains("longer than 120 bytes"), "{}", output.err);
+    assert_eq!((output.code, output.out.as_str()), (Some(3), ""));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn two_sessions_of_one_namespace_do_not_run_at_once_unless_the_lock_is_off() {
     while !line.ends_with("READY\n") {
         assert_ne!(out.read_line(&mut line).unwrap(), 0, "{line}");
     }
-    let refused: Told = run(base.path(), "namespace", &["--run-namespace", "one"])
+    let refused: CommandOutput = run(base.path(), "namespace", &["--run-namespace", "one"])
         .output()
         .unwrap()
         .into();

@@ -68,10 +68,10 @@ fn every_variable_that_is_read_or_set_stands_on_its_page_and_none_else_of_ours()
         used.contains("COFFERDAM_DIR") && used.contains("NEXTEST_RUN_ID"),
         "{used:?}"
     );
-    let told = page
+    let described = page
         .split('`')
         .filter(|word| word.starts_with("COFFERDAM_") || word.starts_with("NEXTEST_"));
-    let gone: Vec<_> = told.filter(|word| !used.contains(word)).collect();
+    let gone: Vec<_> = described.filter(|word| !used.contains(word)).collect();
     assert!(
         gone.is_empty(),
         "docs/reference/variables.md tells of {gone:?}, which nobody reads or sets"
@@ -91,14 +91,15 @@ fn the_example_of_a_journal_is_read_without_complaint() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("journal.ndjson");
     std::fs::write(&file, example).unwrap();
-    let told = crate::recording::told(dir.path(), &["check", "journal.ndjson"]);
+    let output = crate::recording::output_of(dir.path(), &["check", "journal.ndjson"]);
     assert!(
-        told.out
+        output
+            .out
             .contains("watched: 1 test, 1 worker, 1 run, 2 service instances, 1 claim;"),
         "{}",
-        told.out
+        output.out
     );
-    assert_eq!(told.code, Some(0));
+    assert_eq!(output.code, Some(0));
 }
 
 #[test]
@@ -113,13 +114,13 @@ fn the_example_of_a_snapshot_is_read_without_complaint() {
         .unwrap();
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("snapshot.json"), example).unwrap();
-    let told = crate::recording::told(dir.path(), &["check", "snapshot.json"]);
+    let output = crate::recording::output_of(dir.path(), &["check", "snapshot.json"]);
     assert!(
-        told.out.contains("1 service instance, 1 claim, 1 snapshot"),
+        output.out.contains("1 service instance, 1 claim, 1 snapshot"),
         "{}",
-        told.out
+        output.out
     );
-    assert_eq!(told.code, Some(0));
+    assert_eq!(output.code, Some(0));
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn the_example_of_a_report_has_the_fields_that_a_report_has() {
     let example: serde_json::Value = serde_json::from_str(example).unwrap();
     let base = tempfile::tempdir().unwrap();
     crate::recording::conflicted(base.path(), "r1", "s1", 1);
-    let (_, report) = crate::recording::told_json(base.path(), &["check", "--format", "json"]);
+    let (_, report) = crate::recording::json_of(base.path(), &["check", "--format", "json"]);
     let fields = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     for path in [
         "",
@@ -146,8 +147,8 @@ fn the_example_of_a_report_has_the_fields_that_a_report_has() {
         "/conflicts/0/tests/1",
         "/conflicts/0/tests/1/uses/0",
     ] {
-        let (told, shown) = (report.pointer(path).unwrap(), example.pointer(path).unwrap());
-        assert_eq!(fields(told), fields(shown), "{path}");
+        let (real, shown) = (report.pointer(path).unwrap(), example.pointer(path).unwrap());
+        assert_eq!(fields(real), fields(shown), "{path}");
     }
 }
 

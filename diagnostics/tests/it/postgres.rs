@@ -1,6 +1,6 @@
 //! `examples/postgres` with a real server and real sessions, from the first test until everything is removed.
 
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use crate::suites::{finds_nothing, has_nextest, in_example};
 use serde_json::Value;
 use std::fs::{File, Permissions};
@@ -20,8 +20,8 @@ fn tool(program: &str) -> Command {
 /// Returns whether a server is installed; prints a note if not.
 fn is_installed() -> bool {
     let is_here = |program: &str| {
-        let told = tool("sh").args(["-c", &format!("command -v {program}")]).output();
-        told.unwrap().status.success()
+        let output = tool("sh").args(["-c", &format!("command -v {program}")]).output();
+        output.unwrap().status.success()
     };
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let packaged = versions
@@ -138,7 +138,7 @@ fn psql(url: &str) -> Command {
     command
 }
 
-fn asked(url: &str) -> Told {
+fn asked(url: &str) -> CommandOutput {
     psql(url).args(["--command", "SELECT 1"]).output().unwrap().into()
 }
 
@@ -152,9 +152,13 @@ fn the_suite_with_a_server_has_no_conflict_and_leaves_nothing_under_any_runner()
             continue;
         }
         let ground = Ground::new();
-        let told: Told = ground.run(runner).output().unwrap().into();
-        finds_nothing(&told);
-        assert!(told.out.contains("what was watched: 12 tests"), "{}", told.out);
+        let output: CommandOutput = ground.run(runner).output().unwrap().into();
+        finds_nothing(&output);
+        assert!(
+            output.out.contains("what was watched: 12 tests"),
+            "{}",
+            output.out
+        );
         ground.is_cleared(ground.keeper());
     }
 }
@@ -167,22 +171,26 @@ fn psql_finds_each_workers_tests_in_a_database_of_their_own_until_all_are_remove
     }
     let ground = Ground::new();
     let mut suite = ground.cargo(&["test", "--test", "bookings", "--", "--test-threads=2"]);
-    let told: Told = suite.env("COFFERDAM_KEEP", "1").output().unwrap().into();
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let output: CommandOutput = suite.env("COFFERDAM_KEEP", "1").output().unwrap().into();
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
 
-    let told: Told = ground.databases().output().unwrap().into();
-    assert_eq!(told.code, Some(0), "{}", told.err);
-    let lines: Vec<Vec<&str>> = told.out.lines().map(|line| line.split(' ').collect()).collect();
-    assert_eq!(lines.len(), 2, "{}", told.out);
+    let output: CommandOutput = ground.databases().output().unwrap().into();
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    let lines: Vec<Vec<&str>> = output.out.lines().map(|line| line.split(' ').collect()).collect();
+    assert_eq!(lines.len(), 2, "{}", output.out);
     for (index, line) in lines.iter().enumerate() {
         let [database, worker, ..] = line[..] else {
-            panic!("{}", told.out)
+            panic!("{}", output.out)
         };
-        assert_eq!(worker, format!("w{index}"), "{}", told.out);
-        assert!(database.starts_with(&format!("rooms_{worker}_")), "{}", told.out);
+        assert_eq!(worker, format!("w{index}"), "{}", output.out);
+        assert!(
+            database.starts_with(&format!("rooms_{worker}_")),
+            "{}",
+            output.out
+        );
     }
     let tests: usize = lines.iter().map(|line| line[2].parse::<usize>().unwrap()).sum();
-    assert_eq!(tests, 4, "{}", told.out);
+    assert_eq!(tests, 4, "{}", output.out);
 
     let run = ground.the_run().unwrap();
     let handle = std::fs::read_to_string(run.join("fixtures/postgres/handle.jsonl")).unwrap();
@@ -214,13 +222,13 @@ fn open(ground: &Ground, args: &[&str]) -> Open {
         .spawn()
         .unwrap();
     let mut output = BufReader::new(runner.stdout.take().unwrap());
-    let mut told = String::new();
+    let mut printed = String::new();
     let url = loop {
-        let begin = told.len();
-        if output.read_line(&mut told).unwrap() == 0 {
-            panic!("{told}{}", std::fs::read_to_string(&errors).unwrap());
+        let begin = printed.len();
+        if output.read_line(&mut printed).unwrap() == 0 {
+            panic!("{printed}{}", std::fs::read_to_string(&errors).unwrap());
         }
-        if let Some((_, url)) = told[begin..].split_once("READY psql ") {
+        if let Some((_, url)) = printed[begin..].split_once("READY psql ") {
             break url.trim().to_owned();
         }
     };

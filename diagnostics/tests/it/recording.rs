@@ -87,24 +87,24 @@ pub(crate) fn pid_namespace() -> u64 {
 pub(crate) fn run_folder(base: &Path, run: &str, session: &str, at: u64) -> PathBuf {
     let folder = base.join("runs").join(run);
     std::fs::create_dir_all(&folder).unwrap();
-    let told = json!({
+    let description = json!({
         "version": 1, "run": run, "runner": "cargo", "session": session, "at": at,
         "anchor": {"pid": 1, "started": 1}, "boot": "machine", "namespace": pid_namespace(),
     });
-    std::fs::write(folder.join("run.json"), told.to_string()).unwrap();
+    std::fs::write(folder.join("run.json"), description.to_string()).unwrap();
     folder
 }
 
 /// Makes a run belong to this boot and PID namespace, in which its runner can be looked for.
 pub(crate) fn of_this_machine(run_folder: &Path) {
     let file = run_folder.join("run.json");
-    let mut told: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let mut description: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     let namespace = namespace.to_string_lossy().replace("pid:[", "").replace(']', "");
-    told["boot"] = json!(boot.trim());
-    told["namespace"] = json!(namespace.parse::<u64>().unwrap_or(0));
-    std::fs::write(&file, told.to_string()).unwrap();
+    description["boot"] = json!(boot.trim());
+    description["namespace"] = json!(namespace.parse::<u64>().unwrap_or(0));
+    std::fs::write(&file, description.to_string()).unwrap();
 }
 
 /// Creates a run in which two tests on two workers wrote one file at the same time.
@@ -192,13 +192,14 @@ pub(crate) fn with_signals(command: &Command) -> Command {
     }
 }
 
-pub(crate) struct Told {
+/// The exit code and the text of a command that has ended.
+pub(crate) struct CommandOutput {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-impl From<Output> for Told {
+impl From<Output> for CommandOutput {
     fn from(output: Output) -> Self {
         Self {
             code: output.status.code(),
@@ -209,16 +210,16 @@ impl From<Output> for Told {
 }
 
 /// Runs it and returns its output.
-pub(crate) fn told(dir: &Path, args: &[&str]) -> Told {
+pub(crate) fn output_of(dir: &Path, args: &[&str]) -> CommandOutput {
     cofferdam(dir, args).output().unwrap().into()
 }
 
-/// Runs it with `--format json`.
-pub(crate) fn told_json(dir: &Path, args: &[&str]) -> (Option<i32>, Value) {
-    let told = told(dir, args);
-    let last = told.out.lines().last().unwrap_or_default();
+/// Runs it with `--format json`, and returns its exit code and its report.
+pub(crate) fn json_of(dir: &Path, args: &[&str]) -> (Option<i32>, Value) {
+    let output = output_of(dir, args);
+    let last = output.out.lines().last().unwrap_or_default();
     (
-        told.code,
-        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err)),
+        output.code,
+        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err)),
     )
 }

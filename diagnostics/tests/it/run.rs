@@ -1,6 +1,6 @@
 //! `run`: a role is an ignored test of this binary that acts only if the variable `ROLE` is set.
 
-use crate::recording::{Told, by_way_of, cofferdam, conflicted, isolated, run_folder, with_signals};
+use crate::recording::{CommandOutput, by_way_of, cofferdam, conflicted, isolated, run_folder, with_signals};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,8 +28,12 @@ fn role() {
             "joined" => {
                 // A run of another session.
                 let folder = conflicted(&base, "joined", "another", 100);
-                let told = std::fs::read_to_string(folder.join("run.json")).unwrap();
-                std::fs::write(folder.join("run.json"), told.replace("\"cargo\"", "\"named\"")).unwrap();
+                let description = std::fs::read_to_string(folder.join("run.json")).unwrap();
+                std::fs::write(
+                    folder.join("run.json"),
+                    description.replace("\"cargo\"", "\"named\""),
+                )
+                .unwrap();
             }
             "variables" => {
                 for name in [
@@ -105,42 +109,42 @@ pub(crate) fn run(dir: &Path, role: &str, args: &[&str]) -> Command {
     command
 }
 
-fn told(dir: &Path, role: &str, args: &[&str]) -> Told {
+fn output_of(dir: &Path, role: &str, args: &[&str]) -> CommandOutput {
     run(dir, role, args).output().unwrap().into()
 }
 
 #[test]
 fn conflicts_are_reported_after_the_output_of_the_command() {
     let base = tempfile::tempdir().unwrap();
-    let told = told(base.path(), "conflicted", &[]);
-    let ran = told.out.find("test result: ok").unwrap();
-    let report = told.out.find("conflict: file /shop/report.csv").unwrap();
-    assert!(ran < report, "{}", told.out);
-    assert_eq!(told.code, Some(1));
+    let output = output_of(base.path(), "conflicted", &[]);
+    let ran = output.out.find("test result: ok").unwrap();
+    let report = output.out.find("conflict: file /shop/report.csv").unwrap();
+    assert!(ran < report, "{}", output.out);
+    assert_eq!(output.code, Some(1));
 }
 
 #[test]
 fn a_failed_command_keeps_its_exit_code_and_failure_and_conflicts_are_reported() {
     let base = tempfile::tempdir().unwrap();
-    let told = told(base.path(), "conflicted 42", &["--format", "json"]);
-    let report: serde_json::Value = serde_json::from_str(told.out.lines().last().unwrap()).unwrap();
+    let output = output_of(base.path(), "conflicted 42", &["--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(output.out.lines().last().unwrap()).unwrap();
     assert_eq!(
         report["exit_code"],
         serde_json::json!({"process": 42, "command": 42, "verdict": 1})
     );
-    assert_eq!(told.code, Some(42));
+    assert_eq!(output.code, Some(42));
 }
 
 #[test]
 fn a_command_without_conflicts_ends_with_0() {
     let base = tempfile::tempdir().unwrap();
-    let told = told(base.path(), "isolated", &[]);
+    let output = output_of(base.path(), "isolated", &[]);
     assert!(
-        told.out.contains("no conflict in what was watched: 2 tests"),
+        output.out.contains("no conflict in what was watched: 2 tests"),
         "{}",
-        told.out
+        output.out
     );
-    assert_eq!(told.code, Some(0));
+    assert_eq!(output.code, Some(0));
 }
 
 #[test]
@@ -152,10 +156,10 @@ fn nothing_recorded_is_judged_by_the_policy() {
         (&["--no-records", "warn"], 0),
         (&["--no-records", "fail"], 3),
     ] {
-        let told = told(base.path(), "", args);
+        let output = output_of(base.path(), "", args);
         // An empty role does nothing, so the command ends at once.
-        assert_eq!(told.code, Some(code), "{args:?}: {}", told.out);
-        assert!(told.out.contains("nothing was recorded"), "{}", told.out);
+        assert_eq!(output.code, Some(code), "{args:?}: {}", output.out);
+        assert!(output.out.contains("nothing was recorded"), "{}", output.out);
     }
 }
 
@@ -163,7 +167,7 @@ fn nothing_recorded_is_judged_by_the_policy() {
 fn only_recordings_of_this_session_are_reported() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "old", "s1", u64::MAX);
-    let isolated = told(base.path(), "isolated", &[]);
+    let isolated = output_of(base.path(), "isolated", &[]);
     assert!(
         isolated.out.contains("2 tests, 2 workers, 1 run"),
         "{}",
@@ -171,24 +175,25 @@ fn only_recordings_of_this_session_are_reported() {
     );
     // The directory is read, because several sessions may have joined the run, but its journals belong to another
     // session.
-    let joined = told(base.path(), "joined", &["--no-records", "fail"]);
+    let joined = output_of(base.path(), "joined", &["--no-records", "fail"]);
     assert_eq!(joined.code, Some(3), "{}", joined.out);
 }
 
 #[test]
 fn a_command_that_is_not_there_is_an_error_that_says_so() {
     let base = tempfile::tempdir().unwrap();
-    let told: Told = cofferdam(base.path(), &["run", "--", "no-such-command-here"])
+    let output: CommandOutput = cofferdam(base.path(), &["run", "--", "no-such-command-here"])
         .output()
         .unwrap()
         .into();
     assert!(
-        told.err
+        output
+            .err
             .contains("\ncofferdam: could not start \"no-such-command-here\""),
         "{}",
-        told.err
+        output.err
     );
-    assert_eq!((told.code, told.out.as_str()), (Some(3), ""));
+    assert_eq!((output.code, output.out.as_str()), (Some(3), ""));
 }
 
 #[test]
@@ -207,7 +212,7 @@ fn variables_of_cargo_are_removed_and_the_others_passed_on() {
         .env("LD_LIBRARY_PATH", paths)
         .env("KEPT", "yes")
         .env("COFFERDAM_DIR", ".");
-    let told: Told = command.output().unwrap().into();
+    let output: CommandOutput = command.output().unwrap().into();
     for line in [
         "CARGO_PKG_NAME=None",
         "CARGO_MANIFEST_DIR=None",
@@ -217,9 +222,9 @@ fn variables_of_cargo_are_removed_and_the_others_passed_on() {
         "absolute=true",
     ] {
         assert!(
-            told.out.lines().any(|said| said == line),
+            output.out.lines().any(|said| said == line),
             "{line} in {}",
-            told.out
+            output.out
         );
     }
 }
@@ -268,7 +273,7 @@ fn ten_sessions_stay_and_older_ones_go_when_their_runs_are_over() {
             crate::recording::of_this_machine(&folder);
         }
     }
-    told(base.path(), "isolated", &[]);
+    output_of(base.path(), "isolated", &[]);
     let left = |number: u64| base.path().join("runs").join(format!("r{number}")).exists();
     let gone: Vec<u64> = (1..=12).filter(|number| !left(*number)).collect();
     if cfg!(target_os = "linux") {
@@ -281,21 +286,21 @@ fn no_report_contains_a_value_of_the_environment_or_an_argument() {
     let base = tempfile::tempdir().unwrap();
     for format in ["human", "github", "json"] {
         let mut command = run(base.path(), "conflicted", &["--format", format]);
-        let told: Told = command
+        let output: CommandOutput = command
             .env("PASSWORD", "hunter2")
             .arg("--skip=hunter2")
             .output()
             .unwrap()
             .into();
         assert!(
-            !told.out.contains("hunter2") && !told.err.contains("hunter2"),
+            !output.out.contains("hunter2") && !output.err.contains("hunter2"),
             "{}{}",
-            told.out,
-            told.err
+            output.out,
+            output.err
         );
-        assert_eq!(told.code, Some(1));
+        assert_eq!(output.code, Some(1));
     }
-    let failed: Told = cofferdam(base.path(), &["run", "--", "no-such-command-here", "hunter2"])
+    let failed: CommandOutput = cofferdam(base.path(), &["run", "--", "no-such-command-here", "hunter2"])
         .output()
         .unwrap()
         .into();
@@ -306,7 +311,7 @@ fn no_report_contains_a_value_of_the_environment_or_an_argument() {
 fn the_advice_for_an_empty_recording_depends_on_the_cause() {
     let dir = tempfile::tempdir().unwrap();
     let args = ["run", "--no-records", "fail", "--"];
-    let run = |command: &str| crate::recording::told(dir.path(), &[&args[..], &[command]].concat()).out;
+    let run = |command: &str| crate::recording::output_of(dir.path(), &[&args[..], &[command]].concat()).out;
     assert!(run("false").contains("no test touched cofferdam before the command failed"));
     for (package, what) in [
         ("shop", "it is no dependency here: add it as a dev-dependency"),
@@ -343,7 +348,7 @@ fn a_link_at_the_ledger_s_place_is_refused_and_nothing_is_made_where_it_leads() 
     let (dir, victim) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let made = victim.path().join("made");
     std::os::unix::fs::symlink(&made, dir.path().join("ledger.sqlite3")).unwrap();
-    let refused: Told = cofferdam(dir.path(), &["run", "--", "true"])
+    let refused: CommandOutput = cofferdam(dir.path(), &["run", "--", "true"])
         .output()
         .unwrap()
         .into();

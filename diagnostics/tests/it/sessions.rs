@@ -2,7 +2,7 @@
 
 use crate::ledger::role::Played;
 use crate::ledger::{add, end, folder, start};
-use crate::recording::{cofferdam, told, told_json};
+use crate::recording::{cofferdam, json_of, output_of};
 use cofferdam_batch::ledger::{JobState, RecordedConflict, Status};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -29,29 +29,29 @@ fn failed(base: &Path) {
 #[test]
 fn without_a_recorded_session_reports_are_empty_and_create_nothing() {
     let base = tempfile::tempdir().unwrap();
-    let told = |args: &[&str]| told(base.path(), args);
-    let status = told(&["status", "--watch"]);
+    let output_of = |args: &[&str]| output_of(base.path(), args);
+    let status = output_of(&["status", "--watch"]);
     assert!(
         status.out.starts_with("cofferdam: 0 sessions run, in "),
         "{}",
         status.out
     );
     assert_eq!(status.code, Some(0));
-    let list = told(&["list"]);
+    let list = output_of(&["list"]);
     assert!(
         list.out
             .starts_with("cofferdam: 0 sessions, 0 of 0 jobs failed at least once"),
         "{}",
         list.out
     );
-    let show = told(&["show", "latest"]);
+    let show = output_of(&["show", "latest"]);
     assert_eq!((show.code, show.out.as_str()), (Some(3), ""));
     assert!(
         show.err.contains("there is no session \"latest\" in "),
         "{}",
         show.err
     );
-    let backup = told(&["backup", "copy.sqlite3"]);
+    let backup = output_of(&["backup", "copy.sqlite3"]);
     assert_eq!(backup.code, Some(3));
     assert!(backup.err.contains("there is no ledger in "), "{}", backup.err);
     assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 0);
@@ -61,7 +61,7 @@ fn without_a_recorded_session_reports_are_empty_and_create_nothing() {
 fn an_active_session_is_shown_with_its_jobs() {
     let base = tempfile::tempdir().unwrap();
     let owner = Played::new(base.path(), "own");
-    let status = told(base.path(), &["status"]);
+    let status = output_of(base.path(), &["status"]);
     assert!(
         status.out.starts_with("session 1 in night: batch, running for "),
         "{}",
@@ -74,7 +74,7 @@ fn an_active_session_is_shown_with_its_jobs() {
     ] {
         assert!(status.out.contains(line), "{line:?} in {}", status.out);
     }
-    let (code, report) = told_json(base.path(), &["status", "--format", "json"]);
+    let (code, report) = json_of(base.path(), &["status", "--format", "json"]);
     assert_eq!((code, &report["version"]), (Some(0), &2.into()));
     let session = &report["sessions"][0];
     assert_eq!(session["owner"]["pid"], owner.pid());
@@ -111,7 +111,7 @@ fn recent_sessions_are_listed_with_pass_rates() {
     session.job_finished(&end(1, JobState::Completed)).unwrap();
     session.finish(Status::Passed, &[]).unwrap();
     drop(start(base.path(), "gone"));
-    let list = told(base.path(), &["list"]);
+    let list = output_of(base.path(), &["list"]);
     let words = |start: &str| -> Vec<String> {
         let line = list.out.lines().find(|line| line.trim_start().starts_with(start));
         let line = line.unwrap_or_else(|| panic!("{start:?} in {}", list.out));
@@ -133,13 +133,13 @@ fn recent_sessions_are_listed_with_pass_rates() {
         list.out
     );
 
-    let (_, all) = told_json(
+    let (_, all) = json_of(
         base.path(),
         &["list", "--run-namespace", "day", "--format", "json"],
     );
     assert_eq!(all["sessions"].as_array().unwrap().len(), 1);
     assert_eq!(all["pass_rates"][0]["completed"], 1);
-    let (_, newest) = told_json(base.path(), &["list", "--limit", "1", "--format", "json"]);
+    let (_, newest) = json_of(base.path(), &["list", "--limit", "1", "--format", "json"]);
     assert_eq!(newest["sessions"][0]["status"], "abandoned");
 }
 
@@ -148,7 +148,7 @@ fn a_session_is_shown_completely_and_no_name_controls_the_terminal() {
     let base = tempfile::tempdir().unwrap();
     failed(base.path());
     for which in ["latest", "1", "night\u{1b}[31m"] {
-        let show = told(base.path(), &["show", which]);
+        let show = output_of(base.path(), &["show", which]);
         assert_eq!((show.code, show.err.as_str()), (Some(0), ""));
         assert!(!show.out.contains('\u{1b}'), "{}", show.out);
         for part in [
@@ -163,7 +163,7 @@ fn a_session_is_shown_completely_and_no_name_controls_the_terminal() {
             assert!(show.out.contains(part), "{part:?} in {}", show.out);
         }
     }
-    let (_, report) = told_json(base.path(), &["show", "latest", "--format", "json"]);
+    let (_, report) = json_of(base.path(), &["show", "latest", "--format", "json"]);
     assert_eq!(report["jobs"][1]["attempts"][0]["reason"], "timeout");
     assert_eq!(report["conflicts"][0]["kind"], "shared-resource");
     let log = report["jobs"][1]["attempts"][0]["log"].as_str().unwrap();
@@ -180,7 +180,7 @@ fn of_many_jobs_the_incomplete_ones_are_listed_and_the_others_counted() {
     }
     session.job_finished(&end(300, JobState::Failed)).unwrap();
     session.finish(Status::Failed, &[]).unwrap();
-    let show = told(base.path(), &["show", "latest"]);
+    let show = output_of(base.path(), &["show", "latest"]);
     assert_eq!(show.out.matches(" completed ").count(), 50, "{}", show.out);
     assert_eq!(show.out.matches("code 7").count(), 1);
     assert!(
@@ -194,7 +194,7 @@ fn of_many_jobs_the_incomplete_ones_are_listed_and_the_others_counted() {
 fn a_backup_is_reported_and_replaces_no_file() {
     let base = tempfile::tempdir().unwrap();
     failed(base.path());
-    let backup = told(base.path(), &["backup", "copy.sqlite3"]);
+    let backup = output_of(base.path(), &["backup", "copy.sqlite3"]);
     assert!(
         backup
             .out
@@ -202,10 +202,10 @@ fn a_backup_is_reported_and_replaces_no_file() {
         "{}",
         backup.out
     );
-    let again = told(base.path(), &["backup", "copy.sqlite3"]);
+    let again = output_of(base.path(), &["backup", "copy.sqlite3"]);
     assert_eq!(again.code, Some(3));
     assert!(again.err.contains("copy.sqlite3 exists"), "{}", again.err);
-    let (_, report) = told_json(base.path(), &["backup", "other.sqlite3", "--format", "json"]);
+    let (_, report) = json_of(base.path(), &["backup", "other.sqlite3", "--format", "json"]);
     assert_eq!((&report["sessions"], &report["jobs"]), (&1.into(), &3.into()));
 }
 
@@ -224,9 +224,9 @@ fn a_damaged_ledger_is_exit_code_3_with_the_next_step() {
         &["backup", "copy"],
         &["metrics"],
     ] {
-        let told = told(base.path(), args);
-        assert_eq!((told.code, told.out.as_str()), (Some(3), ""), "{args:?}");
-        assert!(told.err.contains("is damaged"), "{}", told.err);
+        let output = output_of(base.path(), args);
+        assert_eq!((output.code, output.out.as_str()), (Some(3), ""), "{args:?}");
+        assert!(output.err.contains("is damaged"), "{}", output.err);
     }
 }
 
@@ -247,9 +247,9 @@ fn a_closed_pipe_ends_a_list_without_an_error() {
             .spawn()
             .unwrap();
         drop(child.stdout.take());
-        let told = child.wait_with_output().unwrap();
-        assert!(told.status.success(), "{args:?}");
-        assert_eq!(String::from_utf8(told.stderr).unwrap(), "");
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{args:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     }
 }
 
@@ -257,13 +257,13 @@ fn a_closed_pipe_ends_a_list_without_an_error() {
 fn completions_know_every_command() {
     let base = tempfile::tempdir().unwrap();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
-        let script = told(base.path(), &["completions", shell]);
+        let script = output_of(base.path(), &["completions", shell]);
         assert_eq!(script.code, Some(0));
         for word in ["cargo-cofferdam", "status", "run-namespace", "backup"] {
             assert!(script.out.contains(word), "{word} for {shell}");
         }
     }
-    let unknown = told(base.path(), &["completions", "csh"]);
+    let unknown = output_of(base.path(), &["completions", "csh"]);
     assert_eq!(unknown.code, Some(2));
 }
 
@@ -271,7 +271,7 @@ fn completions_know_every_command() {
 #[test]
 fn bash_completes_commands_options_and_values_by_them() {
     let base = tempfile::tempdir().unwrap();
-    let script = told(base.path(), &["completions", "bash"]);
+    let script = output_of(base.path(), &["completions", "bash"]);
     std::fs::write(base.path().join("script"), script.out).unwrap();
     // The function that bash calls on the Tab key.
     let ask = r#"
@@ -289,8 +289,8 @@ fn bash_completes_commands_options_and_values_by_them() {
     #[expect(clippy::disallowed_methods, reason = "this is the reader's shell")]
     let mut bash = std::process::Command::new("bash");
     bash.args(["--norc", "-c", ask]).current_dir(base.path());
-    let told = String::from_utf8(bash.output().unwrap().stdout).unwrap();
-    assert_eq!(told, "status\n--until-fail\nstop-critical\nfish\n");
+    let completions = String::from_utf8(bash.output().unwrap().stdout).unwrap();
+    assert_eq!(completions, "status\n--until-fail\nstop-critical\nfish\n");
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn every_command_has_help_with_an_example() {
         "metrics",
         "completions",
     ] {
-        let help = told(base.path(), &[command, "--help"]);
+        let help = output_of(base.path(), &[command, "--help"]);
         assert!(
             help.out
                 .contains(&format!("Examples:\n  cargo cofferdam {command}")),

@@ -1,6 +1,6 @@
 //! Real suites under real runners: the examples, which are workspaces of their own.
 
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -34,7 +34,7 @@ fn built(example: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(example)
 }
 
-fn run(example: &str, command: &[&str]) -> Told {
+fn run(example: &str, command: &[&str]) -> CommandOutput {
     let args: Vec<&str> = ["run", "--"].iter().chain(command).copied().collect();
     in_example(example, &args).output().unwrap().into()
 }
@@ -77,14 +77,14 @@ const PLANTED: [&str; 3] = [
     "conflict: name queue orders is used by ",
 ];
 
-fn names_what_is_planted(told: &Told) {
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+fn names_what_is_planted(output: &CommandOutput) {
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     for planted in PLANTED {
-        let from = told
+        let from = output
             .out
             .find(planted)
-            .unwrap_or_else(|| panic!("no {planted:?} in {}", told.out));
-        let block: Vec<&str> = told.out[from..]
+            .unwrap_or_else(|| panic!("no {planted:?} in {}", output.out));
+        let block: Vec<&str> = output.out[from..]
             .lines()
             .take_while(|line| !line.is_empty())
             .collect();
@@ -95,19 +95,20 @@ fn names_what_is_planted(told: &Told) {
         assert!(block.iter().any(|line| line.starts_with("  help: ")), "{block:?}");
     }
     assert!(
-        told.out
+        output
+            .out
             .lines()
             .last()
             .unwrap()
             .contains(" conflicts in what was watched: "),
         "{}",
-        told.out
+        output.out
     );
 }
 
-pub(crate) fn finds_nothing(told: &Told) {
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
-    let last = told.out.lines().last().unwrap();
+pub(crate) fn finds_nothing(output: &CommandOutput) {
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+    let last = output.out.lines().last().unwrap();
     assert!(
         last.starts_with("cofferdam: no conflict in what was watched: "),
         "{last}"
@@ -117,14 +118,15 @@ pub(crate) fn finds_nothing(told: &Told) {
 /// One test for all runners, because two concurrent runs of the suite would conflict on its fixed port and file.
 #[test]
 fn the_conflicted_suite_passes_and_its_planted_conflicts_are_named_under_every_runner() {
-    let told = run("conflicted", &["cargo", "test"]);
-    names_what_is_planted(&told);
+    let output = run("conflicted", &["cargo", "test"]);
+    names_what_is_planted(&output);
     // Under nextest every test is a process, so no instance is in two tests.
     assert!(
-        told.out
+        output
+            .out
             .contains("conflict: one instance of Orders is in the caches of "),
         "{}",
-        told.out
+        output.out
     );
     if !has_nextest() {
         return;
@@ -150,9 +152,9 @@ fn the_conflicted_suite_passes_and_its_planted_conflicts_are_named_under_every_r
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 fn observes_what_is_planted(command: &[&str], planted: &[&str]) {
     let args: Vec<&str> = ["observe", "--"].iter().chain(command).copied().collect();
-    let told: Told = in_example("conflicted", &args).output().unwrap().into();
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-    let headlines: Vec<&str> = told
+    let output: CommandOutput = in_example("conflicted", &args).output().unwrap().into();
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+    let headlines: Vec<&str> = output
         .out
         .lines()
         .filter(|line| line.starts_with("conflict: "))
@@ -164,9 +166,9 @@ fn observes_what_is_planted(command: &[&str], planted: &[&str]) {
             .all(|(line, planted)| line.contains(planted));
     assert!(is_right, "{headlines:#?}");
     assert!(
-        told.out.contains("src/report.rs:18") && told.out.contains("src/status.rs:"),
+        output.out.contains("src/report.rs:18") && output.out.contains("src/status.rs:"),
         "{}",
-        told.out
+        output.out
     );
 }
 
@@ -224,13 +226,13 @@ fn no_value_of_a_variable_and_no_argument_is_written_down_or_reported() {
         command
             .env("COFFERDAM_DIR", base.path())
             .env("SHOP_PASSWORD", SECRET);
-        let told: Told = command.output().unwrap().into();
-        assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+        let output: CommandOutput = command.output().unwrap().into();
+        assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
         assert!(
-            !told.out.contains(SECRET) && !told.err.contains(SECRET),
+            !output.out.contains(SECRET) && !output.err.contains(SECRET),
             "{}{}",
-            told.out,
-            told.err
+            output.out,
+            output.err
         );
     }
     let written = all_text(base.path());

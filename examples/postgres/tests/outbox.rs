@@ -56,8 +56,8 @@ async fn what_could_not_be_sent_is_tried_again() {
     let mut text = String::new();
     assert!(
         outbox
-            .send_one(async |_, told| {
-                text = told.to_owned();
+            .send_one(async |_, message| {
+                text = message.to_owned();
                 true
             })
             .await

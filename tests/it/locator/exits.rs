@@ -9,15 +9,15 @@ use std::io::Write as _;
 use std::sync::{Arc, OnceLock, mpsc};
 
 /// A service that reports its drop and its process on standard error.
-struct Tells(String);
+struct ReportsItsDrop(String);
 
-impl Tells {
+impl ReportsItsDrop {
     fn new(name: &str) -> Self {
         Self(name.to_owned())
     }
 }
 
-impl Drop for Tells {
+impl Drop for ReportsItsDrop {
     fn drop(&mut self) {
         let line = format!("{} dropped in {}\n", self.0, pid());
         std::io::stderr().write_all(line.as_bytes()).unwrap();
@@ -32,17 +32,17 @@ fn pid() -> u32 {
     std::process::id()
 }
 
-static LOCAL: WorkerLocal<Tells> = WorkerLocal::new(|_| Ok(Tells::new("static")));
+static LOCAL: WorkerLocal<ReportsItsDrop> = WorkerLocal::new(|_| Ok(ReportsItsDrop::new("static")));
 
 fn locator() -> &'static ServiceLocator {
     static LOCATOR: OnceLock<ServiceLocator> = OnceLock::new();
     LOCATOR.get_or_init(|| {
         ServiceLocator::builder()
-            .register::<Tells>(|_| Ok(Arc::new(Tells::new("first"))))
+            .register::<ReportsItsDrop>(|_| Ok(Arc::new(ReportsItsDrop::new("first"))))
             .named("first")
-            .register_shared::<Tells>(|_| Ok(Arc::new(Tells::new("shared"))))
+            .register_shared::<ReportsItsDrop>(|_| Ok(Arc::new(ReportsItsDrop::new("shared"))))
             .named("shared")
-            .register::<Tells>(|_| Ok(Arc::new(Tells::new("last"))))
+            .register::<ReportsItsDrop>(|_| Ok(Arc::new(ReportsItsDrop::new("last"))))
             .named("last")
             .build()
     })
@@ -51,15 +51,15 @@ fn locator() -> &'static ServiceLocator {
 /// Creates one service after another, in several lanes.
 fn use_all() {
     say(&pid().to_string());
-    locator().get_named::<Tells>("first");
+    locator().get_named::<ReportsItsDrop>("first");
     let other = std::thread::Builder::new().name("a::other".to_owned());
     let other = other.spawn(|| {
         assert_ne!(own_worker(), "w0");
         drop(LOCAL.get());
     });
     other.unwrap().join().unwrap();
-    locator().get_named::<Tells>("shared");
-    locator().get_named::<Tells>("last");
+    locator().get_named::<ReportsItsDrop>("shared");
+    locator().get_named::<ReportsItsDrop>("last");
 }
 
 const NEWEST_FIRST: [&str; 4] = ["last", "shared", "static", "first"];
@@ -166,7 +166,7 @@ fn a_service_that_parks_while_it_is_dropped_is_abandoned_and_named_and_the_exit_
         "{warnings:?}"
     );
     assert!(
-        warnings[1].contains("not dropped because of that: Tells \"first\" of w0"),
+        warnings[1].contains("not dropped because of that: ReportsItsDrop \"first\" of w0"),
         "{warnings:?}"
     );
 }
@@ -191,7 +191,7 @@ impl Drop for Panics {
 
 impl Drop for Asks {
     fn drop(&mut self) {
-        locator().get_named::<Tells>("first");
+        locator().get_named::<ReportsItsDrop>("first");
     }
 }
 
@@ -215,7 +215,7 @@ roles! {
         use_all();
         let (holds, held) = mpsc::channel();
         Worker::current().spawn(move || {
-            let _held = locator().get_named::<Tells>("last");
+            let _held = locator().get_named::<ReportsItsDrop>("last");
             holds.send(()).unwrap();
             loop {
                 std::thread::park();
@@ -245,9 +245,9 @@ roles! {
     role_park {
         static PARKS: WorkerLocal<Parks> = WorkerLocal::new(|_| Ok(Parks));
         say(&pid().to_string());
-        locator().get_named::<Tells>("first");
+        locator().get_named::<ReportsItsDrop>("first");
         PARKS.get();
-        locator().get_named::<Tells>("last");
+        locator().get_named::<ReportsItsDrop>("last");
         #[expect(clippy::disallowed_methods, reason = "what this is about")]
         std::process::exit(7);
     }
@@ -256,7 +256,7 @@ roles! {
         static PANICS: WorkerLocal<Panics> = WorkerLocal::new(|_| Ok(Panics));
         static ASKS: WorkerLocal<Asks> = WorkerLocal::new(|_| Ok(Asks));
         say(&pid().to_string());
-        locator().get_named::<Tells>("first");
+        locator().get_named::<ReportsItsDrop>("first");
         PANICS.get();
         ASKS.get();
     }
@@ -290,14 +290,14 @@ fn role_fork() {
         return;
     }
     say(&pid().to_string());
-    let first = locator().get_named::<Tells>("first");
+    let first = locator().get_named::<ReportsItsDrop>("first");
     // SAFETY: no other thread of this process holds a lock: libtest's own waits for this test. The parent waits
     // for the child.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let again = locator().get_named::<Tells>("first");
+        let again = locator().get_named::<ReportsItsDrop>("first");
         assert!(is_same(&first, &again));
-        let last = locator().get_named::<Tells>("last");
+        let last = locator().get_named::<ReportsItsDrop>("last");
         say(&format!(
             "child in {}: {}, and a new {}",
             own_worker(),

@@ -356,19 +356,19 @@ alone! {
 
     fn a_reset_error_whose_display_panics_keeps_no_test_waiting() {
         #[derive(Debug)]
-        struct Untold;
-        impl std::fmt::Display for Untold {
+        struct Unprintable;
+        impl std::fmt::Display for Unprintable {
             fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 panic!("no words")
             }
         }
-        impl std::error::Error for Untold {}
+        impl std::error::Error for Unprintable {}
         let maker = Maker::default();
         let made = maker.clone();
         let locator = ServiceLocator::builder()
             .register::<Counted>(move |_| Ok(made.make("base")))
             .named("base")
-            .reset(|_| Err(Untold.into()))
+            .reset(|_| Err(Unprintable.into()))
             .build();
         for (test, wanted) in [("a::first", 0), ("a::second", 1), ("a::third", 2)] {
             assert_eq!(as_test(test, || number(&locator, "base")), wanted, "{test}");
@@ -532,9 +532,9 @@ mod fixed {
         assert_eq!(events, ["of the test dropped", "of the worker dropped"]);
     }
 
-    struct Tells(&'static str);
+    struct ReportsItsDrop(&'static str);
 
-    impl Drop for Tells {
+    impl Drop for ReportsItsDrop {
         fn drop(&mut self) {
             std::io::stderr()
                 .write_all(format!("{} dropped\n", self.0).as_bytes())
@@ -551,16 +551,16 @@ mod fixed {
         }
         let locator = LOCATOR.get_or_init(|| {
             ServiceLocator::builder()
-                .register::<Tells>(|_| Ok(Arc::new(Tells("of the test"))))
+                .register::<ReportsItsDrop>(|_| Ok(Arc::new(ReportsItsDrop("of the test"))))
                 .named("test")
                 .per_test()
-                .register::<Tells>(|_| Ok(Arc::new(Tells("of the worker"))))
+                .register::<ReportsItsDrop>(|_| Ok(Arc::new(ReportsItsDrop("of the worker"))))
                 .named("worker")
                 .build()
         });
         assert_eq!(own_worker(), "pinned");
-        locator.get_named::<Tells>("test");
+        locator.get_named::<ReportsItsDrop>("test");
         // Newer, but dropped later, because its worker continues.
-        locator.get_named::<Tells>("worker");
+        locator.get_named::<ReportsItsDrop>("worker");
     }
 }

@@ -27,7 +27,7 @@ fn alone() {
         text.push_str(&format!(
             "#[test] #[serial] fn plain_{number}() {{ alone() }}
 #[serial] #[test] fn above_{number}() {{ alone() }}
-#[test] #[serial] fn tells_{number}() -> Result<(), String> {{ alone(); Ok(()) }}
+#[test] #[serial] fn returns_{number}() -> Result<(), String> {{ alone(); Ok(()) }}
 #[test] #[serial] #[should_panic(expected = \"on purpose\")] fn panics_{number}() {{ alone(); panic!(\"on purpose\") }}
 "
         ));

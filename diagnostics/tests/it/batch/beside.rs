@@ -1,7 +1,7 @@
 //! Other processes beside a running session.
 
 use super::{Pipe, batch, ended, started};
-use crate::recording::{cofferdam, told};
+use crate::recording::{cofferdam, output_of};
 use std::process::Stdio;
 
 /// A job that keeps the session open until the other commands are done.
@@ -28,8 +28,8 @@ fn readers_backups_and_submissions_never_block_a_session_and_are_not_blocked_by_
         .spawn()
         .unwrap();
     let quietly = |args: &[&str]| {
-        let told = told(dir.path(), args);
-        assert_eq!((told.code, told.err.as_str()), (Some(0), ""), "{args:?}");
+        let output = output_of(dir.path(), args);
+        assert_eq!((output.code, output.err.as_str()), (Some(0), ""), "{args:?}");
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -56,9 +56,9 @@ fn readers_backups_and_submissions_never_block_a_session_and_are_not_blocked_by_
         scope.spawn(|| {
             let namespaces = (0..EACH).map(|number| format!("other-{number}"));
             for namespace in namespaces {
-                let told = told(dir.path(), &["run", "--run-namespace", &namespace, "--", "true"]);
-                assert_eq!(told.code, Some(0), "{}", told.err);
-                assert!(!told.err.contains("warning"), "{}", told.err);
+                let output = output_of(dir.path(), &["run", "--run-namespace", &namespace, "--", "true"]);
+                assert_eq!(output.code, Some(0), "{}", output.err);
+                assert!(!output.err.contains("warning"), "{}", output.err);
             }
         });
     });
@@ -92,13 +92,13 @@ fn the_recording_of_a_session_stays_until_its_report_however_many_sessions_end_b
         let (run, other) = (format!("r{number}"), format!("s{number}"));
         over(crate::recording::isolated(dir.path(), &run, &other, number));
     }
-    let other = told(dir.path(), &["run", "--", "true"]);
+    let other = output_of(dir.path(), &["run", "--", "true"]);
     assert_eq!(other.code, Some(0), "{}", other.err);
     if cfg!(target_os = "linux") {
         assert!(!dir.path().join("runs/r2").exists(), "old ones are forgotten");
     }
     std::fs::write(dir.path().join("over"), "").unwrap();
     drop(held);
-    let told = ended(session);
-    assert_eq!(told.code, Some(1), "its conflict is told: {}", told.out);
+    let output = ended(session);
+    assert_eq!(output.code, Some(1), "its conflict is reported: {}", output.out);
 }

@@ -1,6 +1,6 @@
 //! Jobs that do not end, or do not end completely.
 
-use super::{Pipe, batch, ended, events, signal, started, told, wait_for_end};
+use super::{Pipe, batch, ended, events, output_of, signal, started, wait_for_end};
 use crate::recording::{by_way_of, cofferdam};
 use std::process::Command;
 
@@ -21,15 +21,15 @@ fn a_signal_stops_a_job_and_all_its_descendants_within_the_grace_period() {
         ));
         let held = pipe.wait_for("READY");
         signal(&child, number);
-        let told = ended(child);
+        let output = ended(child);
         wait_for_end(held);
-        assert!(told.err.contains("stopping: signal "), "{}", told.err);
+        assert!(output.err.contains("stopping: signal "), "{}", output.err);
         assert!(
-            told.out.contains("; 2 of 2 jobs cancelled (signal "),
+            output.out.contains("; 2 of 2 jobs cancelled (signal "),
             "{}",
-            told.out
+            output.out
         );
-        assert_eq!(told.code, Some(4));
+        assert_eq!(output.code, Some(4));
     }
 }
 
@@ -53,14 +53,14 @@ fn processes_that_outlive_a_job_in_its_group_are_stopped_and_reported() {
     let leaves = "sh -c 'exec 3>pipe; sleep 600 & sleep 600 & echo READY >&3'";
     let child = started(&batch(dir.path(), &[leaves], &[]));
     wait_for_end(pipe.wait_for("READY"));
-    let told = ended(child);
+    let output = ended(child);
     let wanted = if cfg!(target_os = "linux") {
         "left 2 processes running"
     } else {
         "running"
     };
-    assert!(told.err.contains(wanted), "{}", told.err);
-    assert!(told.out.ends_with("; 1 job passed\n"), "{}", told.out);
+    assert!(output.err.contains(wanted), "{}", output.err);
+    assert!(output.out.ends_with("; 1 job passed\n"), "{}", output.out);
 }
 
 #[cfg(target_os = "linux")]
@@ -72,8 +72,8 @@ fn a_detached_process_survives_and_is_reported() {
         "sh -c 'exec 3>pipe; setsid sh -c \"echo READY >&3; sleep 600; true\" & sleep 0.1; exit 0'";
     let child = started(&batch(dir.path(), &[detaches], &["--json"]));
     let held = pipe.wait_for("READY");
-    let told = ended(child);
-    let events = events(&told);
+    let output = ended(child);
+    let events = events(&output);
     let left = events.iter().find(|event| event["event"] == "detached").unwrap();
     let reported = &events.last().unwrap()["jobs"]["detached"][0];
     assert_eq!(
@@ -87,7 +87,7 @@ fn a_detached_process_survives_and_is_reported() {
         .status();
     assert!(killed.unwrap().success());
     wait_for_end(held);
-    assert_eq!(told.code, Some(0));
+    assert_eq!(output.code, Some(0));
 }
 
 #[test]
@@ -100,11 +100,13 @@ fn a_policy_that_stops_the_session_stops_running_jobs() {
     let held = pipe.wait_for("READY");
     std::fs::write(dir.path().join("ready"), "").unwrap();
     wait_for_end(held);
-    let told = ended(child);
+    let output = ended(child);
     assert!(
-        told.out.contains("; 1 of 3 jobs failed, 2 cancelled (j2 failed)"),
+        output
+            .out
+            .contains("; 1 of 3 jobs failed, 2 cancelled (j2 failed)"),
         "{}",
-        told.out
+        output.out
     );
 }
 
@@ -137,8 +139,8 @@ fn very_many_failing_and_cancelled_jobs_come_to_an_end() {
         &["--jobs", "7", "--max-fail", "50", "--rate", "2000"],
         &["--jobs", "400"],
     ] {
-        let told = told(dir.path(), &lines, &[args, &["--quiet"]].concat());
-        assert_eq!(told.code, Some(4), "{args:?}: {}", told.err);
+        let output = output_of(dir.path(), &lines, &[args, &["--quiet"]].concat());
+        assert_eq!(output.code, Some(4), "{args:?}: {}", output.err);
     }
 }
 
@@ -150,16 +152,16 @@ fn a_file_size_limit_ends_the_job_and_not_the_session() {
     lines.push("head -c 1M /dev/zero");
     let batch = batch(dir.path(), &lines, &["--quiet"]);
     let mut shell = by_way_of(&["bash", "-c", "ulimit -c 0 -f 700; exec \"$0\" \"$@\""], &batch);
-    let told: crate::recording::Told = shell.output().unwrap().into();
+    let output: crate::recording::CommandOutput = shell.output().unwrap().into();
     let warning = "warning: this session is not recorded from here on: could not read or write the ledger ";
-    assert!(told.err.contains(warning), "{}", told.err);
+    assert!(output.err.contains(warning), "{}", output.err);
     // SIGXFSZ, as if it had been started by hand.
     assert!(
-        told.out.contains("failed: j401 head: ended by signal 25"),
+        output.out.contains("failed: j401 head: ended by signal 25"),
         "{}",
-        told.out
+        output.out
     );
-    assert_eq!(told.code, Some(4));
+    assert_eq!(output.code, Some(4));
 
     // A report that is larger than a file may be is an error, too.
     let args = ["check", "--format", "json", "--output", "report.json"];
@@ -167,13 +169,13 @@ fn a_file_size_limit_ends_the_job_and_not_the_session() {
         &["bash", "-c", "ulimit -c 0 -f 0; exec \"$0\" \"$@\""],
         &cofferdam(dir.path(), &args),
     );
-    let told: crate::recording::Told = shell.output().unwrap().into();
+    let output: crate::recording::CommandOutput = shell.output().unwrap().into();
     assert!(
-        told.err.contains("could not write the report to report.json: "),
+        output.err.contains("could not write the report to report.json: "),
         "{}",
-        told.err
+        output.err
     );
-    assert_eq!(told.code, Some(3));
+    assert_eq!(output.code, Some(3));
 }
 
 #[test]
@@ -183,10 +185,10 @@ fn a_full_disk_is_reported_once_and_all_jobs_run() {
     // No file may grow beyond this size, and the signal for it is ignored, so that writes fail.
     let limits = "trap '' XFSZ; ulimit -f 700; exec \"$0\" \"$@\"";
     let mut shell = by_way_of(&["bash", "-c", limits], &batch);
-    let told: crate::recording::Told = shell.output().unwrap().into();
-    assert_eq!(told.err.matches("warning: ").count(), 1, "{}", told.err);
+    let output: crate::recording::CommandOutput = shell.output().unwrap().into();
+    assert_eq!(output.err.matches("warning: ").count(), 1, "{}", output.err);
     let warning = "warning: this session is not recorded from here on: could not read or write the ledger ";
-    assert!(told.err.contains(warning), "{}", told.err);
-    assert!(told.out.ends_with("; 400 jobs passed\n"), "{}", told.out);
-    assert_eq!(told.code, Some(0));
+    assert!(output.err.contains(warning), "{}", output.err);
+    assert!(output.out.ends_with("; 400 jobs passed\n"), "{}", output.out);
+    assert_eq!(output.code, Some(0));
 }

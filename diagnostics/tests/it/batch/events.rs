@@ -1,17 +1,17 @@
 //! The output of a running session.
 
-use super::{batch, events, told};
+use super::{batch, events, output_of};
 use std::process::Stdio;
 
 #[test]
 fn events_come_in_order_as_lines_of_json_and_the_report_is_the_last() {
     let dir = tempfile::tempdir().unwrap();
-    let told = told(
+    let output = output_of(
         dir.path(),
         &["true", "sh -c 'echo hello; exit 3'"],
         &["--jobs", "1", "--json"],
     );
-    let events = events(&told);
+    let events = events(&output);
     let kinds: Vec<_> = events
         .iter()
         .map(|event| event["event"].as_str().unwrap_or("report"))
@@ -41,28 +41,32 @@ fn events_come_in_order_as_lines_of_json_and_the_report_is_the_last() {
 #[test]
 fn output_to_a_pipe_is_lines_without_control_sequences() {
     let dir = tempfile::tempdir().unwrap();
-    let told = told(
+    let output = output_of(
         dir.path(),
         &["true", "sh -c 'echo why; exit 1'"],
         &["--jobs", "1"],
     );
-    assert!(!told.err.contains(['\u{1b}', '\r']), "{:?}", told.err);
-    assert!(told.err.contains("j1 true passed in "), "{}", told.err);
-    assert!(told.err.contains("; 1 of 2 (50 %), "), "{}", told.err);
+    assert!(!output.err.contains(['\u{1b}', '\r']), "{:?}", output.err);
+    assert!(output.err.contains("j1 true passed in "), "{}", output.err);
+    assert!(output.err.contains("; 1 of 2 (50 %), "), "{}", output.err);
     assert!(
-        told.err.contains("j2 sh failed: exit code 1, after ") && told.err.contains("  | why\n"),
+        output.err.contains("j2 sh failed: exit code 1, after ") && output.err.contains("  | why\n"),
         "{}",
-        told.err
+        output.err
     );
-    assert!(told.err.contains("2 of 2 (100 %), 1 failed, "), "{}", told.err);
+    assert!(
+        output.err.contains("2 of 2 (100 %), 1 failed, "),
+        "{}",
+        output.err
+    );
 }
 
 #[test]
 fn quiet_output_is_the_report_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let told = told(dir.path(), &["true", "false"], &["--quiet"]);
-    assert_eq!(told.err.lines().count(), 1, "{}", told.err);
-    assert!(told.out.ends_with("; 1 of 2 jobs failed\n"), "{}", told.out);
+    let output = output_of(dir.path(), &["true", "false"], &["--quiet"]);
+    assert_eq!(output.err.lines().count(), 1, "{}", output.err);
+    assert!(output.out.ends_with("; 1 of 2 jobs failed\n"), "{}", output.out);
 }
 
 #[test]

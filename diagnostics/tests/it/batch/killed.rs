@@ -1,7 +1,7 @@
 //! Killed sessions, and the sessions that continue them.
 
-use super::{Pipe, batch, ended, signal, started, told, wait_for_end};
-use crate::recording::{Told, cofferdam};
+use super::{Pipe, batch, ended, output_of, signal, started, wait_for_end};
+use crate::recording::{CommandOutput, cofferdam};
 use std::io::BufRead as _;
 
 /// A job that blocks in its first run, and logs each run that completes.
@@ -23,15 +23,11 @@ fn jobs_of_a_killed_session_are_stopped_and_the_rest_runs_once() {
     let held = pipe.wait_for("READY");
     child.kill().unwrap();
     wait_for_end(held);
-    let told_by_guard = ended(child);
-    assert!(
-        told_by_guard.err.contains(" was killed; "),
-        "{}",
-        told_by_guard.err
-    );
+    let guard_output = ended(child);
+    assert!(guard_output.err.contains(" was killed; "), "{}", guard_output.err);
 
     std::fs::write(dir.path().join("go"), "").unwrap();
-    let other = told(dir.path(), &["true"], &["--resume"]);
+    let other = output_of(dir.path(), &["true"], &["--resume"]);
     assert!(
         other.err.contains("give `--resume` the jobs of session "),
         "{}",
@@ -40,14 +36,14 @@ fn jobs_of_a_killed_session_are_stopped_and_the_rest_runs_once() {
     assert_eq!(other.code, Some(2));
     // Nothing is lost either if it cannot start.
     let mut nowhere = batch(dir.path(), &LINES, &["--resume"]);
-    let nowhere: Told = nowhere.env("TMPDIR", "/nowhere").output().unwrap().into();
+    let nowhere: CommandOutput = nowhere.env("TMPDIR", "/nowhere").output().unwrap().into();
     assert!(
         nowhere.err.contains("could not create /nowhere"),
         "{}",
         nowhere.err
     );
     assert_eq!(nowhere.code, Some(3));
-    let resumed = told(dir.path(), &LINES, &["--resume"]);
+    let resumed = output_of(dir.path(), &LINES, &["--resume"]);
     assert!(
         resumed.out.ends_with("; 3 jobs passed\n"),
         "{}{}",
@@ -58,7 +54,7 @@ fn jobs_of_a_killed_session_are_stopped_and_the_rest_runs_once() {
     let mut ran: Vec<&str> = trace.lines().collect();
     ran.sort_unstable();
     assert_eq!(ran, ["first", "second", "third"]);
-    let again = told(dir.path(), &LINES, &["--resume"]);
+    let again = output_of(dir.path(), &LINES, &["--resume"]);
     assert!(
         again.err.contains("there is no interrupted session"),
         "{}",
@@ -79,7 +75,7 @@ fn earlier_failures_count_after_resuming() {
     wait_for_end(held);
     ended(child);
     std::fs::write(dir.path().join("go"), "").unwrap();
-    let resumed = told(dir.path(), &lines, &["--resume"]);
+    let resumed = output_of(dir.path(), &lines, &["--resume"]);
     assert!(resumed.out.ends_with("; 1 of 2 jobs failed\n"), "{}", resumed.out);
     assert_eq!(resumed.code, Some(4));
 }
@@ -104,7 +100,7 @@ fn earlier_failures_of_submitted_jobs_count_after_resuming() {
     wait_for_end(held);
     ended(child);
     std::fs::write(dir.path().join("go"), "").unwrap();
-    let resumed = told(dir.path(), &[BLOCKS], &["--resume"]);
+    let resumed = output_of(dir.path(), &[BLOCKS], &["--resume"]);
     assert!(resumed.out.ends_with("; 1 of 2 jobs failed\n"), "{}", resumed.out);
     assert_eq!(resumed.code, Some(4));
 }
@@ -125,7 +121,7 @@ fn a_session_that_was_killed_before_recording_its_jobs_runs_all_of_them_after_re
         .unwrap();
     drop(ledger);
     std::fs::write(dir.path().join("go"), "").unwrap();
-    let resumed = told(dir.path(), &[BLOCKS, "true"], &["--resume"]);
+    let resumed = output_of(dir.path(), &[BLOCKS, "true"], &["--resume"]);
     assert!(
         resumed.out.ends_with("; 2 jobs passed\n"),
         "{}{}",
@@ -186,7 +182,7 @@ fn many_parallel_jobs_of_a_killed_session_are_stopped_and_each_runs_once_in_the_
         let resumed = if is_guard_killed {
             drop((child.stdout.take(), child.stderr.take()));
             child.wait().unwrap();
-            let resumed = told(dir.path(), &lines, &["--resume", "--grace", "200ms"]);
+            let resumed = output_of(dir.path(), &lines, &["--resume", "--grace", "200ms"]);
             wait_for_end(held);
             let ended = " processes that the interrupted session had left";
             assert!(resumed.err.contains(ended), "{}", resumed.err);
@@ -194,7 +190,7 @@ fn many_parallel_jobs_of_a_killed_session_are_stopped_and_each_runs_once_in_the_
         } else {
             wait_for_end(held);
             assert!(ended(child).err.contains(" was killed; "));
-            told(dir.path(), &lines, &["--resume"])
+            output_of(dir.path(), &lines, &["--resume"])
         };
         assert!(
             resumed.out.ends_with("; 8 jobs passed\n"),
@@ -247,7 +243,7 @@ fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_stopped_its
     first.kill().unwrap();
     first.wait().unwrap();
     let next = ["run", "--run-namespace", "one"];
-    let refused = crate::recording::told(dir.path(), &[&next[..], &["--", "touch", "began"]].concat());
+    let refused = crate::recording::output_of(dir.path(), &[&next[..], &["--", "touch", "began"]].concat());
     assert_eq!(refused.code, Some(3));
     let way = "session 1 in namespace \"one\" was killed (process ";
     assert!(refused.err.contains(way), "{}", refused.err);
@@ -257,13 +253,14 @@ fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_stopped_its
         refused.err
     );
     assert!(refused.err.contains("`--wait`"), "{}", refused.err);
-    let submitted = crate::recording::told(dir.path(), &["submit", "--run-namespace", "one", "--", "true"]);
+    let submitted =
+        crate::recording::output_of(dir.path(), &["submit", "--run-namespace", "one", "--", "true"]);
     assert!(
         submitted.err.contains("no session takes jobs"),
         "{}",
         submitted.err
     );
-    let resumed = told(dir.path(), &[IGNORES], &["--resume", "--run-namespace", "one"]);
+    let resumed = output_of(dir.path(), &[IGNORES], &["--resume", "--run-namespace", "one"]);
     assert!(resumed.err.contains("still being stopped"), "{}", resumed.err);
 
     // The waiting session starts after the last of them.
@@ -305,7 +302,7 @@ fn processes_without_a_guard_keep_the_namespace_taken_and_are_named() {
         first.kill().unwrap();
         first.wait().unwrap();
         let next = ["run", "--run-namespace", "one"];
-        let begin = || crate::recording::told(dir.path(), &[&next[..], &["--", "true"]].concat());
+        let begin = || crate::recording::output_of(dir.path(), &[&next[..], &["--", "true"]].concat());
         let refused = begin();
         assert_eq!(refused.code, Some(3));
         assert!(
@@ -319,12 +316,12 @@ fn processes_without_a_guard_keep_the_namespace_taken_and_are_named() {
             "{}",
             refused.err
         );
-        let status = crate::recording::told(dir.path(), &["status"]);
+        let status = crate::recording::output_of(dir.path(), &["status"]);
         assert!(status.out.contains("in one: "), "{}", status.out);
         let left = " was killed; processes that still run: process ";
         assert!(status.out.contains(left), "{}", status.out);
         // Others are not concerned.
-        let other = crate::recording::told(dir.path(), &["run", "--", "true"]);
+        let other = crate::recording::output_of(dir.path(), &["run", "--", "true"]);
         assert_eq!(other.code, Some(0), "{}", other.err);
         assert_eq!(
             begin().code,

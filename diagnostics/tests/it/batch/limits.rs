@@ -1,6 +1,6 @@
 //! The limits of a session.
 
-use super::{report, told};
+use super::{output_of, report};
 use serde_json::Value;
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -30,22 +30,22 @@ fn a_low_limit_of_open_files_lowers_the_number_of_jobs_at_once_and_is_reported()
         let batch = super::batch(dir.path(), &["sleep 0.02"; 50], &["--jobs", "50"]);
         let limit = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
         let mut limited = crate::recording::by_way_of(&["bash", "-c", &limit], &batch);
-        let told: crate::recording::Told = limited.output().unwrap().into();
+        let output: crate::recording::CommandOutput = limited.output().unwrap().into();
         assert!(
-            told.out.ends_with("; 50 jobs passed\n"),
+            output.out.ends_with("; 50 jobs passed\n"),
             "{}{}",
-            told.out,
-            told.err
+            output.out,
+            output.err
         );
         let said = |line: &&str| line.contains("at once: no more files can be open (`ulimit -n`");
-        let said: Vec<&str> = told.err.lines().filter(said).collect();
-        assert_eq!(said.len(), 1, "{}", told.err);
+        let said: Vec<&str> = output.err.lines().filter(said).collect();
+        assert_eq!(said.len(), 1, "{}", output.err);
         let most: u32 = said[0]
             .split_whitespace()
             .find_map(|word| word.parse().ok())
             .unwrap();
         assert!(most >= least && most < files, "{}", said[0]);
-        assert!(!told.err.contains("warning"), "{}", told.err);
+        assert!(!output.err.contains("warning"), "{}", output.err);
     }
 }
 
@@ -60,17 +60,17 @@ fn with_hardly_any_open_files_no_job_passes_without_running() {
         );
         let limit = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
         let mut limited = crate::recording::by_way_of(&["bash", "-c", &limit], &batch);
-        let told: crate::recording::Told = limited.output().unwrap().into();
+        let output: crate::recording::CommandOutput = limited.output().unwrap().into();
         let ran = std::fs::read_to_string(dir.path().join("ran")).unwrap_or_default();
         let ran = ran.lines().count();
-        if told.code == Some(0) {
-            assert_eq!(ran, 5, "{files} files: {}{}", told.out, told.err);
+        if output.code == Some(0) {
+            assert_eq!(ran, 5, "{files} files: {}{}", output.out, output.err);
         } else {
-            assert!(told.err.contains("Too many open files") || told.out.contains("Too many open files"));
+            assert!(output.err.contains("Too many open files") || output.out.contains("Too many open files"));
             assert!(
-                !told.err.contains("cofferdam: Too many"),
+                !output.err.contains("cofferdam: Too many"),
                 "{files} files: {}",
-                told.err
+                output.err
             );
         }
     }
@@ -118,7 +118,7 @@ fn a_server_with_a_rate_limit_refuses_no_start() {
         }
     });
     let dir = tempfile::tempdir().unwrap();
-    let asks = format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}; read -r told <&3; test $told = yes'");
+    let asks = format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}; read -r answer <&3; test $answer = yes'");
     let (rate, at_once) = (RATE.to_string(), AT_ONCE.to_string());
     let jobs = report(
         dir.path(),
@@ -133,13 +133,15 @@ fn a_server_with_a_rate_limit_refuses_no_start() {
 fn a_failed_job_is_retried_up_to_its_limit() {
     let dir = tempfile::tempdir().unwrap();
     let third = "sh -c 'echo x >> tries; test $(wc -l < tries) -ge 3'";
-    let told = told(dir.path(), &[third], &["--retries", "5"]);
+    let output = output_of(dir.path(), &[third], &["--retries", "5"]);
     assert!(
-        told.err.contains("j1 sh failed, attempt 2: exit code 1, after "),
+        output
+            .err
+            .contains("j1 sh failed, attempt 2: exit code 1, after "),
         "{}",
-        told.err
+        output.err
     );
-    assert!(told.out.ends_with("; 1 job passed\n"), "{}", told.out);
+    assert!(output.out.ends_with("; 1 job passed\n"), "{}", output.out);
     let own = r#"{"command": "false", "retries": 1}"#;
     let jobs = report(dir.path(), &[own], &["--retries", "5"]);
     assert_eq!(jobs["failures"][0]["attempts"], 2);
@@ -195,14 +197,15 @@ fn each_policy_stops_for_its_own_reason() {
 fn a_job_that_exceeds_its_time_limit_is_stopped_and_named() {
     let dir = tempfile::tempdir().unwrap();
     let long = r#"{"name": "long", "command": "sleep 600", "timeout": "100ms"}"#;
-    let told = told(dir.path(), &[long, "true"], &[]);
+    let output = output_of(dir.path(), &[long, "true"], &[]);
     assert!(
-        told.out
+        output
+            .out
             .contains("failed: j1 long: stopped: ran longer than 0.1 s"),
         "{}",
-        told.out
+        output.out
     );
-    assert_eq!(told.code, Some(4));
+    assert_eq!(output.code, Some(4));
 }
 
 #[cfg(target_os = "linux")]
@@ -211,14 +214,14 @@ fn a_job_is_measured_with_all_its_processes_and_stopped_at_its_memory_limit() {
     let dir = tempfile::tempdir().unwrap();
     // `tail` keeps the last line, which does not end.
     let heavy = r#"{"name": "heavy", "command": ["sh", "-c", "(head -c 200M /dev/zero; sleep 600) | tail"]}"#;
-    let one = told(dir.path(), &[heavy, "true"], &["--job-memory", "50M"]);
+    let one = output_of(dir.path(), &[heavy, "true"], &["--job-memory", "50M"]);
     assert!(
         one.out.contains("failed: j1 heavy: stopped: used "),
         "{}",
         one.out
     );
     assert!(one.out.contains("the limit is 50.0 MiB"), "{}", one.out);
-    let all = told(dir.path(), &[heavy, "sleep 0.1"], &["--memory", "50M"]);
+    let all = output_of(dir.path(), &[heavy, "sleep 0.1"], &["--memory", "50M"]);
     assert!(
         all.out
             .contains("failed: j1 heavy: stopped as the largest: all jobs used "),
@@ -231,30 +234,31 @@ fn a_job_is_measured_with_all_its_processes_and_stopped_at_its_memory_limit() {
 #[test]
 fn while_memory_is_short_only_one_job_runs() {
     let dir = tempfile::tempdir().unwrap();
-    let told = told(
+    let output = output_of(
         dir.path(),
         &["sleep 0.2"; 2],
         &["--jobs", "2", "--keep-free", "1000T"],
     );
-    assert!(told.err.contains("no job starts for now: "), "{}", told.err);
-    assert!(told.out.ends_with("; 2 jobs passed\n"), "{}", told.out);
+    assert!(output.err.contains("no job starts for now: "), "{}", output.err);
+    assert!(output.out.ends_with("; 2 jobs passed\n"), "{}", output.out);
 }
 
 #[test]
 fn limits_apply_to_a_single_command_too() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = crate::recording::cofferdam(dir.path(), &["run", "--timeout", "100ms", "--"]);
-    let told: crate::recording::Told = command.args(["sleep", "600"]).output().unwrap().into();
+    let output: crate::recording::CommandOutput = command.args(["sleep", "600"]).output().unwrap().into();
     assert!(
-        told.err.contains("sleep: stopped: ran longer than 0.1 s"),
+        output.err.contains("sleep: stopped: ran longer than 0.1 s"),
         "{}",
-        told.err
+        output.err
     );
     assert!(
-        told.out
+        output
+            .out
             .ends_with("; the command was stopped because it exceeded a limit\n"),
         "{}",
-        told.out
+        output.out
     );
-    assert_eq!(told.code, Some(4));
+    assert_eq!(output.code, Some(4));
 }

@@ -11,7 +11,7 @@ mod signals;
 mod sources;
 mod submitting;
 
-use crate::recording::{Told, cofferdam, with_signals};
+use crate::recording::{CommandOutput, cofferdam, with_signals};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -32,20 +32,20 @@ fn batch(dir: &Path, lines: &[&str], args: &[&str]) -> Command {
     command
 }
 
-fn told(dir: &Path, lines: &[&str], args: &[&str]) -> Told {
+fn output_of(dir: &Path, lines: &[&str], args: &[&str]) -> CommandOutput {
     batch(dir, lines, args).output().unwrap().into()
 }
 
 /// Returns every line of JSON: the events, then the report.
-fn events(told: &Told) -> Vec<Value> {
+fn events(output: &CommandOutput) -> Vec<Value> {
     let value = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    told.out.lines().map(value).collect()
+    output.out.lines().map(value).collect()
 }
 
 /// Returns the jobs in a JSON report.
 fn report(dir: &Path, lines: &[&str], args: &[&str]) -> Value {
-    let told = told(dir, lines, &[args, &["--json"]].concat());
-    let last = events(&told).pop().unwrap_or_else(|| panic!("{}", told.err));
+    let output = output_of(dir, lines, &[args, &["--json"]].concat());
+    let last = events(&output).pop().unwrap_or_else(|| panic!("{}", output.err));
     last["jobs"].clone()
 }
 
@@ -97,6 +97,6 @@ fn signal(child: &Child, signal: &str) {
     assert!(sent.unwrap().success());
 }
 
-fn ended(child: Child) -> Told {
+fn ended(child: Child) -> CommandOutput {
     child.wait_with_output().unwrap().into()
 }

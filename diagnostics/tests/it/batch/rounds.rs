@@ -1,7 +1,7 @@
 //! One command with several numbers of workers.
 
 use super::events;
-use crate::recording::{Journal, Told, cofferdam, run_folder};
+use crate::recording::{CommandOutput, Journal, cofferdam, run_folder};
 use crate::run::variable;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ fn round() {
     }
 }
 
-fn rounds(dir: &Path, args: &[&str]) -> Told {
+fn rounds(dir: &Path, args: &[&str]) -> CommandOutput {
     let mut command = cofferdam(dir, &["run"]);
     #[expect(clippy::disallowed_methods, reason = "the role is a test of this binary")]
     let exe = std::env::current_exe().unwrap();
@@ -54,8 +54,8 @@ fn rounds(dir: &Path, args: &[&str]) -> Told {
 #[test]
 fn each_number_of_workers_has_its_own_rounds_durations_and_conflicts() {
     let dir = tempfile::tempdir().unwrap();
-    let told = rounds(dir.path(), &["--workers", "4,8", "--repeat", "3"]);
-    let table: Vec<Vec<&str>> = told
+    let output = rounds(dir.path(), &["--workers", "4,8", "--repeat", "3"]);
+    let table: Vec<Vec<&str>> = output
         .out
         .lines()
         .skip_while(|line| !line.starts_with("workers"))
@@ -66,21 +66,21 @@ fn each_number_of_workers_has_its_own_rounds_durations_and_conflicts() {
         table[1][..6],
         ["4", "3", "3", "0", "100", "%"],
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
-    assert_eq!(table[2][..6], ["8", "3", "3", "0", "100", "%"], "{}", told.out);
+    assert_eq!(table[2][..6], ["8", "3", "3", "0", "100", "%"], "{}", output.out);
     let conflicts = |line: &[&str]| line.last().unwrap().parse::<u64>().unwrap();
-    assert_eq!(conflicts(&table[1]), 0, "{}", told.out);
-    assert!(conflicts(&table[2]) > 0, "{}", told.out);
-    assert_eq!(told.code, Some(1), "conflicts make 1");
+    assert_eq!(conflicts(&table[1]), 0, "{}", output.out);
+    assert!(conflicts(&table[2]) > 0, "{}", output.out);
+    assert_eq!(output.code, Some(1), "conflicts make 1");
 }
 
 #[test]
 fn rounds_repeat_until_one_fails() {
     let dir = tempfile::tempdir().unwrap();
     let third = "echo x >> tries; test $(wc -l < tries) -lt 3";
-    let run = |args: &[&str]| -> Told {
+    let run = |args: &[&str]| -> CommandOutput {
         let mut command = cofferdam(dir.path(), &["run", "--until-fail"]);
         command.args(args).args(["--", "sh", "-c", third]);
         command.output().unwrap().into()
@@ -111,7 +111,7 @@ fn a_round_finds_the_temporary_files_of_earlier_rounds_unless_it_is_isolated() {
     let dir = tempfile::tempdir().unwrap();
     let temp = dir.path().join("temp");
     std::fs::create_dir(&temp).unwrap();
-    let run = |args: &[&str]| -> Told {
+    let run = |args: &[&str]| -> CommandOutput {
         let mut command = cofferdam(dir.path(), &["run", "--repeat", "3"]);
         // A suite that passes once, because it leaves a file that must be new.
         let once = "test ! -e $TMPDIR/db && echo 1 > $TMPDIR/db";
@@ -128,15 +128,15 @@ fn a_round_finds_the_temporary_files_of_earlier_rounds_unless_it_is_isolated() {
         isolated.out,
         isolated.err
     );
-    let told = run(&[]);
+    let output = run(&[]);
     assert!(
-        told.out.ends_with("; 2 of 3 jobs failed\n"),
+        output.out.ends_with("; 2 of 3 jobs failed\n"),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
     assert!(temp.join("db").exists());
-    assert_eq!(told.code, Some(4));
+    assert_eq!(output.code, Some(4));
 }
 
 #[test]
@@ -144,13 +144,13 @@ fn rounds_run_one_by_one_unless_requested_otherwise() {
     let dir = tempfile::tempdir().unwrap();
     let most = |args: &[&str]| {
         let mut command = cofferdam(dir.path(), &["run", "--repeat", "4", "--json"]);
-        let told: Told = command
+        let output: CommandOutput = command
             .args(args)
             .args(["--", "sleep", "0.05"])
             .output()
             .unwrap()
             .into();
-        events(&told).pop().unwrap()["jobs"]["most_at_once"].as_u64()
+        events(&output).pop().unwrap()["jobs"]["most_at_once"].as_u64()
     };
     assert_eq!(most(&[]), Some(1));
     assert_eq!(most(&["--jobs", "2"]), Some(2));

@@ -2,7 +2,7 @@
 
 use super::ending::STUBBORN;
 use super::{Pipe, batch, ended, events, signal, started, wait_for_end};
-use crate::recording::{Journal, Told, by_way_of, cofferdam, run_folder};
+use crate::recording::{CommandOutput, Journal, by_way_of, cofferdam, run_folder};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -71,10 +71,10 @@ fn a_job_that_ended_by_itself_is_not_cancelled_by_the_end_of_another() {
         std::thread::yield_now();
     }
     signal(&child, "-CONT");
-    let told = ended(child);
-    let jobs = &events(&told).pop().unwrap()["jobs"];
+    let output = ended(child);
+    let jobs = &events(&output).pop().unwrap()["jobs"];
     let counts = ["passed", "failed", "cancelled"].map(|state| jobs[state].as_u64().unwrap());
-    assert_eq!(counts, [1, 2, 0], "{}", told.out);
+    assert_eq!(counts, [1, 2, 0], "{}", output.out);
 }
 
 #[test]
@@ -111,8 +111,13 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     signal(&child, "-HUP");
     go(dir.path());
     wait_for_end(held);
-    let told = ended(child);
-    assert!(told.out.ends_with("; 1 job passed\n"), "{}{}", told.out, told.err);
+    let output = ended(child);
+    assert!(
+        output.out.ends_with("; 1 job passed\n"),
+        "{}{}",
+        output.out,
+        output.err
+    );
     assert_eq!(trace(dir.path()), "done\n");
 }
 
@@ -191,6 +196,6 @@ fn after_the_last_job_a_signal_ends_the_command_like_any_program() {
     let mut first = [0];
     child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
     signal(&child, "-TERM");
-    let told: Told = ended(child);
-    assert_eq!(told.code, None, "{}", told.out.len());
+    let output: CommandOutput = ended(child);
+    assert_eq!(output.code, None, "{}", output.out.len());
 }

@@ -1,7 +1,7 @@
 //! The sources of jobs.
 
-use super::{batch, report, told};
-use crate::recording::{Told, cofferdam};
+use super::{batch, output_of, report};
+use crate::recording::{CommandOutput, cofferdam};
 use std::io::Write as _;
 use std::process::Stdio;
 
@@ -9,28 +9,28 @@ use std::process::Stdio;
 fn a_session_is_shown_with_its_commands_but_without_anything_that_may_be_secret() {
     let dir = tempfile::tempdir().unwrap();
     let named = r#"{"name": "schema", "command": ["sh", "-c", "true", "hunter2"]}"#;
-    let told = told(
+    let output = output_of(
         dir.path(),
         &[named, "cargo --version --verbose", "git version hunter2"],
         &[],
     );
-    assert_eq!(told.code, Some(0), "{}", told.err);
-    let shown = crate::recording::told(dir.path(), &["show", "latest"]);
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    let shown = crate::recording::output_of(dir.path(), &["show", "latest"]);
     for name in [" schema (sh) ", " cargo ", " git version "] {
         assert!(shown.out.contains(name), "{name}: {}", shown.out);
     }
     assert!(!shown.out.contains("hunter2"), "{}", shown.out);
-    let (_, report) = crate::recording::told_json(dir.path(), &["show", "latest", "--format", "json"]);
+    let (_, report) = crate::recording::json_of(dir.path(), &["show", "latest", "--format", "json"]);
     assert_eq!(report["jobs"][0]["command"], "sh");
 }
 
 #[test]
 fn the_jobs_of_a_file_run_and_the_last_line_counts_them() {
     let dir = tempfile::tempdir().unwrap();
-    let passed = told(dir.path(), &["true", "# a note", "", "sh -c 'exit 0'"], &[]);
+    let passed = output_of(dir.path(), &["true", "# a note", "", "sh -c 'exit 0'"], &[]);
     assert!(passed.out.ends_with("; 2 jobs passed\n"), "{}", passed.out);
     assert_eq!(passed.code, Some(0), "{}", passed.err);
-    let failed = told(
+    let failed = output_of(
         dir.path(),
         &[
             "true",
@@ -56,7 +56,7 @@ fn an_invalid_line_is_reported_with_its_place_and_nothing_starts() {
         "true | false",
         r#"{"command": "a", "color": 1}"#,
     ];
-    let refused = told(dir.path(), &lines, &[]);
+    let refused = output_of(dir.path(), &lines, &[]);
     assert!(
         refused.err.contains("jobs.txt:2: `|` is shell syntax"),
         "{}",
@@ -101,9 +101,9 @@ fn empty_and_invalid_arguments_are_refused() {
         ),
         (&["run", "--config", "none.toml", "--", "true"], "none.toml: "),
     ] {
-        let told: Told = cofferdam(dir.path(), args).output().unwrap().into();
-        assert!(told.err.contains(reason), "{args:?}: {}", told.err);
-        assert_eq!(told.code, Some(2), "{args:?}");
+        let output: CommandOutput = cofferdam(dir.path(), args).output().unwrap().into();
+        assert!(output.err.contains(reason), "{args:?}: {}", output.err);
+        assert_eq!(output.code, Some(2), "{args:?}");
     }
 }
 
@@ -134,24 +134,24 @@ fn a_settings_file_provides_limits_and_jobs_and_the_command_line_takes_precedenc
     std::fs::write(dir.path().join("cofferdam.toml"), settings).unwrap();
     let below = dir.path().join("crate");
     std::fs::create_dir(&below).unwrap();
-    let told: Told = cofferdam(dir.path(), &["run"])
+    let output: CommandOutput = cofferdam(dir.path(), &["run"])
         .current_dir(below)
         .output()
         .unwrap()
         .into();
     assert!(
-        told.out.contains("failed: j1 one: exit code 1, 3 attempts"),
+        output.out.contains("failed: j1 one: exit code 1, 3 attempts"),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
-    assert!(told.out.ends_with("; 1 of 2 jobs failed\n"), "{}", told.out);
-    let once: Told = cofferdam(dir.path(), &["run", "--retries", "0"])
+    assert!(output.out.ends_with("; 1 of 2 jobs failed\n"), "{}", output.out);
+    let once: CommandOutput = cofferdam(dir.path(), &["run", "--retries", "0"])
         .output()
         .unwrap()
         .into();
     assert!(once.out.contains("failed: j1 one: exit code 1\n"), "{}", once.out);
-    let named: Told = cofferdam(dir.path(), &["run", "--no-config", "--from", "cofferdam.toml"])
+    let named: CommandOutput = cofferdam(dir.path(), &["run", "--no-config", "--from", "cofferdam.toml"])
         .output()
         .unwrap()
         .into();
@@ -162,7 +162,7 @@ fn a_settings_file_provides_limits_and_jobs_and_the_command_line_takes_precedenc
         named.err
     );
     std::fs::write(dir.path().join("cofferdam.toml"), "[run]\njobs = 0").unwrap();
-    let bad: Told = cofferdam(dir.path(), &["run", "--", "true"])
+    let bad: CommandOutput = cofferdam(dir.path(), &["run", "--", "true"])
         .output()
         .unwrap()
         .into();
@@ -195,13 +195,13 @@ fn a_missing_command_fails_its_own_job_only() {
 #[test]
 fn the_outcome_of_jobs_counts_although_the_recording_is_unreadable() {
     let dir = tempfile::tempdir().unwrap();
-    let told = told(dir.path(), &["sh -c 'rm -rf runs; touch runs; exit 3'"], &[]);
+    let output = output_of(dir.path(), &["sh -c 'rm -rf runs; touch runs; exit 3'"], &[]);
     assert!(
-        told.out.contains("runs: Not a directory"),
+        output.out.contains("runs: Not a directory"),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
-    assert!(told.out.contains("; 1 of 1 job failed"), "{}", told.out);
-    assert_eq!(told.code, Some(4));
+    assert!(output.out.contains("; 1 of 1 job failed"), "{}", output.out);
+    assert_eq!(output.code, Some(4));
 }

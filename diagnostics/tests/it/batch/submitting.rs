@@ -1,12 +1,12 @@
 //! Jobs that are submitted to a running session.
 
 use super::{Pipe, batch, ended, started};
-use crate::recording::{Told, cofferdam};
+use crate::recording::{CommandOutput, cofferdam};
 
 /// Waits for the job that is submitted.
 const WAITS: &str = "sh -c 'exec 3>pipe; echo READY >&3; until [ -e submitted ]; do sleep 0.01; done'";
 
-fn submit(dir: &std::path::Path, args: &[&str], command: &[&str]) -> Told {
+fn submit(dir: &std::path::Path, args: &[&str], command: &[&str]) -> CommandOutput {
     let mut submit = cofferdam(dir, &["submit"]);
     submit.args(args).arg("--").args(command).output().unwrap().into()
 }
@@ -17,21 +17,21 @@ fn a_submitted_job_runs_in_the_session_and_counts() {
     let pipe = Pipe::new(dir.path());
     let child = started(&batch(dir.path(), &[WAITS], &["--jobs", "2", "--json"]));
     let held = pipe.wait_for("READY");
-    let told = submit(
+    let output = submit(
         dir.path(),
         &["--name", "late", "--group", "g"],
         &["sh", "-c", "touch submitted", "hunter2"],
     );
     assert!(
-        told.out.contains("j2 late is pending in session 1, namespace "),
+        output.out.contains("j2 late is pending in session 1, namespace "),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
-    assert_eq!(told.code, Some(0));
+    assert_eq!(output.code, Some(0));
     drop(held);
-    let told = ended(child);
-    let events = super::events(&told);
+    let output = ended(child);
+    let events = super::events(&output);
     let late = events
         .iter()
         .find(|event| event["event"] == "ended" && event["name"] == "late")
@@ -41,7 +41,7 @@ fn a_submitted_job_runs_in_the_session_and_counts() {
         (&"j2".into(), &"g".into(), &"completed".into())
     );
     assert_eq!(events.last().unwrap()["jobs"]["total"], 2);
-    assert!(!told.out.contains("hunter2"), "{}", told.out);
+    assert!(!output.out.contains("hunter2"), "{}", output.out);
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn a_submitted_job_whose_description_is_gone_has_failed() {
     let pipe = Pipe::new(dir.path());
     let child = started(&batch(dir.path(), &[WAITS], &["--jobs", "1"]));
     let held = pipe.wait_for("READY");
-    let told = submit(dir.path(), &["--name", "late"], &["true"]);
-    assert_eq!(told.code, Some(0), "{}", told.err);
+    let output = submit(dir.path(), &["--name", "late"], &["true"]);
+    assert_eq!(output.code, Some(0), "{}", output.err);
     let sessions = std::fs::read_dir(dir.path().join("sessions")).unwrap();
     let lost = sessions.map(|session| session.unwrap().path().join("submitted"));
     let lost: Vec<_> = lost.filter(|folder| folder.exists()).collect();
@@ -90,15 +90,16 @@ fn a_submitted_job_whose_description_is_gone_has_failed() {
     std::fs::remove_dir_all(&lost[0]).unwrap();
     std::fs::write(dir.path().join("submitted"), "").unwrap();
     drop(held);
-    let told = ended(child);
+    let output = ended(child);
     assert!(
-        told.err
+        output
+            .err
             .contains("submitted job j2 cannot run: the file with its command is gone"),
         "{}",
-        told.err
+        output.err
     );
-    assert!(told.out.ends_with("; 1 of 2 jobs failed\n"), "{}", told.out);
-    assert_eq!(told.code, Some(4));
+    assert!(output.out.ends_with("; 1 of 2 jobs failed\n"), "{}", output.out);
+    assert_eq!(output.code, Some(4));
 }
 
 #[test]
@@ -109,9 +110,13 @@ fn a_submitted_job_runs_between_endless_rounds() {
     let rounds = cofferdam(dir.path(), &["run", "--until-fail", "--", "sh", "-c", round]);
     let child = started(&rounds);
     let _held = pipe.wait_for("READY");
-    let told = submit(dir.path(), &["--name", "late"], &["touch", "late"]);
-    assert_eq!(told.code, Some(0), "{}", told.err);
-    let told = ended(child);
-    assert!(told.out.contains(" jobs failed (a job failed)\n"), "{}", told.out);
+    let output = submit(dir.path(), &["--name", "late"], &["touch", "late"]);
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    let output = ended(child);
+    assert!(
+        output.out.contains(" jobs failed (a job failed)\n"),
+        "{}",
+        output.out
+    );
     assert!(dir.path().join("late").exists());
 }

@@ -1,6 +1,6 @@
 //! Fixes the example `conflicted`: after `fix --apply`, `observe` finds no conflict.
 
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use crate::suites::has_nextest;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ impl Copy {
         fs::write(path, text.replace(from, to)).unwrap();
     }
 
-    fn run(&self, args: &[&str]) -> Told {
+    fn run(&self, args: &[&str]) -> CommandOutput {
         let built: PathBuf =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("conflicted-example-{}", self.port));
         let mut command: Command = crate::recording::cofferdam(self.dir.path(), args);

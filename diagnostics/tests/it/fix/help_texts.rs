@@ -1,6 +1,6 @@
 //! Follows all help texts to the letter in one suite: `observe` finds no conflict in it.
 
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use crate::suites::has_nextest;
 use cofferdam::Resource;
 use cofferdam::format::ResourceKind as Kind;
@@ -79,34 +79,34 @@ const ISOLATED: [(Kind, &str, &str); 3] = [
 
 const HELPERS: &str = r#"
 use std::{error::Error, ffi, io, path::Path, process::Command, thread::sleep, time::Duration};
-type Told = Result<(), Box<dyn Error>>;
+type Outcome = Result<(), Box<dyn Error>>;
 #[allow(dead_code)]
-fn used(path: &Path) -> Told {
+fn used(path: &Path) -> Outcome {
     std::fs::write(path, "x")?;
     sleep(Duration::from_millis(5));
     assert_eq!(std::fs::read_to_string(path)?, "x");
     Ok(std::fs::remove_file(path)?)
 }
 #[allow(dead_code)]
-fn child(command: &mut Command) -> Told {
+fn child(command: &mut Command) -> Outcome {
     assert!(command.status()?.success());
     Ok(())
 }
 #[allow(dead_code)]
-fn commits(dir: &Path) -> Told {
+fn commits(dir: &Path) -> Outcome {
     child(Command::new("git").args(["init", "-q"]).arg(dir))?;
     std::fs::write(dir.join("a"), "x")?;
     child(Command::new("git").args(["add", "a"]).current_dir(dir))
 }
 #[allow(dead_code)]
-fn serves(path: &Path) -> Told {
+fn serves(path: &Path) -> Outcome {
     let server = std::os::unix::net::UnixListener::bind(path)?;
     sleep(Duration::from_millis(5));
     drop(server);
     Ok(std::fs::remove_file(path)?)
 }
 #[allow(dead_code)]
-fn counts(name: String) -> Told {
+fn counts(name: String) -> Outcome {
     unsafe extern "C" {
         fn shm_open(name: *const ffi::c_char, flags: ffi::c_int, mode: ffi::c_uint) -> ffi::c_int;
         fn shm_unlink(name: *const ffi::c_char) -> ffi::c_int;
@@ -157,7 +157,7 @@ fn program(api: SuiteApi) -> String {
             .replace("NAME", &format!("{api:?}-{name}"))
             .replace("THIS", name)
             .replace("API", &format!("{api:?}"));
-        writeln!(text, "#[test]\n{attribute}\nfn {name}() -> Told {{ {body} }}").unwrap();
+        writeln!(text, "#[test]\n{attribute}\nfn {name}() -> Outcome {{ {body} }}").unwrap();
     };
     for (kind, name, body) in OWN {
         let help = suite.help(&Resource::new(kind, name));
@@ -247,7 +247,7 @@ fn harness() -> String {
     let lock = shared(Kind::File, "/shop/case.csv", &suite);
     let lock = codes(&lock)[0];
     format!(
-        "{HELPERS}\nfn main() -> Told {{\n    let args: Vec<String> = std::env::args().collect();\n    \
+        "{HELPERS}\nfn main() -> Outcome {{\n    let args: Vec<String> = std::env::args().collect();\n    \
          if args.iter().any(|arg| arg == \"--list\") {{\n        \
          if !args.iter().any(|arg| arg == \"--ignored\") {{ println!(\"quiet: test\\nloud: test\"); }}\n        \
          return Ok(());\n    }}\n    {lock}\n    used(&std::env::temp_dir().join(\"helped-case.csv\"))\n}}\n"
@@ -294,7 +294,7 @@ fn a_suite_that_follows_the_help_texts_has_no_conflict() {
     let dir = tempfile::tempdir().unwrap();
     suite(dir.path());
     let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helped");
-    let observe = |command: &[&str]| -> Told {
+    let observe = |command: &[&str]| -> CommandOutput {
         let args = [&["observe", "--confirm", "--"], command].concat();
         let mut command: Command = crate::recording::cofferdam(dir.path(), &args);
         command

@@ -652,7 +652,7 @@ fn an_observation_from_another_machine_is_fixed_here() {
         .replace(&here, "/ci/build/shop");
     scratch.write("observed/ci.json", &text);
     let dir = scratch.path();
-    let output = crate::recording::told(&dir, &["fix", "--format", "json", "observed/ci.json"]);
+    let output = crate::recording::output_of(&dir, &["fix", "--format", "json", "observed/ci.json"]);
     let output: serde_json::Value =
         serde_json::from_str(&output.out).unwrap_or_else(|error| panic!("{error}: {}", output.err));
     assert_eq!(output["changes"][1]["file"], "src/lib.rs");
@@ -665,7 +665,7 @@ fn an_observation_from_another_machine_is_fixed_here() {
 #[test]
 fn a_missing_observation_is_reported_with_the_command_that_writes_it() {
     let dir = tempfile::tempdir().unwrap();
-    let output = crate::recording::told(dir.path(), &["fix"]);
+    let output = crate::recording::output_of(dir.path(), &["fix"]);
     assert!(
         output
             .err

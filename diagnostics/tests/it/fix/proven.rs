@@ -1,7 +1,7 @@
 //! `fix --apply` on real suites: what failed is repeated with the changes.
 
 use crate::observe::package::Package;
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -78,11 +78,11 @@ fn with_stand_in(package: Package, library: &str) -> Package {
     package
 }
 
-fn run(package: &Package, words: &[&str], command: &[&str]) -> Told {
+fn run(package: &Package, words: &[&str], command: &[&str]) -> CommandOutput {
     package.cofferdam(words, command).output().unwrap().into()
 }
 
-fn fix(package: &Package, options: &[&str], command: &[&str]) -> Told {
+fn fix(package: &Package, options: &[&str], command: &[&str]) -> CommandOutput {
     let words = [&["fix", "--apply", "--allow-no-vcs"], options].concat();
     run(package, &words, command)
 }
@@ -101,10 +101,10 @@ fn read(package: &Package) -> Value {
 
 /// Observes the suite until the two tests are shown to fail beside each other.
 fn reproduce(package: &Package, command: &[&str], files: usize) -> Value {
-    let told = run(package, &["observe", "--confirm", "--time-budget", "1h"], command);
+    let output = run(package, &["observe", "--confirm", "--time-budget", "1h"], command);
     let observation = read(package);
     let reproductions = observation["reproductions"].as_array().unwrap();
-    assert_eq!(reproductions.len(), files, "{}{}", told.out, told.err);
+    assert_eq!(reproductions.len(), files, "{}{}", output.out, output.err);
     assert_eq!(reproductions[0]["class"], "race");
     observation
 }
@@ -126,12 +126,12 @@ fn what_ends_a_failure_is_kept_and_what_does_not_is_taken_back() {
     tests.iter_mut().find(|test| test["name"] == "pears").unwrap()["name"] = "holiday".into();
     fs::write(observation(&package), observed.to_string()).unwrap();
 
-    let told = fix(&package, &[], &command);
+    let output = fix(&package, &[], &command);
     let line = |begin: &str| {
-        let mut lines = told.out.lines().filter(|line| line.starts_with(begin));
+        let mut lines = output.out.lines().filter(|line| line.starts_with(begin));
         lines
             .next()
-            .unwrap_or_else(|| panic!("{begin}: {}{}", told.out, told.err))
+            .unwrap_or_else(|| panic!("{begin}: {}{}", output.out, output.err))
     };
     let fixed = line("fixed: file met/total: 0 of ");
     assert!(
@@ -139,18 +139,18 @@ fn what_ends_a_failure_is_kept_and_what_does_not_is_taken_back() {
         "{fixed}"
     );
     assert!(
-        told.err.contains(" with the changes: failed in 0 of "),
+        output.err.contains(" with the changes: failed in 0 of "),
         "{}",
-        told.err
+        output.err
     );
     let wrong = line("not fixed: file met/stock: ");
     assert!(wrong.ends_with("; no change for it was kept"), "{wrong}");
     assert!(
-        told.out.ends_with("; written; what was not kept is left\n"),
+        output.out.ends_with("; written; what was not kept is left\n"),
         "{}",
-        told.out
+        output.out
     );
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     let suite = suite(&package);
     assert_eq!(suite.matches("#[serial(total)]").count(), 2, "{suite}");
     assert_eq!(suite.matches("#[serial").count(), 2, "{suite}");
@@ -161,71 +161,72 @@ fn a_change_that_does_not_help_or_is_not_proven_is_taken_back() {
     let package = with_stand_in(Package::new("till", TILL), IDENTITY);
     let observed = reproduce(&package, &CARGO, 1);
     let manifest = fs::read_to_string(package.path().join("Cargo.toml")).unwrap();
-    let is_untouched = |told: &Told| {
-        assert_eq!(suite(&package), TILL, "{}{}", told.out, told.err);
+    let is_untouched = |output: &CommandOutput| {
+        assert_eq!(suite(&package), TILL, "{}{}", output.out, output.err);
         assert_eq!(
             fs::read_to_string(package.path().join("Cargo.toml")).unwrap(),
             manifest
         );
         assert!(
-            told.out.ends_with(
+            output.out.ends_with(
                 "nothing was changed: no change is proven to help against 1 conflict that was seen in 3 tests\n"
             ),
             "{}{}",
-            told.out,
-            told.err
+            output.out,
+            output.err
         );
-        assert_eq!(told.code, Some(1));
+        assert_eq!(output.code, Some(1));
     };
-    let told = fix(&package, &["--keep-unproven"], &CARGO);
+    let output = fix(&package, &["--keep-unproven"], &CARGO);
     assert!(
-        told.out.contains("\nnot fixed: file met/total: ") || told.out.starts_with("not fixed: "),
+        output.out.contains("\nnot fixed: file met/total: ") || output.out.starts_with("not fixed: "),
         "{}",
-        told.out
+        output.out
     );
-    assert!(told.out.contains("day fail, before "), "{}", told.out);
-    is_untouched(&told);
+    assert!(output.out.contains("day fail, before "), "{}", output.out);
+    is_untouched(&output);
 
-    let told = fix(&package, &["--time-budget", "0s"], &CARGO);
+    let output = fix(&package, &["--time-budget", "0s"], &CARGO);
     assert!(
-        told.out.contains("not proven: file met/total: 0 of 0 runs of "),
+        output.out.contains("not proven: file met/total: 0 of 0 runs of "),
         "{}",
-        told.out
+        output.out
     );
     assert!(
-        told.out.contains(" runs fit into the time budget; no change"),
+        output.out.contains(" runs fit into the time budget; no change"),
         "{}",
-        told.out
+        output.out
     );
-    is_untouched(&told);
+    is_untouched(&output);
     // The tests of another command.
-    let told = fix(&package, &[], &[&CARGO[..], &["--", "holiday"]].concat());
+    let output = fix(&package, &[], &[&CARGO[..], &["--", "holiday"]].concat());
     assert!(
-        told.out.contains(": the command does not run till::"),
+        output.out.contains(": the command does not run till::"),
         "{}",
-        told.out
+        output.out
     );
-    is_untouched(&told);
+    is_untouched(&output);
 
     let mut unknown = observed;
     unknown["reproductions"] = serde_json::json!([]);
     fs::write(observation(&package), unknown.to_string()).unwrap();
-    let told = fix(&package, &[], &CARGO);
+    let output = fix(&package, &[], &CARGO);
     assert!(
-        told.out
+        output
+            .out
             .contains("not proven: file met/total: no failure was reproduced"),
         "{}",
-        told.out
+        output.out
     );
-    is_untouched(&told);
-    let told = fix(&package, &["--keep-unproven"], &CARGO);
+    is_untouched(&output);
+    let output = fix(&package, &["--keep-unproven"], &CARGO);
     assert!(
-        told.out.ends_with("; written; not all of it is proven\n"),
+        output.out.ends_with("; written; not all of it is proven\n"),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
-    assert_eq!(told.code, Some(0));
+    assert_eq!(output.code, Some(0));
     assert_eq!(suite(&package).matches("#[serial(total)]").count(), 2);
 }
 
@@ -234,16 +235,17 @@ fn changes_with_which_the_command_fails_are_taken_back() {
     // The feature is there, and the attribute is not.
     let package = with_stand_in(Package::new("till", TILL), "");
     reproduce(&package, &CARGO, 1);
-    let told = fix(&package, &[], &CARGO);
+    let output = fix(&package, &[], &CARGO);
     assert!(
-        told.err
+        output
+            .err
             .contains("the changes were reverted: with them, the command failed"),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
-    assert!(!told.err.contains("fails without them"), "{}", told.err);
-    assert_eq!((told.code, suite(&package).as_str()), (Some(3), TILL));
+    assert!(!output.err.contains("fails without them"), "{}", output.err);
+    assert_eq!((output.code, suite(&package).as_str()), (Some(3), TILL));
 }
 
 #[test]
@@ -272,15 +274,16 @@ fn a_signal_while_a_scene_runs_takes_the_changes_back() {
         .status()
         .unwrap();
     assert!(killed.success());
-    let told: Told = child.wait_with_output().unwrap().into();
+    let output: CommandOutput = child.wait_with_output().unwrap().into();
     assert!(
-        told.err
+        output
+            .err
             .contains("the changes were reverted: with them, the runs were interrupted"),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
-    assert_eq!((told.code, suite(&package).as_str()), (Some(3), TILL));
+    assert_eq!((output.code, suite(&package).as_str()), (Some(3), TILL));
 }
 
 #[test]
@@ -290,40 +293,41 @@ fn a_test_group_is_proven_by_running_its_tests_as_nextest_does() {
     }
     let package = Package::new("till", TILL);
     reproduce(&package, &NEXTEST, 1);
-    let told = fix(&package, &[], &NEXTEST);
+    let output = fix(&package, &[], &NEXTEST);
     assert!(
-        told.out.contains("fixed: file met/total: 0 of "),
+        output.out.contains("fixed: file met/total: 0 of "),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     let settings = fs::read_to_string(package.path().join(".config/nextest.toml")).unwrap();
     assert!(settings.contains("test(=monday)"), "{settings}");
     // Without the group, the same scene fails.
     fs::write(package.path().join(".config/nextest.toml"), "").unwrap();
-    let told = fix(&package, &["--with", "cofferdam"], &NEXTEST);
+    let output = fix(&package, &["--with", "cofferdam"], &NEXTEST);
     assert!(
-        told.err
+        output
+            .err
             .contains("nothing was written: Cargo.toml does not have cofferdam"),
         "{}",
-        told.err
+        output.err
     );
 }
 
 #[test]
 fn order_dependence_is_shown_with_its_lines_and_gets_no_lock() {
     let package = with_stand_in(crate::hunt::office(), IDENTITY);
-    let told = crate::hunt::run(&package, &["hunt"], &CARGO);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let output = crate::hunt::run(&package, &["hunt"], &CARGO);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     let text = fs::read_to_string(observation(&package)).unwrap();
     assert!(!text.contains("--offline"), "{text}");
-    let told = run(&package, &["fix"], &[]);
+    let output = run(&package, &["fix"], &[]);
     let line = |begin: &str| {
-        let mut lines = told.out.lines().filter(|line| line.starts_with(begin));
+        let mut lines = output.out.lines().filter(|line| line.starts_with(begin));
         lines
             .next()
-            .unwrap_or_else(|| panic!("{begin}: {}{}", told.out, told.err))
+            .unwrap_or_else(|| panic!("{begin}: {}{}", output.out, output.err))
             .to_owned()
     };
     let brittle = line("brittle: office::tickets_are_sold_when_the_till_is_open (tests/office.rs:");
@@ -339,23 +343,23 @@ fn order_dependence_is_shown_with_its_lines_and_gets_no_lock() {
             && victim.contains(" (changed at "),
         "{victim}"
     );
-    assert_eq!(told.code, Some(1));
+    assert_eq!(output.code, Some(1));
 
     // If the hunt found the race, which is chance, its scene is repeated with the stand-in, which does not help.
-    let told = crate::hunt::run(&package, &["fix", "--apply", "--allow-no-vcs"], &CARGO);
+    let output = crate::hunt::run(&package, &["fix", "--apply", "--allow-no-vcs"], &CARGO);
     assert!(
-        told.out.contains("\nnot fixed: file ") || told.out.contains("\nnot proven: file "),
+        output.out.contains("\nnot fixed: file ") || output.out.contains("\nnot proven: file "),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
-    let keys = told.out.lines().filter(|line| line.starts_with("+#[serial"));
+    let keys = output.out.lines().filter(|line| line.starts_with("+#[serial"));
     assert_eq!(
-        (told.code, keys.count()),
+        (output.code, keys.count()),
         (Some(1), 0),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
     let suite = fs::read_to_string(package.path().join("tests/office.rs")).unwrap();
     assert!(!suite.contains("#[serial"), "{suite}");

@@ -86,7 +86,7 @@ fn changes_are_reverted_if_a_signal_ends_the_check() {
             .status()
             .unwrap();
         assert!(killed.success());
-        let output: crate::recording::Told = child.wait_with_output().unwrap().into();
+        let output: crate::recording::CommandOutput = child.wait_with_output().unwrap().into();
         assert!(
             output
                 .err

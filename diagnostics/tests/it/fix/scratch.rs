@@ -1,6 +1,6 @@
 //! A checkout to fix, with a handwritten observation.
 
-use crate::recording::{Told, cofferdam};
+use crate::recording::{CommandOutput, cofferdam};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -209,12 +209,12 @@ impl Scratch {
     }
 
     /// Runs `fix` without the compile check: the crates here are stand-ins without attributes.
-    pub(super) fn fix(&self, args: &[&str]) -> Told {
+    pub(super) fn fix(&self, args: &[&str]) -> CommandOutput {
         self.checked(&[&["--no-check"], args].concat())
     }
 
     /// Runs `fix` with the compile check.
-    pub(super) fn checked(&self, args: &[&str]) -> Told {
+    pub(super) fn checked(&self, args: &[&str]) -> CommandOutput {
         self.command(args).output().unwrap().into()
     }
 

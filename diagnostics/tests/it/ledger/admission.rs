@@ -30,8 +30,8 @@ fn sixteen_processes_with_a_hundred_attempts_each_never_have_two_active_sessions
     let mut sum = [0, 0];
     for role in &mut roles {
         let line = role.line();
-        let told: Vec<u32> = line.split(' ').map(|number| number.parse().unwrap()).collect();
-        sum = [sum[0] + told[0], sum[1] + told[1]];
+        let counts: Vec<u32> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+        sum = [sum[0] + counts[0], sum[1] + counts[1]];
     }
     assert_eq!(sum[0] + sum[1], 1_600);
     let sessions = sessions(base.path());
@@ -51,13 +51,13 @@ fn a_refusal_names_the_active_session_its_start_and_the_next_steps() {
     let mut first = start(base.path(), "night");
     add(&mut first, &["a", "b"]);
     first.job_finished(&end(1, JobState::Failed)).unwrap();
-    let told = refused(base.path(), WaitPolicy::Never);
+    let message = refused(base.path(), WaitPolicy::Never);
     let own = format!(
         "session {} is active in namespace \"night\": batch, process {}",
         first.id(),
         own_pid()
     );
-    assert!(told.starts_with(&own), "{told}");
+    assert!(message.starts_with(&own), "{message}");
     for part in [
         ", since 20",
         "Z (",
@@ -66,7 +66,7 @@ fn a_refusal_names_the_active_session_its_start_and_the_next_steps() {
         "`--run-namespace NAME`",
         "cargo cofferdam status",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(message.contains(part), "{part}: {message}");
     }
     first.finish(Status::Passed, &[]).unwrap();
     start(base.path(), "night");
@@ -111,15 +111,15 @@ fn a_waiting_session_reports_the_wait_once_and_is_admitted_when_the_other_one_en
     for wait in [WaitPolicy::Forever, WaitPolicy::AtMost(Duration::from_secs(600))] {
         let mut first = Some(start(base.path(), "night"));
         let ledger = Ledger::open(base.path(), create_dir).unwrap();
-        let mut told = 0;
+        let mut reports = 0;
         let second = ledger.start_session(&new("night"), wait, |other| {
-            told += 1;
+            reports += 1;
             let first = first.take().unwrap();
             assert_eq!(other.id, first.id());
             first.finish(Status::Failed, &[]).unwrap();
         });
         second.unwrap().finish(Status::Passed, &[]).unwrap();
-        assert_eq!(told, 1);
+        assert_eq!(reports, 1);
     }
 }
 
@@ -127,8 +127,8 @@ fn a_waiting_session_reports_the_wait_once_and_is_admitted_when_the_other_one_en
 fn a_wait_ends_at_its_limit() {
     let base = tempfile::tempdir().unwrap();
     let _first = start(base.path(), "night");
-    let told = refused(base.path(), WaitPolicy::AtMost(Duration::from_millis(50)));
-    assert!(told.contains("is active in namespace"), "{told}");
+    let message = refused(base.path(), WaitPolicy::AtMost(Duration::from_millis(50)));
+    assert!(message.contains("is active in namespace"), "{message}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn file(base: &Path) -> std::path::PathBuf {
     base.join("ledger.sqlite3")
 }
 
-fn told<T>(result: Result<T, LedgerError>) -> String {
+fn message_of<T>(result: Result<T, LedgerError>) -> String {
     match result {
         Ok(_) => panic!("it could be used"),
         Err(error) => error.to_string(),
@@ -33,7 +33,7 @@ fn a_ledger_that_stays_locked_names_the_process_that_holds_it() {
         ..LedgerOptions::default()
     };
     let ledger = Ledger::open_with(base.path(), create_dir, opening).unwrap();
-    let message = told(ledger.retain(10));
+    let message = message_of(ledger.retain(10));
     assert!(message.contains("within 20ms: "), "{message}");
     if cfg!(target_os = "linux") {
         let by = format!("process {} (", other.pid());
@@ -50,8 +50,8 @@ fn garbage_counts_as_damage_and_stays_unchanged() {
     let garbage = vec![7_u8; 20_000];
     fs::write(file(base.path()), &garbage).unwrap();
     for message in [
-        told(Ledger::open(base.path(), create_dir)),
-        told(Reader::open(base.path())),
+        message_of(Ledger::open(base.path(), create_dir)),
+        message_of(Reader::open(base.path())),
     ] {
         assert!(
             message.contains("is damaged (file is not a database)"),
@@ -68,7 +68,7 @@ fn a_truncated_ledger_is_damaged() {
     let whole = fs::read(file(base.path())).unwrap();
     fs::write(file(base.path()), &whole[..5_000]).unwrap();
     let opened = Ledger::open(base.path(), create_dir).and_then(|ledger| ledger.retain(10));
-    assert!(told(opened).contains("is damaged ("));
+    assert!(message_of(opened).contains("is damaged ("));
     assert_eq!(fs::metadata(file(base.path())).unwrap().len(), 5_000);
 }
 
@@ -77,7 +77,7 @@ fn the_command_suggested_for_a_damaged_ledger_works_and_loses_no_data() {
     let base = tempfile::tempdir().unwrap();
     fs::write(file(base.path()), "garbage, and more of it than a header has").unwrap();
     fs::write(base.path().join("ledger.sqlite3-wal"), "what came last").unwrap();
-    let message = told(Ledger::open(base.path(), create_dir));
+    let message = message_of(Ledger::open(base.path(), create_dir));
     if cfg!(unix) {
         let advice = message.split('`').find(|part| part.starts_with("mkdir")).unwrap();
         #[expect(clippy::disallowed_methods, reason = "this is the reader's shell")]
@@ -122,8 +122,8 @@ fn a_ledger_of_a_newer_version_is_refused_with_advice() {
     conn.pragma_update(None, "user_version", 99).unwrap();
     drop(conn);
     for message in [
-        told(Ledger::open(base.path(), create_dir)),
-        told(Reader::open(base.path())),
+        message_of(Ledger::open(base.path(), create_dir)),
+        message_of(Reader::open(base.path())),
     ] {
         assert!(
             message.contains("newer cofferdam (schema 99; this one knows 2)"),
@@ -144,8 +144,8 @@ fn the_database_of_another_program_is_refused_and_stays_unchanged() {
     drop(conn);
     let before = fs::read(file(base.path())).unwrap();
     for message in [
-        told(Ledger::open(base.path(), create_dir)),
-        told(Reader::open(base.path())),
+        message_of(Ledger::open(base.path(), create_dir)),
+        message_of(Reader::open(base.path())),
     ] {
         assert!(message.contains("not a ledger of cofferdam"), "{message}");
     }
@@ -161,7 +161,7 @@ fn a_file_system_without_shared_memory_is_named_as_the_cause() {
         vfs: Some(c"unix-dotfile"),
         ..LedgerOptions::default()
     };
-    let message = told(Ledger::open_with(base.path(), create_dir, opening));
+    let message = message_of(Ledger::open_with(base.path(), create_dir, opening));
     assert!(
         message.contains("cannot have a write-ahead log there (its journal mode is \"delete\")"),
         "{message}"
@@ -197,9 +197,9 @@ fn a_ledger_truncated_before_its_first_page_is_damaged_and_keeps_its_log() {
         let whole = fs::read(file(base.path())).unwrap();
         fs::write(file(base.path()), &whole[..left]).unwrap();
         for message in [
-            told(Ledger::open(base.path(), create_dir)),
-            told(Reader::open(base.path())),
-            told(Ledger::open(base.path(), create_dir)),
+            message_of(Ledger::open(base.path(), create_dir)),
+            message_of(Reader::open(base.path())),
+            message_of(Ledger::open(base.path(), create_dir)),
         ] {
             let wanted = format!("is damaged (it was truncated to {left} bytes)");
             assert!(message.contains(&wanted), "{message}");
@@ -219,8 +219,8 @@ fn a_log_without_its_ledger_is_damage_and_no_new_ledger_is_created() {
     let before = fs::read(&log).unwrap();
     fs::remove_file(file(base.path())).unwrap();
     for message in [
-        told(Ledger::open(base.path(), create_dir)),
-        told(Reader::open(base.path())),
+        message_of(Ledger::open(base.path(), create_dir)),
+        message_of(Reader::open(base.path())),
     ] {
         assert!(
             message.contains("is damaged (it is missing, but its log is there)"),
@@ -239,8 +239,8 @@ fn a_database_without_tables_is_damaged() {
         .unwrap();
     drop(conn);
     for message in [
-        told(Ledger::open(base.path(), create_dir)),
-        told(Reader::open(base.path())),
+        message_of(Ledger::open(base.path(), create_dir)),
+        message_of(Reader::open(base.path())),
     ] {
         assert!(message.contains("is damaged (it has no tables)"), "{message}");
     }
@@ -261,7 +261,7 @@ fn an_interrupted_creation_is_started_anew() {
 fn a_base_folder_that_cannot_be_created_is_named() {
     let base = tempfile::tempdir().unwrap();
     fs::write(base.path().join("file"), "").unwrap();
-    let message = told(Ledger::open(&base.path().join("file/base"), create_dir));
+    let message = message_of(Ledger::open(&base.path().join("file/base"), create_dir));
     assert!(
         message.starts_with("could not create the directory of "),
         "{message}"

@@ -44,14 +44,14 @@ fn a_session_is_read_back_as_it_was_recorded() {
         .unwrap();
     assert_eq!(finished.readers, []);
 
-    let told = reader.session("latest").unwrap().unwrap();
+    let found = reader.session("latest").unwrap().unwrap();
     assert_eq!(
-        (told.id, told.status, told.conflicts, told.incomplete),
+        (found.id, found.status, found.conflicts, found.incomplete),
         (id, Status::Failed, Some(1), false)
     );
-    assert_eq!(told.revision.as_deref(), Some("4fd5263"));
+    assert_eq!(found.revision.as_deref(), Some("4fd5263"));
     assert_eq!(
-        (told.jobs.completed, told.jobs.cancelled, told.jobs.total),
+        (found.jobs.completed, found.jobs.cancelled, found.jobs.total),
         (2, 2, 4)
     );
     assert_eq!(reader.conflicts(id).unwrap(), [conflict]);
@@ -103,8 +103,8 @@ fn the_pass_rate_spans_sessions_and_the_lowest_comes_first() {
             namespace: Some("night".to_owned()),
             limit,
         };
-        let told = reader(base.path()).pass_rates(&filter).unwrap().into_iter();
-        told.map(|job| (job.name, job.completed, job.failed))
+        let jobs = reader(base.path()).pass_rates(&filter).unwrap().into_iter();
+        jobs.map(|job| (job.name, job.completed, job.failed))
             .collect::<Vec<_>>()
     };
     let (flaky, solid) = ("flaky".to_owned(), "solid".to_owned());
@@ -285,5 +285,5 @@ fn a_full_disk_is_reported_once_and_the_session_continues() {
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped());
     let mut played = Played::start(shell);
-    played.wait_for("told 1");
+    played.wait_for("errors 1");
 }

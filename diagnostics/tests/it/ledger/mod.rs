@@ -68,8 +68,8 @@ pub(crate) fn add(session: &mut SessionWriter, names: &[&str]) {
             group: None,
         })
         .collect();
-    let (_, told) = session.add_jobs(&jobs);
-    told.unwrap();
+    let (_, added) = session.add_jobs(&jobs);
+    added.unwrap();
 }
 
 /// The end of a job that took 2 s.

@@ -2,7 +2,7 @@
 
 use super::role::{Played, command};
 use super::start;
-use crate::recording::{Told, cofferdam};
+use crate::recording::{CommandOutput, cofferdam};
 use cofferdam_batch::ledger::Status;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -29,14 +29,14 @@ impl Drop for ReadOnly<'_> {
 }
 
 /// Returns the output of the command; `None` if this test runs as root and other users cannot reach the program.
-fn told(mut command: Command) -> Option<Told> {
+fn output_of(mut command: Command) -> Option<CommandOutput> {
     if rustix::process::geteuid().is_root() {
         // Root may write anywhere, so the command runs as the user `nobody`.
         command.uid(65_534).gid(65_534);
     }
     command.current_dir("/");
     match command.output() {
-        Ok(told) => Some(told.into()),
+        Ok(output) => Some(output.into()),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => None,
         Err(error) => panic!("{error}"),
     }
@@ -47,7 +47,7 @@ fn a_ledger_in_a_read_only_folder_is_readable() {
     let base = tempfile::tempdir().unwrap();
     start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
     let _read_only = ReadOnly::new(base.path());
-    let Some(list) = told(cofferdam(base.path(), &["list"])) else {
+    let Some(list) = output_of(cofferdam(base.path(), &["list"])) else {
         return;
     };
     assert_eq!((list.code, list.err.as_str()), (Some(0), ""), "{}", list.out);
@@ -63,7 +63,7 @@ fn a_ledger_with_a_remaining_log_is_read_completely_or_explained() {
             std::fs::remove_file(base.path().join("ledger.sqlite3-shm")).unwrap();
         }
         let _read_only = ReadOnly::new(base.path());
-        let Some(list) = told(cofferdam(base.path(), &["list"])) else {
+        let Some(list) = output_of(cofferdam(base.path(), &["list"])) else {
             return;
         };
         match list.code {
@@ -84,7 +84,7 @@ fn a_write_there_fails_with_the_reason() {
     let base = tempfile::tempdir().unwrap();
     start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
     let _read_only = ReadOnly::new(base.path());
-    let Some(tried) = told(command(base.path(), "try")) else {
+    let Some(tried) = output_of(command(base.path(), "try")) else {
         return;
     };
     assert!(
@@ -102,7 +102,7 @@ fn a_session_without_a_writable_base_folder_fails_with_advice() {
     let base = tempfile::tempdir().unwrap();
     start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
     let _read_only = ReadOnly::new(base.path());
-    let Some(tried) = told(cofferdam(base.path(), &["run", "--", "true"])) else {
+    let Some(tried) = output_of(cofferdam(base.path(), &["run", "--", "true"])) else {
         return;
     };
     assert!(

@@ -50,7 +50,7 @@ fn role() {
         "full" => {
             let mut session = start(&base, "full");
             let names = vec!["a job whose name is long enough to fill some pages"; 200];
-            let mut told = Vec::new();
+            let mut errors = Vec::new();
             for _ in 0..100 {
                 let jobs: Vec<_> = names
                     .iter()
@@ -61,10 +61,10 @@ fn role() {
                     })
                     .collect();
                 let (first, added) = session.add_jobs(&jobs);
-                told.extend(added.err());
-                told.extend(session.job_finished(&end(first, JobState::Completed)).err());
+                errors.extend(added.err());
+                errors.extend(session.job_finished(&end(first, JobState::Completed)).err());
             }
-            print(&format!("told {}", told.len()));
+            print(&format!("errors {}", errors.len()));
         }
         // Prints why the ledger cannot be written.
         "try" => {

@@ -25,10 +25,10 @@ const LEAVING: &str = include_str!("suites/leaving.rs");
 /// time.
 pub(super) fn graded(package: &Package, options: &[&str], command: &[&str]) -> (Vec<String>, Value) {
     let options = [&["--confirm", "--time-budget", "1h", "--format", "json"], options].concat();
-    let told = package.observe(&options, command);
-    let line = told.out.lines().last().unwrap_or_default();
+    let output = package.observe(&options, command);
+    let line = output.out.lines().last().unwrap_or_default();
     let report: Value =
-        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err));
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err));
     let met = package.path().canonicalize().unwrap().join("met");
     let name = |resource: &Value| {
         let name = Path::new(resource["name"].as_str().unwrap());
@@ -40,8 +40,14 @@ pub(super) fn graded(package: &Package, options: &[&str], command: &[&str]) -> (
     let conflicts = report["conflicts"].as_array().unwrap().iter();
     let guarded = report["observed"]["guarded"].as_array().unwrap().iter();
     let mut found: Vec<String> = conflicts
-        .map(|told| format!("{} {}", told["grade"].as_str().unwrap(), name(&told["resource"])))
-        .chain(guarded.map(|told| format!("guarded {}", name(&told["resource"]))))
+        .map(|conflict| {
+            format!(
+                "{} {}",
+                conflict["grade"].as_str().unwrap(),
+                name(&conflict["resource"])
+            )
+        })
+        .chain(guarded.map(|conflict| format!("guarded {}", name(&conflict["resource"]))))
         .collect();
     found.sort();
     (found, report)
@@ -129,26 +135,28 @@ fn accesses_through_a_link_overlap_at_its_target() {
 fn a_suite_in_which_everything_is_guarded_has_no_conflict() {
     let package = Package::new("guarded", CONFIRMING);
     let command = [&CARGO[..], &["--", "behind_a_lock"]].concat();
-    let told = package.observe(&["--confirm"], &command);
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let output = package.observe(&["--confirm"], &command);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     assert!(
-        told.out
+        output
+            .out
             .contains("guarded: 3 resources on which no pair of tests that was tried ever met"),
         "{}",
-        told.out
+        output.out
     );
     assert!(
-        told.out
+        output
+            .out
             .lines()
             .last()
             .unwrap()
             .ends_with("; 3 resources guarded"),
         "{}",
-        told.out
+        output.out
     );
     // Without reruns they are conflicts, because the lock is not observed.
-    let told = package.observe(&[], &command);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let output = package.observe(&[], &command);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
 }
 
 #[test]
@@ -233,20 +241,24 @@ fn tests_that_read_before_they_write_meet_under_nextest_whatever_locks_their_thr
 fn a_failure_is_reported_with_its_rate_beside_the_other_test_and_alone() {
     let package = Package::new("minded", CONFIRMING);
     let command = [&CARGO[..], &["--", "somebody_minds", "--test-threads=1"]].concat();
-    let told = package.observe(&["--confirm"], &command);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-    let block = told.out.find("reproduced: file ").map(|from| &told.out[from..]);
-    let block = block.unwrap_or_else(|| panic!("{}{}", told.out, told.err));
+    let output = package.observe(&["--confirm"], &command);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+    let block = output
+        .out
+        .find("reproduced: file ")
+        .map(|from| &output.out[from..]);
+    let block = block.unwrap_or_else(|| panic!("{}{}", output.out, output.err));
     assert!(
         block.contains(" runs beside file_that_somebody_minds_")
             && block.contains(" and in 0 of 10 alone (p "),
         "{block}"
     );
     assert!(
-        told.err
+        output
+            .err
             .contains("cofferdam: runs 1 pair of tests again, within 1m"),
         "{}",
-        told.err
+        output.err
     );
 }
 
@@ -277,14 +289,16 @@ fn leftovers_of_one_program_for_the_next_are_shown_by_running_them_in_sequence()
 fn without_time_everything_stays_as_it_was_seen() {
     let package = Package::new("timeless", CONFIRMING);
     let command = [&CARGO[..], &["--", "in_the_open"]].concat();
-    let told = package.observe(&["--confirm", "--time-budget", "0s", "--jobs", "1"], &command);
-    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    let output = package.observe(&["--confirm", "--time-budget", "0s", "--jobs", "1"], &command);
+    assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
     assert!(
-        told.err.contains("the time was over before 2 pairs could be run"),
+        output
+            .err
+            .contains("the time was over before 2 pairs could be run"),
         "{}",
-        told.err
+        output.err
     );
-    assert!(told.out.contains("not tried: env OPEN"), "{}", told.out);
+    assert!(output.out.contains("not tried: env OPEN"), "{}", output.out);
 }
 
 #[test]
@@ -360,12 +374,13 @@ fn a_test_that_needs_another_to_run_first_is_order_dependent_and_gets_no_lock() 
     // Both take a lock.
     let message = report["conflicts"][0]["message"].as_str().unwrap();
     assert!(!message.contains("lock"), "{message}");
-    let told = package.observe(&["--confirm"], &CARGO);
+    let output = package.observe(&["--confirm"], &CARGO);
     assert!(
-        told.out
+        output
+            .out
             .contains("order-dependent: env NEEDED: 1 writer × 1 reader\n"),
         "{}",
-        told.out
+        output.out
     );
 }
 
@@ -396,17 +411,17 @@ fn a_failure_is_attributed_to_the_resource_that_repeats_it_and_not_to_a_flaky_te
 fn a_stopped_test_is_named_with_its_leftover_files() {
     let package = Package::new("stopping", STOPPING);
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
-    let told = package.observe(&["--confirm", "--time-budget", "1s"], &command);
+    let output = package.observe(&["--confirm", "--time-budget", "1s"], &command);
     // No pair could be tried.
-    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
     assert!(
-        told.out.contains("stopped: comes_to_no_end after "),
+        output.out.contains("stopped: comes_to_no_end after "),
         "{}",
-        told.out
+        output.out
     );
     let lock = package.path().canonicalize().unwrap().join("met/lock");
-    let left = told.out.lines().find(|line| line.starts_with("left behind: "));
-    let left = left.unwrap_or_else(|| panic!("{}", told.out));
+    let left = output.out.lines().find(|line| line.starts_with("left behind: "));
+    let left = left.unwrap_or_else(|| panic!("{}", output.out));
     assert!(left.contains(lock.to_str().unwrap()), "{left}");
     assert!(!left.contains("tidied"), "{left}");
     assert!(!package.path().join("met/tidied").exists());

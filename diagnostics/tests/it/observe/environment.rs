@@ -2,7 +2,7 @@
 
 use super::CARGO;
 use super::package::Package;
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 
 const GUARDING: &str = include_str!("suites/guarding.rs");
 
@@ -16,7 +16,7 @@ fn tests_with_guards_of_the_environment_do_not_conflict_and_one_without_does() {
         ("GUARDING_READS", &["env GUARDING_MODE: 2 × 1"]),
     ] {
         let mut observe = package.command(&["--format", "json"], &command);
-        let told: Told = observe.env(variable, "1").output().unwrap().into();
-        super::agree(&package.conflicts(&told.out, &told.err), wanted);
+        let output: CommandOutput = observe.env(variable, "1").output().unwrap().into();
+        super::agree(&package.conflicts(&output.out, &output.err), wanted);
     }
 }

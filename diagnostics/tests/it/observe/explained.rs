@@ -2,7 +2,7 @@
 
 use super::package::Package;
 use super::{CARGO, NEXTEST};
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
@@ -12,20 +12,25 @@ const EXPLAINING: &str = include_str!("suites/explaining.rs");
 /// Tests run one after the other, in the order of their names.
 const IN_ORDER: [&str; 5] = ["cargo", "test", "--offline", "--", "--test-threads=1"];
 
-fn observed(package: &Package, options: &[&str], command: &[&str], variable: Option<(&str, &str)>) -> Told {
+fn observed(
+    package: &Package,
+    options: &[&str],
+    command: &[&str],
+    variable: Option<(&str, &str)>,
+) -> CommandOutput {
     let mut observe = package.command(options, command);
     observe.envs(variable).output().unwrap().into()
 }
 
-fn report(told: &Told) -> Value {
-    let line = told.out.lines().last().unwrap_or_default();
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err))
+fn report(output: &CommandOutput) -> Value {
+    let line = output.out.lines().last().unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err))
 }
 
 #[test]
 fn each_failed_test_says_how_it_does_alone_and_after_those_before_it() {
     let package = Package::new("explaining", EXPLAINING);
-    let told = observed(&package, &[], &IN_ORDER, Some(("SECOND", "1")));
+    let output = observed(&package, &[], &IN_ORDER, Some(("SECOND", "1")));
     for line in [
         "failed: b_is_closed_at_first (explaining): passes alone, fails after the tests before it",
         "failed: c_fails (explaining): fails alone too",
@@ -34,9 +39,9 @@ fn each_failed_test_says_how_it_does_alone_and_after_those_before_it() {
          '--test-threads=1'",
     ] {
         assert!(
-            told.out.lines().any(|printed| printed == line),
+            output.out.lines().any(|printed| printed == line),
             "{line}: {}",
-            told.out
+            output.out
         );
     }
 }
@@ -45,8 +50,12 @@ fn each_failed_test_says_how_it_does_alone_and_after_those_before_it() {
 fn the_further_runs_are_in_json_and_the_command_is_not() {
     let package = Package::new("explaining", EXPLAINING);
     let options = ["--format", "json", "--output", "report"];
-    let told = observed(&package, &options, &IN_ORDER, None);
-    assert!(told.out.contains("hunt: cargo cofferdam hunt "), "{}", told.out);
+    let output = observed(&package, &options, &IN_ORDER, None);
+    assert!(
+        output.out.contains("hunt: cargo cofferdam hunt "),
+        "{}",
+        output.out
+    );
     let text = std::fs::read_to_string(package.path().join("report")).unwrap();
     assert!(!text.contains("cofferdam hunt"), "{text}");
     let report: Value = serde_json::from_str(&text).unwrap();
@@ -94,23 +103,23 @@ fn after_a_signal_during_the_suite_no_test_runs_again() {
 #[test]
 fn without_further_runs_failed_tests_are_only_named() {
     let package = Package::new("explaining", EXPLAINING);
-    let told = observed(&package, &["--no-explain"], &IN_ORDER, None);
+    let output = observed(&package, &["--no-explain"], &IN_ORDER, None);
     let named = "failed: c_fails (explaining)";
-    assert!(told.out.lines().any(|line| line == named), "{}", told.out);
-    let told = observed(&package, &["--no-explain", "--format", "json"], &IN_ORDER, None);
-    assert_eq!(report(&told)["observed"]["failed"][0]["alone"], Value::Null);
+    assert!(output.out.lines().any(|line| line == named), "{}", output.out);
+    let output = observed(&package, &["--no-explain", "--format", "json"], &IN_ORDER, None);
+    assert_eq!(report(&output)["observed"]["failed"][0]["alone"], Value::Null);
 }
 
 #[test]
 fn a_test_that_ends_its_program_is_named_and_examined() {
     let package = Package::new("explaining", EXPLAINING);
     for ends in ["abort", "exit"] {
-        let told = observed(&package, &[], &IN_ORDER, Some(("ENDS", ends)));
+        let output = observed(&package, &[], &IN_ORDER, Some(("ENDS", ends)));
         let line = "unfinished: d_ends_the_process (explaining): fails alone too";
         assert!(
-            told.out.lines().any(|printed| printed == line),
+            output.out.lines().any(|printed| printed == line),
             "{ends}: {}",
-            told.out
+            output.out
         );
     }
 }
@@ -121,9 +130,13 @@ fn under_nextest_a_failed_test_is_examined_with_a_process_for_each() {
         return;
     }
     let package = Package::new("explaining", EXPLAINING);
-    let told = observed(&package, &[], &NEXTEST, None);
+    let output = observed(&package, &[], &NEXTEST, None);
     let line = "failed: c_fails (explaining::explaining): fails alone too";
-    assert!(told.out.lines().any(|printed| printed == line), "{}", told.out);
+    assert!(
+        output.out.lines().any(|printed| printed == line),
+        "{}",
+        output.out
+    );
 }
 
 #[test]
@@ -133,11 +146,19 @@ fn a_failed_documentation_test_is_named_with_the_reason_why_it_is_not_examined()
         "src/lib.rs",
         "//! ```\n//! panic!();\n//! ```\n//! ```\n//! ```\n",
     );
-    let told = observed(&package, &[], &CARGO, None);
+    let output = observed(&package, &[], &CARGO, None);
     let line = "failed: src/lib.rs - (line 1) (rust_out): not examined: a documentation test: it cannot be started again";
-    assert!(told.out.lines().any(|printed| printed == line), "{}", told.out);
+    assert!(
+        output.out.lines().any(|printed| printed == line),
+        "{}",
+        output.out
+    );
     let line = "  hunt: cargo cofferdam hunt -- cargo test --offline";
-    assert!(told.out.lines().any(|printed| printed == line), "{}", told.out);
+    assert!(
+        output.out.lines().any(|printed| printed == line),
+        "{}",
+        output.out
+    );
 }
 
 #[test]
@@ -153,8 +174,8 @@ fn a_test_command_that_fails_while_it_is_recorded_leads_to_the_hunt() {
         ),
         (&["run"], &["sh", "-c", "exit 7"], false),
     ] {
-        let told: Told = package.cofferdam(options, command).output().unwrap().into();
-        assert!(told.code != Some(0), "{}", told.err);
-        assert_eq!(told.out.trim_end().ends_with(hunt), has_hunt, "{}", told.out);
+        let output: CommandOutput = package.cofferdam(options, command).output().unwrap().into();
+        assert!(output.code != Some(0), "{}", output.err);
+        assert_eq!(output.out.trim_end().ends_with(hunt), has_hunt, "{}", output.out);
     }
 }

@@ -88,20 +88,20 @@ fn under_nextest_the_environment_is_each_test_s_own() {
 fn tests_that_would_hurt_a_careless_observer_pass() {
     let package = Package::new("hostile", HOSTILE);
     for options in [&[][..], &["--no-backtrace"]] {
-        let told = package.observe(options, &CARGO);
+        let output = package.observe(options, &CARGO);
         assert!(
-            told.out.contains("test result: ok. 14 passed; 0 failed"),
+            output.out.contains("test result: ok. 14 passed; 0 failed"),
             "{}{}",
-            told.out,
-            told.err
+            output.out,
+            output.err
         );
-        assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+        assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     }
     for written in ["by-copy", "by-copy-raw", "blocked", "blocked-raw", "closed"] {
         assert!(package.path().join("met").join(written).exists(), "{written}");
     }
     let accesses = package.path().join("accesses");
-    let told = package.observe(&["--accesses", accesses.to_str().unwrap()], &CARGO);
+    let output = package.observe(&["--accesses", accesses.to_str().unwrap()], &CARGO);
     let seen = fs::read_to_string(accesses).unwrap();
     for (test, file) in [
         ("a_copy_of_the_process_goes_on", "met/by-copy-raw"),
@@ -114,7 +114,11 @@ fn tests_that_would_hurt_a_careless_observer_pass() {
         let by = |line: &&str| {
             line.contains(test) && line.contains(&format!("{file}\"")) && line.contains("\"write\"")
         };
-        assert!(seen.lines().any(|line| by(&line)), "{file} in {seen}{}", told.err);
+        assert!(
+            seen.lines().any(|line| by(&line)),
+            "{file} in {seen}{}",
+            output.err
+        );
     }
 }
 
@@ -241,11 +245,11 @@ fn a_failed_attempt_to_create_or_remove_something_is_a_write() {
     ];
     agree(&found, &wanted);
     let accesses = package.path().join("accesses");
-    let told = package.observe(&["--accesses", accesses.to_str().unwrap()], &CARGO);
+    let output = package.observe(&["--accesses", accesses.to_str().unwrap()], &CARGO);
     let seen = fs::read_to_string(accesses).unwrap();
     let _ = fs::remove_file("/dev/shm/cofferdam-trying");
     let listed = |line: &&str| line.contains("met/listed\"") && line.contains("\"list\"");
-    assert!(seen.lines().any(|line| listed(&line)), "{seen}{}", told.err);
+    assert!(seen.lines().any(|line| listed(&line)), "{seen}{}", output.err);
 }
 
 #[test]
@@ -257,10 +261,10 @@ fn accesses_of_a_fixture_and_leased_ports_are_no_conflicts() {
         }
         agree(&package.met(command, &[]), &["file own: 2 × 0"]);
         // The next run has another port.
-        let told = package.observe(&["--baseline", "known.json", "--update-baseline"], command);
-        assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
-        let told = package.observe(&["--baseline", "known.json"], command);
-        assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+        let output = package.observe(&["--baseline", "known.json", "--update-baseline"], command);
+        assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+        let output = package.observe(&["--baseline", "known.json"], command);
+        assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
         fs::remove_file(package.path().join("known.json")).unwrap();
     }
 }
@@ -327,10 +331,10 @@ fn after_a_typo_the_report_says_why_nothing_was_observed_and_no_pairs_are_announ
             "test programs were observed, and no test was seen in them: a filter may match none",
         ),
     ] {
-        let told = package.observe(&["--confirm"], command);
-        assert_eq!(told.code, Some(code), "{}{}", told.out, told.err);
-        assert!(told.out.contains(why), "{}{}", told.out, told.err);
-        assert!(!told.err.contains("of tests again"), "{}", told.err);
+        let output = package.observe(&["--confirm"], command);
+        assert_eq!(output.code, Some(code), "{}{}", output.out, output.err);
+        assert!(output.out.contains(why), "{}{}", output.out, output.err);
+        assert!(!output.err.contains("of tests again"), "{}", output.err);
     }
 }
 
@@ -338,11 +342,11 @@ fn after_a_typo_the_report_says_why_nothing_was_observed_and_no_pairs_are_announ
 fn conflicts_on_the_working_directories_of_two_programs_carry_the_programs_names() {
     let package = Package::new("moving", MOVING);
     package.write("tests/elsewhere.rs", MOVING);
-    let told = package.observe(&[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    let output = package.observe(&[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
     for (named, other) in [("elsewhere", "moving"), ("moving", "elsewhere")] {
         let head = format!("conflict: cwd of {named}: 3 writers × 2 readers, ");
-        let block = told.out.split("\n\n").find(|block| block.contains(&head));
-        let block = block.unwrap_or_else(|| panic!("no {head} in {}{}", told.out, told.err));
+        let block = output.out.split("\n\n").find(|block| block.contains(&head));
+        let block = block.unwrap_or_else(|| panic!("no {head} in {}{}", output.out, output.err));
         let rows: Vec<&str> = block.lines().filter(|line| line.contains("tests/")).collect();
         assert_eq!(rows.len(), 5, "{block}");
         for row in rows {
@@ -406,30 +410,30 @@ fn names_from_a_counter_are_one_leak_between_programs_and_none_within_one() {
     let package = Package::new("counted", COUNTING);
     package.write("src/lib.rs", COUNTED);
     package.write("tests/other.rs", COUNTING);
-    let told = package.observe(&[], &CARGO);
-    let leak = told.out.lines().filter(|line| line.starts_with("warning: "));
+    let output = package.observe(&[], &CARGO);
+    let leak = output.out.lines().filter(|line| line.starts_with("warning: "));
     let leak: Vec<&str> = leak.collect();
     let [line] = leak[..] else {
-        panic!("{}{}", told.out, told.err)
+        panic!("{}{}", output.out, output.err)
     };
     assert!(line.contains("/met/scratch-* is used by "), "{line}");
     assert!(line.contains("; the name is made from a counter"), "{line}");
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
 }
 
 #[test]
 fn a_row_shows_the_innermost_line_and_that_of_the_test_and_listings_as_such() {
     let package = Package::new("rows", CAUSES);
-    let told = package.observe(&[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    let output = package.observe(&[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
     for text in [
         "write  a_transacts                     rows  tests/rows.rs:14, from tests/rows.rs:41\n",
         "lists  b_lists_the_names  rows  tests/rows.rs:105\n",
         "write  a_uses_a_temporary_name  rows  tests/rows.rs:66, from tests/rows.rs:71\n",
         "the name is made from the process ID and a clock\n",
     ] {
-        assert!(told.out.contains(text), "{text}: {}{}", told.out, told.err);
+        assert!(output.out.contains(text), "{text}: {}{}", output.out, output.err);
     }
-    assert!(!told.out.contains("by no test"), "{}", told.out);
+    assert!(!output.out.contains("by no test"), "{}", output.out);
 }
 
 #[test]
@@ -437,21 +441,25 @@ fn a_suite_that_fails_or_ends_keeps_its_code_and_is_reported_on() {
     let package = Package::new("failing", FAILING);
     for ends in ["panic", "abort", "exit", "kill"] {
         let mut command = package.command(&[], &[&CARGO[..], &["--", "--test-threads=3"]].concat());
-        let told: crate::recording::Told = command.env("ENDS", ends).output().unwrap().into();
+        let output: crate::recording::CommandOutput = command.env("ENDS", ends).output().unwrap().into();
         assert!(
-            matches!(told.code, Some(101 | 3)),
+            matches!(output.code, Some(101 | 3)),
             "{ends}: {:?}{}{}",
-            told.code,
-            told.out,
-            told.err
+            output.code,
+            output.out,
+            output.err
         );
         assert!(
-            told.out.contains("met/report: 2 tests write it"),
+            output.out.contains("met/report: 2 tests write it"),
             "{ends}: {}{}",
-            told.out,
-            told.err
+            output.out,
+            output.err
         );
-        assert!(told.out.contains("tests/failing.rs:10"), "{ends}: {}", told.out);
+        assert!(
+            output.out.contains("tests/failing.rs:10"),
+            "{ends}: {}",
+            output.out
+        );
     }
 }
 
@@ -465,9 +473,9 @@ fn after_a_failure_under_nextest_the_report_says_that_tests_may_not_have_run() {
         "#[test]\nfn fails() { panic!() }\n#[test]\nfn passes() {}\n",
     );
     for (options, is_said) in [(&[][..], true), (&["--no-fail-fast"], false)] {
-        let told = package.observe(&[], &[&NEXTEST[..], options].concat());
-        assert_eq!(told.code, Some(100), "{}{}", told.out, told.err);
-        let last = told.out.lines().last().unwrap();
+        let output = package.observe(&[], &[&NEXTEST[..], options].concat());
+        assert_eq!(output.code, Some(100), "{}{}", output.out, output.err);
+        let last = output.out.lines().last().unwrap();
         let hint = "; tests after the first failure may not have run: observe with `--no-fail-fast`";
         assert_eq!(last.ends_with(hint), is_said, "{last}");
         let kept = fs::read(package.built().join("cofferdam/observed/last.json")).unwrap();
@@ -499,12 +507,12 @@ fn a_project_s_own_runner_is_called_and_what_it_starts_is_observed() {
             std::os::unix::fs::PermissionsExt::from_mode(0o755),
         )
         .unwrap();
-        let told = package.observe(&[], &[&CARGO[..], &["--test", "chained"]].concat());
+        let output = package.observe(&[], &[&CARGO[..], &["--test", "chained"]].concat());
         assert!(
-            told.out.contains("met/x: 2 tests write it"),
+            output.out.contains("met/x: 2 tests write it"),
             "{}{}",
-            told.out,
-            told.err
+            output.out,
+            output.err
         );
     }
     assert_eq!(fs::read_to_string(&calls).unwrap(), "first\na word\n");
@@ -512,12 +520,12 @@ fn a_project_s_own_runner_is_called_and_what_it_starts_is_observed() {
     let runner = format!("{}/tools/run third", package.path().display());
     let mut command = package.command(&[], &[&CARGO[..], &["--test", "chained"]].concat());
     command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner);
-    let told: crate::recording::Told = command.output().unwrap().into();
+    let output: crate::recording::CommandOutput = command.output().unwrap().into();
     assert!(
-        told.out.contains("met/x: 2 tests write it"),
+        output.out.contains("met/x: 2 tests write it"),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
     assert_eq!(fs::read_to_string(&calls).unwrap(), "first\na word\nthird\n");
 }
@@ -533,14 +541,14 @@ fn a_program_without_a_test_harness_is_run_once() {
         "Cargo.toml",
         &format!("{manifest}[[test]]\nname = \"plain\"\nharness = false\n"),
     );
-    let told = package.observe(&[], &CARGO);
+    let output = package.observe(&[], &CARGO);
     assert_eq!(
         fs::read_to_string(package.path().join("met/runs")).unwrap(),
         "run\n",
         "{}",
-        told.err
+        output.err
     );
-    let last = told.out.lines().last().unwrap();
+    let last = output.out.lines().last().unwrap();
     assert!(
         last.contains("out of reach: ") && last.contains("deps/plain-"),
         "{last}"
@@ -550,12 +558,12 @@ fn a_program_without_a_test_harness_is_run_once() {
 #[test]
 fn a_program_that_no_runner_started_is_not_observed() {
     let package = Package::new("nothing", "");
-    let told = package.observe(&[], &["true"]);
-    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    let output = package.observe(&[], &["true"]);
+    assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
     assert!(
-        told.out.contains("could not tell: nothing was recorded"),
+        output.out.contains("could not tell: nothing was recorded"),
         "{}",
-        told.out
+        output.out
     );
 }
 
@@ -564,18 +572,19 @@ fn accesses_that_cannot_be_written_are_no_reason_to_lose_the_rest() {
     let package = Package::new("unwritten", MEETING);
     let command = [&CARGO[..], &["--", "file_is_"]].concat();
     // The failure is known before the suite begins, or only afterwards, when the disk is full.
-    let told = package.observe(&["--accesses", "no/such/folder"], &command);
-    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
-    assert!(!told.out.contains("running"), "{}", told.out);
-    let told = package.observe(&["--accesses", "/dev/full"], &command);
-    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let output = package.observe(&["--accesses", "no/such/folder"], &command);
+    assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
+    assert!(!output.out.contains("running"), "{}", output.out);
+    let output = package.observe(&["--accesses", "/dev/full"], &command);
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     assert!(
-        told.out
+        output
+            .out
             .contains("not kept: could not write the accesses to /dev/full: "),
         "{}",
-        told.out
+        output.out
     );
-    assert!(told.out.contains("met/report: "), "{}", told.out);
+    assert!(output.out.contains("met/report: "), "{}", output.out);
 }
 
 #[test]
@@ -587,10 +596,11 @@ fn no_value_of_a_variable_is_reported() {
         &["--accesses", accesses.to_str().unwrap(), "--format", "json"],
         &[&CARGO[..], &["--", "--skip", SECRET]].concat(),
     );
-    let told: crate::recording::Told = command.env("SHOP_PASSWORD", SECRET).output().unwrap().into();
+    let output: crate::recording::CommandOutput =
+        command.env("SHOP_PASSWORD", SECRET).output().unwrap().into();
     let seen = fs::read_to_string(accesses).unwrap();
     assert!(seen.contains("MEETING_MODE"), "{seen}");
-    for text in [&told.out, &told.err, &seen] {
+    for text in [&output.out, &output.err, &seen] {
         assert!(!text.contains(SECRET), "{text}");
     }
 }

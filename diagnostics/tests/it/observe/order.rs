@@ -1,7 +1,7 @@
 //! Tests in a requested order.
 
 use super::package::Package;
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,7 @@ impl Suite {
     }
 
     /// Runs a script with a function `start`, which starts the program with all tests at once.
-    fn run(&self, script: &str, options: &[&str]) -> Told {
+    fn run(&self, script: &str, options: &[&str]) -> CommandOutput {
         let script = format!(
             "start() {{ $CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER {} --test-threads=201 --exact {} \
              > out 2>&1; }}\n{script}\n:",
@@ -87,18 +87,18 @@ fn two_hundred_tests_run_in_every_order_while_the_processors_are_busy() {
         script += &format!("RAN=ran-{number} {request} start\n");
     }
     script += "kill $one $other";
-    let told = suite.run(&script, &["--no-backtrace"]);
-    assert!(!told.out.contains(NOT_KEPT), "{}{}", told.out, told.err);
+    let output = suite.run(&script, &["--no-backtrace"]);
+    assert!(!output.out.contains(NOT_KEPT), "{}{}", output.out, output.err);
     for (number, order) in orders.iter().enumerate() {
         assert_eq!(suite.ran(&format!("ran-{number}")), *order, "{number}");
     }
     assert!(
-        told.out.contains("failed: t005 (ordered-program)"),
+        output.out.contains("failed: t005 (ordered-program)"),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
-    assert_eq!(told.out.matches("failed: ").count(), 1, "{}", told.out);
+    assert_eq!(output.out.matches("failed: ").count(), 1, "{}", output.out);
 }
 
 #[test]
@@ -137,9 +137,9 @@ fn an_order_that_cannot_be_kept_is_given_up_and_the_report_says_why() {
         ),
     ] {
         let _ = fs::remove_file(suite.package.path().join("ran"));
-        let told = suite.run(&format!("export RAN=ran\n{script}"), options);
+        let output = suite.run(&format!("export RAN=ran\n{script}"), options);
         let line = format!("{NOT_KEPT}{why}");
-        assert!(told.out.contains(&line), "{line}: {}{}", told.out, told.err);
+        assert!(output.out.contains(&line), "{line}: {}{}", output.out, output.err);
         assert_eq!(suite.ran("ran").len(), suite.names.len(), "{why}");
     }
 }
@@ -148,7 +148,7 @@ fn an_order_that_cannot_be_kept_is_given_up_and_the_report_says_why() {
 fn a_test_that_exits_the_process_ends_the_order_and_no_later_test_has_a_result() {
     let suite = Suite::new();
     let order = suite.write_order("order", &suite.names);
-    let told = suite.run(&format!("RAN=ran ENDS=t100 {} start", request(&order)), &[]);
-    assert!(!told.out.contains(NOT_KEPT), "{}{}", told.out, told.err);
+    let output = suite.run(&format!("RAN=ran ENDS=t100 {} start", request(&order)), &[]);
+    assert!(!output.out.contains(NOT_KEPT), "{}{}", output.out, output.err);
     assert_eq!(suite.ran("ran"), suite.names[..102]);
 }

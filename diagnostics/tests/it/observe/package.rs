@@ -1,6 +1,6 @@
 //! A package outside of the workspace with one suite, run as a user would.
 
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -93,15 +93,15 @@ impl Package {
         cofferdam
     }
 
-    pub(crate) fn observe(&self, options: &[&str], command: &[&str]) -> Told {
+    pub(crate) fn observe(&self, options: &[&str], command: &[&str]) -> CommandOutput {
         self.command(options, command).output().unwrap().into()
     }
 
     /// Returns `kind name: writers × readers` of each conflict, sorted; a path from `met/` on.
     pub(crate) fn met(&self, command: &[&str], options: &[&str]) -> Vec<String> {
         let options = [&["--format", "json"], options].concat();
-        let told = self.observe(&options, command);
-        self.conflicts(&told.out, &told.err)
+        let output = self.observe(&options, command);
+        self.conflicts(&output.out, &output.err)
     }
 
     /// Returns the same of the report in the last line of `out`.
@@ -115,22 +115,22 @@ impl Package {
             .as_array()
             .unwrap()
             .iter()
-            .map(|told| resource(told, &met))
+            .map(|conflict| resource(conflict, &met))
             .collect();
         found.sort();
         found
     }
 }
 
-fn resource(told: &serde_json::Value, met: &Path) -> String {
-    let name = told["resource"]["name"].as_str().unwrap();
+fn resource(conflict: &serde_json::Value, met: &Path) -> String {
+    let name = conflict["resource"]["name"].as_str().unwrap();
     let name = Path::new(name).strip_prefix(met).unwrap_or(Path::new(name));
-    let tests = told["tests"].as_array().unwrap();
+    let tests = conflict["tests"].as_array().unwrap();
     let writes = |test: &&serde_json::Value| {
         let uses = test["uses"].as_array().unwrap();
         uses.iter().any(|used| used["access"] == "write")
     };
     let writers = tests.iter().filter(writes).count();
-    let kind = told["resource"]["kind"].as_str().unwrap();
+    let kind = conflict["resource"]["kind"].as_str().unwrap();
     format!("{kind} {}: {writers} × {}", name.display(), tests.len() - writers)
 }

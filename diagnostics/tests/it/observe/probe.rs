@@ -1,7 +1,7 @@
 //! Completeness: compares the accesses that the observer recorded with those that strace saw, for a program that does
 //! everything a test may do to files. strace is slow and does not see the environment, but is complete.
 
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use crate::run::variable;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -205,14 +205,14 @@ fn observed(dir: &Path) -> Seen {
         .args(["observe", "--accesses"])
         .arg(accesses.path())
         .args(["--", "sh", "-c", script, "sh"]);
-    let told: Told = observe
+    let output: CommandOutput = observe
         .arg(exe())
         .args(ROLE)
         .env("ROLE", dir)
         .output()
         .unwrap()
         .into();
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     let mut seen = Seen::new();
     for line in fs::read_to_string(accesses.path()).unwrap().lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -244,8 +244,12 @@ fn traced(dir: &Path) -> Option<Seen> {
             "-o",
         ])
         .arg(out.path());
-    let told = strace.arg(exe()).args(ROLE).env("ROLE", dir).output().ok()?;
-    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let output = strace.arg(exe()).args(ROLE).env("ROLE", dir).output().ok()?;
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let mut seen = Seen::new();
     for line in whole_calls(&fs::read_to_string(out.path()).unwrap()) {
         for (path, writes) in uses(&line) {

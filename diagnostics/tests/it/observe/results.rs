@@ -50,10 +50,14 @@ fn each_failed_test_is_named_in_each_format() {
             "::error title=cofferdam%3A failed::",
         ),
     ] {
-        let told = package.observe(options, &CARGO);
+        let output = package.observe(options, &CARGO);
         for name in FAILED {
             let line = format!("{begin}{name} (resulting)");
-            assert!(told.out.lines().any(|printed| printed == line), "{}", told.out);
+            assert!(
+                output.out.lines().any(|printed| printed == line),
+                "{}",
+                output.out
+            );
         }
     }
 }

@@ -25,12 +25,12 @@ const DOCUMENTED: &str = "//! ```\n//! std::fs::write(concat!(env!(\"CARGO_MANIF
 fn starts(package: &Package, command: &[&str]) -> Vec<String> {
     // The file with the starts is what makes the runner save them.
     let script = "folder=${COFFERDAM_OBSERVED#*;*;}; : > \"$folder/starts\"; \"$@\"; code=$?; cp \"$folder/starts\" met; exit $code";
-    let told = package.observe(&[], &[&["sh", "-c", script, "sh"], command].concat());
+    let output = package.observe(&[], &[&["sh", "-c", script, "sh"], command].concat());
     assert!(
         !package.path().join("met/ran").exists(),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
     let bytes = fs::read(package.path().join("met/starts")).unwrap();
     let (mut rest, mut starts) = (&bytes[..], Vec::new());

@@ -2,7 +2,7 @@
 
 use super::package::Package;
 use super::{CARGO, HOSTILE, MASKS, NEXTEST, STACKS};
-use crate::recording::Told;
+use crate::recording::CommandOutput;
 use std::fs;
 
 const BREAKPOINTS: &str = include_str!("suites/breakpoints.rs");
@@ -11,7 +11,7 @@ const TIMED: &str = include_str!("suites/timed.rs");
 const SENT_TRAPS: &str = include_str!("suites/sent_traps.rs");
 
 /// Runs the suite with its variables described, observed with these options, and its statics if they do not say otherwise.
-fn observe(package: &Package, options: &[&str], command: &[&str]) -> Told {
+fn observe(package: &Package, options: &[&str], command: &[&str]) -> CommandOutput {
     let memory: &[&str] = if options.contains(&"--memory") {
         &[]
     } else {
@@ -24,9 +24,9 @@ fn observe(package: &Package, options: &[&str], command: &[&str]) -> Told {
     command.output().unwrap().into()
 }
 
-fn assert_passed(told: &Told, results: &str) {
-    assert!(told.out.contains(results), "{}{}", told.out, told.err);
-    assert!(!told.out.contains("\nlost: "), "{}{}", told.out, told.err);
+fn assert_passed(output: &CommandOutput, results: &str) {
+    assert!(output.out.contains(results), "{}{}", output.out, output.err);
+    assert!(!output.out.contains("\nlost: "), "{}{}", output.out, output.err);
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn a_signal_blocked_or_ignored_before_the_program_begins_stops_nothing() {
             ],
         ]
         .concat();
-        let told = observe(&package, &["--memory", "require"], &command);
-        assert_passed(&told, "16 passed; 0 failed");
+        let output = observe(&package, &["--memory", "require"], &command);
+        assert_passed(&output, "16 passed; 0 failed");
     }
 }
 
@@ -112,13 +112,13 @@ fn where_the_signal_has_to_be_blocked_statics_are_not_observed_any_more() {
         ("timed", TIMED, "1 passed; 0 failed"),
     ] {
         let package = Package::new(name, source);
-        let told = observe(&package, &[], &CARGO);
-        assert_passed(&told, results);
+        let output = observe(&package, &[], &CARGO);
+        assert_passed(&output, results);
         assert!(
-            told.out.contains("from the moment on when"),
+            output.out.contains("from the moment on when"),
             "{}{}",
-            told.out,
-            told.err
+            output.out,
+            output.err
         );
     }
 }
@@ -133,16 +133,16 @@ fn suites_that_need_their_signals_pass_while_statics_are_observed() {
     package.write("tests/hostile.rs", HOSTILE);
     package.write("tests/masks.rs", MASKS);
     package.write("tests/masks_of_trap.rs", &of_trap);
-    let told = observe(&package, &[], &[&CARGO[..], &["--no-fail-fast"]].concat());
+    let output = observe(&package, &[], &[&CARGO[..], &["--no-fail-fast"]].concat());
     for passed in ["7 passed; 0 failed", "14 passed; 0 failed"] {
-        assert!(told.out.contains(passed), "{}{}", told.out, told.err);
+        assert!(output.out.contains(passed), "{}{}", output.out, output.err);
     }
     assert_eq!(
-        told.out.matches("11 passed; 0 failed").count(),
+        output.out.matches("11 passed; 0 failed").count(),
         2,
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
 }
 
@@ -167,9 +167,9 @@ fn text<'t>(one: &'t serde_json::Value, name: &str) -> &'t str {
     one[name].as_str().unwrap_or_default()
 }
 
-fn report(told: &Told) -> serde_json::Value {
-    serde_json::from_str(told.out.lines().last().unwrap())
-        .unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err))
+fn report(output: &CommandOutput) -> serde_json::Value {
+    serde_json::from_str(output.out.lines().last().unwrap())
+        .unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err))
 }
 
 /// It fails when a new Rust names or lays out its locks otherwise.
@@ -178,9 +178,9 @@ fn exactly_the_statics_that_one_test_changes_and_another_uses_are_listed() {
     let package = Package::new("sharing", SHARING);
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     let options = ["--format", "json", "--memory", "require", "--list-statics"];
-    let told = observe(&package, &options, &command);
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
-    let report = report(&told);
+    let output = observe(&package, &options, &command);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+    let report = report(&output);
     let wanted = [
         "sharing::FLAG: 1 × 1",
         "sharing::GENERATED: 1 × 1",
@@ -218,16 +218,17 @@ fn exactly_the_statics_that_one_test_changes_and_another_uses_are_listed() {
 fn shared_statics_are_one_line_and_change_no_verdict() {
     let package = Package::new("shared", SHARING);
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
-    let told = observe(&package, &[], &command);
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let output = observe(&package, &[], &command);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     let line = "note: tests share 13 statics that one of them changes, which is no conflict by itself; `--list-statics` names them\n";
-    assert!(told.out.contains(line), "{}{}", told.out, told.err);
-    assert!(!told.out.contains("shared::FLAG"), "{}", told.out);
+    assert!(output.out.contains(line), "{}{}", output.out, output.err);
+    assert!(!output.out.contains("shared::FLAG"), "{}", output.out);
     assert!(
-        told.out
+        output
+            .out
             .contains("statics; the heap and rows of databases were not"),
         "{}",
-        told.out
+        output.out
     );
     let listed = observe(&package, &["--list-statics"], &command);
     let row = "\n  shared::FLAG (tests/shared.rs:19)\n    write  a_flag  tests/shared.rs:";
@@ -252,7 +253,7 @@ fn shared_statics_are_one_line_and_change_no_verdict() {
 fn statics_that_cannot_be_observed_are_named_and_end_with_3_only_if_they_are_required() {
     let package = Package::new("undescribed", SHARING);
     package.write("Cargo.toml", "[package]\nname = \"undescribed\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[profile.release]\nstrip = true\n");
-    let without_lines = |options: &[&str]| -> Told {
+    let without_lines = |options: &[&str]| -> CommandOutput {
         let mut command = package.command(options, &[&CARGO[..], &["--test", "undescribed"]].concat());
         command
             .env("CARGO_PROFILE_TEST_DEBUG", "line-tables-only")
@@ -260,18 +261,19 @@ fn statics_that_cannot_be_observed_are_named_and_end_with_3_only_if_they_are_req
         command.output().unwrap().into()
     };
     let why = "its statics: the program has no debug information about variables (`debug = 2`)";
-    let told = without_lines(&["--memory", "auto"]);
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let output = without_lines(&["--memory", "auto"]);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     assert!(
-        told.out
+        output
+            .out
             .contains(&format!("note: 1 program out of reach: {why}\n")),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
-    let told = without_lines(&["--memory", "require"]);
-    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
-    assert!(told.out.contains(why), "{}{}", told.out, told.err);
+    let output = without_lines(&["--memory", "require"]);
+    assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
+    assert!(output.out.contains(why), "{}{}", output.out, output.err);
     let stripped = observe(
         &package,
         &[],
@@ -291,8 +293,8 @@ fn processes_of_nextest_share_no_statics() {
         return;
     }
     let package = Package::new("apart", SHARING);
-    let told = observe(&package, &["--list-statics", "--memory", "require"], &NEXTEST);
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let output = observe(&package, &["--list-statics", "--memory", "require"], &NEXTEST);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     let line = "note: each test has a process of its own, so tests share no statics\n";
-    assert!(told.out.contains(line), "{}{}", told.out, told.err);
+    assert!(output.out.contains(line), "{}{}", output.out, output.err);
 }

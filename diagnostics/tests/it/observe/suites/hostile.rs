@@ -58,8 +58,8 @@ fn status(pid: c_int) -> c_int {
 
 #[test]
 fn a_child_s_environment_is_as_empty_as_it_was_made() {
-    let told = Command::new("/usr/bin/env").env_clear().output().unwrap();
-    assert_eq!(String::from_utf8(told.stdout).unwrap(), "");
+    let output = Command::new("/usr/bin/env").env_clear().output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
 }
 
 #[test]
@@ -176,8 +176,8 @@ fn the_observer_s_signal_ends_who_does_not_want_it_as_the_kernel_would() {
 
 #[test]
 fn a_child_may_be_forbidden_files() {
-    let told = Command::new("sh").args(["-c", "ulimit -f 8; exec /bin/true"]).status().unwrap();
-    assert!(told.success(), "{told}");
+    let status = Command::new("sh").args(["-c", "ulimit -f 8; exec /bin/true"]).status().unwrap();
+    assert!(status.success(), "{status}");
 }
 
 #[test]

@@ -203,13 +203,13 @@ fn memory_is_shared_b() {
 
 #[test]
 fn child_writes() {
-    let told = format!("echo 1 > {}", place("by-child").display());
-    assert!(Command::new("sh").args(["-c", &told]).status().unwrap().success());
+    let script = format!("echo 1 > {}", place("by-child").display());
+    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
 }
 #[test]
 fn child_without_an_environment_reads() {
-    let told = format!("cat {} || true", place("by-child").display());
-    Command::new("/bin/sh").env_clear().args(["-c", &told]).output().unwrap();
+    let script = format!("cat {} || true", place("by-child").display());
+    Command::new("/bin/sh").env_clear().args(["-c", &script]).output().unwrap();
 }
 #[test]
 fn thread_of_a_thread_writes() {

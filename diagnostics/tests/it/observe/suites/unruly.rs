@@ -397,8 +397,8 @@ fn panics() {
 #[test]
 fn a_process_that_overflows_its_stack_says_so() {
     let own = std::env::current_exe().unwrap();
-    let told = Command::new(own).args(["ends_by_a_stack_overflow", "--exact"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&told.stderr).contains("overflowed its stack"));
+    let output = Command::new(own).args(["ends_by_a_stack_overflow", "--exact"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("overflowed its stack"));
 }
 
 extern "C" fn interrupts(_: c_int) {
