@@ -322,17 +322,11 @@ fn an_interrupted_hunt_reports_what_is_known_and_is_continued() {
 fn the_example_in_the_documentation_has_the_fields_of_the_report() {
     let page = include_str!("../../../docs/reference/reports.md");
     let section = page.split("## `hunt`").nth(1).unwrap();
-    let example = section
-        .split("```json")
-        .nth(1)
-        .unwrap()
-        .split("```")
-        .next()
-        .unwrap();
+    let example = section.split("```json").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
     let example: Value = serde_json::from_str(example).unwrap();
     let package = office();
-    let output = run(&package, &["hunt", VICTIM, "--format", "json"], &CARGO);
-    let real = report(&output);
+    let real = report(&run(&package, &["hunt", VICTIM, "--format", "json"], &CARGO));
     let keys = |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
     assert_eq!(keys(&example), keys(&real));
     let victim = |report: &Value| report["causes"].as_array().unwrap()[0].clone();
@@ -389,13 +383,8 @@ fn a_harness_that_takes_one_name_runs_one_test_or_all() {
         "{}",
         output.out
     );
-    assert!(
-        output
-            .err
-            .contains("reversed: no result: its harness runs one chosen test or all"),
-        "{}",
-        output.err
-    );
+    let what = "reversed: no result: its harness runs one chosen test or all";
+    assert!(output.err.contains(what), "{}", output.err);
 }
 
 #[test]
