@@ -1,4 +1,5 @@
-//! Environment variables: their names and never their values. A hash of each new value shows whether two are the same.
+//! Calls that read or change environment variables. Names are recorded, values never: a hash of each new value shows whether
+//! two are the same.
 
 use crate::log::Record;
 use crate::log_format::{Kind, SAME};

@@ -125,7 +125,7 @@ fn is_about_to_begin(pid: u32) -> bool {
     }
 }
 
-/// The files that are mapped into a process, as far as they matter here.
+/// The relevant files found among those mapped into a process.
 #[derive(Default)]
 struct MappedFiles {
     any: bool,
