@@ -2,7 +2,7 @@
 //!
 //! A test is over when the destructors of its thread's variables have run. Those of Rust run before those of POSIX threads,
 //! one of which opens the next gate. If the order cannot be kept, all gates open at once, and the log has the reason.
-//! Where tests are to begin at one moment, all gates open at once as well, when all have arrived.
+//! If the tests are to begin at the same moment, all gates open at once when all tests have arrived.
 
 use crate::hash;
 use crate::log::Record;

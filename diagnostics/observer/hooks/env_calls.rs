@@ -53,7 +53,7 @@ hooks! {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn getenv(name: Text) -> *mut c_char {
     // SAFETY: the program's call, and a text that libc has read.
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn getenv(name: Text) -> *mut c_char {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn secure_getenv(name: Text) -> *mut c_char {
     // SAFETY: as above.
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn secure_getenv(name: Text) -> *mut c_char {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn setenv(name: Text, value: Text, replace: c_int) -> c_int {
     // SAFETY: the program's texts, which libc is about to read.
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn setenv(name: Text, value: Text, replace: c_int) -> c_in
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn unsetenv(name: Text) -> c_int {
     // SAFETY: the program's text, which libc is about to read.
@@ -116,7 +116,7 @@ pub unsafe extern "C" fn unsetenv(name: Text) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn putenv(text: *mut c_char) -> c_int {
     // SAFETY: the program's text, which libc has read.
@@ -136,7 +136,7 @@ pub unsafe extern "C" fn putenv(text: *mut c_char) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clearenv() -> c_int {
     // SAFETY: the program's call.

@@ -204,8 +204,8 @@ fn by_operand(one: &Instruction, memory: &[UsedMemory]) -> u8 {
     }
 }
 
-/// Returns how a function uses the static whose address it gets. A lock is only read: its guard tells of writes. So is what
-/// the first user initializes.
+/// Returns how a function uses the static whose address it gets. Taking a lock or initializing a static counts as a read:
+/// writes go through the lock's guard.
 fn by_called(path: &str) -> u8 {
     let last = path.rsplit("::").next().unwrap_or_default();
     if path.contains("sync::atomic::Atomic") {
