@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64};
 
 const STANDARD_OUTPUT: c_int = 1;
 
-/// The number of bytes recorded so far, with those for which there was no room.
+/// The number of bytes recorded so far, including those that found no room.
 static PRINTED: AtomicU64 = AtomicU64::new(0);
 static IS_TRUNCATED: AtomicBool = AtomicBool::new(false);
 
