@@ -9,7 +9,7 @@ use crate::resource::{Access, Resource};
 /// The version of the journals that this build writes.
 pub const VERSION: u64 = 1;
 
-/// The reason for which a cache let go of an instance.
+/// The reason why a cache dropped an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Why {
     /// The cache was full.

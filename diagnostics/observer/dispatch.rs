@@ -61,7 +61,7 @@ fn restricts_calls(option: c_int) -> bool {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int {
     if restricts_calls(option) {
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn prctl(option: c_int, a: usize, b: usize, c: usize, d: u
 /// caller's stack must not be made from a frame of ours.
 ///
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 pub unsafe extern "C" fn syscall() {

@@ -2,7 +2,7 @@
 //!
 //! A test is over when the destructors of its thread's variables have run. Those of Rust run before those of POSIX threads,
 //! one of which opens the next gate. If the order cannot be kept, all gates open at once, and the log has the reason.
-//! Where tests are to begin at one moment, all gates open at once as well, when all have arrived.
+//! If the tests are to begin at the same moment, all gates open at once when all tests have arrived.
 
 use crate::hash;
 use crate::log::Record;
@@ -46,11 +46,11 @@ static PATIENCE: AtomicU64 = AtomicU64::new(0);
 /// The key of POSIX threads whose destructor opens the next gate.
 static KEY: AtomicU32 = AtomicU32::new(0);
 
-/// Takes a request: `MILLISECONDS;order;FILE`, or `at-once` for tests that begin at one moment. The file has the names of all
-/// tests that will run, one a line.
+/// Takes a request, `MILLISECONDS;order;FILE`, with `at-once` instead of `order` if all tests begin at the same moment. The
+/// file lists the names of all tests that will run, one per line.
 ///
 /// # Safety
-/// Before `main`; `request` ends with a zero, which is not part of it.
+/// The caller runs before `main`, and a zero byte follows `request`.
 pub(crate) unsafe fn request(request: &'static [u8]) {
     record(OrderEvent::Requested, &[]);
     STATE.store(ARRIVING, Relaxed);

@@ -219,7 +219,7 @@ pub(crate) fn state(kind: Kind, same: bool, mark: u64) {
     access(&record);
 }
 
-/// Records an access to something by a name in two parts.
+/// Records an access to a resource whose name is given in two parts.
 pub(crate) fn in_parts(kind: Kind, failed: bool, value: u64, prefix: &[u8], name: &[u8]) {
     let Some(_guard) = ReentrancyGuard::enter() else {
         return;

@@ -1,5 +1,5 @@
-//! Failure rates: Fisher's exact test of two of them, the interval that one is likely in, and the number of runs that refute
-//! one.
+//! Failure rates: Fisher's exact test to compare two, the confidence interval of one, and the number of passed runs that
+//! refutes one.
 
 use serde::{Deserialize, Serialize};
 

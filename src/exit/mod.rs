@@ -18,7 +18,7 @@ pub(crate) struct Cleanup {
     pub(crate) run: Box<dyn FnOnce() + Send>,
 }
 
-/// Returns all values to drop, once.
+/// Takes the values to drop from the module that registered it. Called once, at exit.
 pub(crate) type CleanupSource = fn() -> Vec<Cleanup>;
 
 /// The time limit for all cleanups. A `Drop` that blocks must not hang a passing run.

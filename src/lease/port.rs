@@ -46,7 +46,7 @@ pub fn port() -> Result<PortLease, Error> {
 /// ```
 ///
 /// # Errors
-/// Like [`port`](port()), and when so many consecutive ports are not free.
+/// Like [`port`](port()), and if there are not `count` consecutive free ports.
 #[track_caller]
 pub fn ports(count: u16) -> Result<Vec<PortLease>, Error> {
     let held = HeldPort::row(&folder()?, count)?;

@@ -33,7 +33,7 @@ pub(crate) struct AsyncRequest {
     pub(crate) holder: Option<ProxyHolder>,
 }
 
-/// Finds or builds a service for a worker, blocking the thread: outside of runtimes only.
+/// Finds or builds a service for a worker, blocking the thread. Returns an error inside a runtime.
 pub(crate) fn resolve_blocking(request: AsyncRequest, worker: &Worker) -> Result<Resolved, Error> {
     if runtime::is_inside() {
         return Err(Error::needs_await(request.service.label()));

@@ -26,9 +26,9 @@ pub(crate) type Env = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 /// The runner that started this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Runner {
-    /// nextest, for this process's test.
+    /// nextest started this process for one test.
     Nextest,
-    /// nextest, for a test that started this process: the variables are inherited, and the slot is its parent's.
+    /// nextest started the test that started this process: its variables are inherited, and its slot is the parent's.
     UnderNextest,
     /// `cargo test`, `cargo bench` or `cargo run`, directly or not: doctests, children of tests.
     Cargo,

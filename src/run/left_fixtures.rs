@@ -64,9 +64,10 @@ pub(crate) fn mark(fixture: &Path) -> Vec<u8> {
     [MARK.as_bytes(), b"=", fixture.as_os_str().as_encoded_bytes()].concat()
 }
 
-/// The file in a fixture's directory with the processes that were started: `PID SIGNAL GRACE`, the grace in milliseconds.
+/// The file in a fixture's directory that lists the started processes: one `PID SIGNAL GRACE` per line, the grace in
+/// milliseconds.
 pub(crate) const LEADERS: &str = "processes";
-/// The file in a fixture's directory with the number under which it was completed.
+/// The file in a fixture's directory with its place in the order of completion.
 pub(crate) const ORDER: &str = "order";
 /// The variable in the environment of a fixture's processes, with the fixture's directory as its value.
 pub(crate) const MARK: &str = "COFFERDAM_FIXTURE";

@@ -265,7 +265,7 @@ impl WorkerRuntime {
         )
     }
 
-    /// Gives tasks the time to end: a pool takes a connection back in one.
+    /// Gives tasks time to end, such as the task in which a pool takes back a connection.
     fn wait_for_tasks(&self, services: ServiceTasks) {
         let [for_tasks, for_threads] = [PATIENCE, PATIENCE_WITH_THREADS].map(Deadline::after);
         let is_done = || match self.left(services) {

@@ -1,4 +1,4 @@
-//! The reasons for which a file cannot be read.
+//! The reasons why a file cannot be read.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, 
 
 const BREAKPOINT: u8 = 0xcc;
 
-/// The reports of a site that bring nothing new before its breakpoint is removed.
+/// The number of reports without new information after which a site's breakpoint is removed.
 const MOST_REPEATS: u8 = 16;
 /// The reports by threads of earlier tests that remove no breakpoint. After that, such a thread has cost enough.
 const MOST_STRAYS: u32 = 100_000;

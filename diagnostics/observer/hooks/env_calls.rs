@@ -1,4 +1,5 @@
-//! Environment variables: their names and never their values. A hash of each new value shows whether two are the same.
+//! Calls that read or change environment variables. Names are recorded, values never: a hash of each new value shows whether
+//! two are the same.
 
 use crate::log::Record;
 use crate::log_format::{Kind, SAME};
@@ -52,7 +53,7 @@ hooks! {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn getenv(name: Text) -> *mut c_char {
     // SAFETY: the program's call, and a text that libc has read.
@@ -64,7 +65,7 @@ pub unsafe extern "C" fn getenv(name: Text) -> *mut c_char {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn secure_getenv(name: Text) -> *mut c_char {
     // SAFETY: as above.
@@ -76,7 +77,7 @@ pub unsafe extern "C" fn secure_getenv(name: Text) -> *mut c_char {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn setenv(name: Text, value: Text, replace: c_int) -> c_int {
     // SAFETY: the program's texts, which libc is about to read.
@@ -97,7 +98,7 @@ pub unsafe extern "C" fn setenv(name: Text, value: Text, replace: c_int) -> c_in
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn unsetenv(name: Text) -> c_int {
     // SAFETY: the program's text, which libc is about to read.
@@ -115,7 +116,7 @@ pub unsafe extern "C" fn unsetenv(name: Text) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn putenv(text: *mut c_char) -> c_int {
     // SAFETY: the program's text, which libc has read.
@@ -135,7 +136,7 @@ pub unsafe extern "C" fn putenv(text: *mut c_char) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clearenv() -> c_int {
     // SAFETY: the program's call.

@@ -19,7 +19,7 @@ real_functions! {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kill(target: c_int, signal: c_int) -> c_int {
     if is_sent_to_itself(target) {
@@ -60,7 +60,7 @@ fn group(pid: u32) -> c_long {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn killpg(group: c_int, signal: c_int) -> c_int {
     if group < 0 {
@@ -125,7 +125,7 @@ fn is_about_to_begin(pid: u32) -> bool {
     }
 }
 
-/// The files that are mapped into a process, as far as they matter here.
+/// The relevant files found among those mapped into a process.
 #[derive(Default)]
 struct MappedFiles {
     any: bool,

@@ -12,7 +12,7 @@ real_functions! {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn setlocale(category: c_int, name: *const c_char) -> *mut c_char {
     // SAFETY: the program's call. libc's own texts are read before the next change of the locale can free them.

@@ -123,7 +123,7 @@ real_functions! {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fclose(file: *mut c_void) -> c_int {
     // SAFETY: the program's call, after which the stream has no descriptor any more.

@@ -47,7 +47,7 @@ extern "C" fn find_setjmp() {
 /// `sigsetjmp`, which returns to its caller's frame a second time: it must not be called from one of ours.
 ///
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 pub unsafe extern "C" fn __sigsetjmp() {
@@ -85,7 +85,7 @@ pub unsafe extern "C" fn __sigsetjmp() {
 /// `setjmp` as a function, which saves the mask; `_setjmp` does not.
 ///
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 pub unsafe extern "C" fn setjmp() {
@@ -120,7 +120,7 @@ macro_rules! contexts {
     ($($name:ident, $context:literal, $real:ident;)*) => {
         $(
             /// # Safety
-            /// That of libc's function.
+            /// The contract of libc's function.
             #[unsafe(no_mangle)]
             #[unsafe(naked)]
             pub unsafe extern "C" fn $name() {
@@ -178,7 +178,7 @@ macro_rules! jumps {
     ($($name:ident)*) => {
         $(
             /// # Safety
-            /// That of libc's function.
+            /// The contract of libc's function.
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn $name(place: *mut c_void, answer: c_int) -> *mut c_void {
                 // SAFETY: the program's call.

@@ -34,7 +34,7 @@ macro_rules! notifying {
         }
         $(
             /// # Safety
-            /// That of libc's function.
+            /// The contract of libc's function.
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn $name($($arg: $shape),*) -> c_int {
                 // SAFETY: the program's call, passed on unchanged.

@@ -14,14 +14,14 @@ fn change_old(how: c_int, set: u64) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigblock(mask: c_int) -> c_int {
     change_old(sys::SIG_BLOCK, u64::from(mask as c_uint))
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigsetmask(mask: c_int) -> c_int {
     change_old(sys::SIG_SETMASK, u64::from(mask as c_uint))
@@ -39,21 +39,21 @@ fn change_one(how: c_int, signal: c_int) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sighold(signal: c_int) -> c_int {
     change_one(sys::SIG_BLOCK, signal)
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigrelse(signal: c_int) -> c_int {
     change_one(sys::SIG_UNBLOCK, signal)
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigignore(signal: c_int) -> c_int {
     let new = Sigaction {
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn sigignore(signal: c_int) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigset(signal: c_int, handler: usize) -> usize {
     const HOLD: usize = 2;
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn sigset(signal: c_int, handler: usize) -> usize {
 /// Waits with the mask of that number, or with the current one without that signal.
 ///
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __sigpause(mask_or_signal: c_int, is_signal: c_int) -> c_int {
     let mut mask = u64::from(mask_or_signal as c_uint);
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn __sigpause(mask_or_signal: c_int, is_signal: c_int) -> 
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigpause(mask: c_int) -> c_int {
     // SAFETY: the program's call.
@@ -133,7 +133,7 @@ pub unsafe extern "C" fn sigpause(mask: c_int) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __xpg_sigpause(signal: c_int) -> c_int {
     // SAFETY: the program's call.
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn __xpg_sigpause(signal: c_int) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bsd_signal(number: c_int, handler: usize) -> usize {
     // SAFETY: the program's call.
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn bsd_signal(number: c_int, handler: usize) -> usize {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ssignal(number: c_int, handler: usize) -> usize {
     // SAFETY: the program's call.
@@ -157,7 +157,7 @@ pub unsafe extern "C" fn ssignal(number: c_int, handler: usize) -> usize {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __sysv_signal(number: c_int, handler: usize) -> usize {
     let new = Sigaction {
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn __sysv_signal(number: c_int, handler: usize) -> usize {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sysv_signal(number: c_int, handler: usize) -> usize {
     // SAFETY: the program's call.

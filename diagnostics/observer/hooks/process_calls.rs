@@ -92,7 +92,7 @@ unsafe fn exec(texts: Texts, program: Program, call: impl FnOnce(Texts) -> c_int
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn execve(path: Text, arguments: Texts, variables: Texts) -> c_int {
     // SAFETY: the program's call.
@@ -104,7 +104,7 @@ pub unsafe extern "C" fn execve(path: Text, arguments: Texts, variables: Texts) 
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn execv(path: Text, arguments: Texts) -> c_int {
     // SAFETY: the program's call.
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn execv(path: Text, arguments: Texts) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn execvpe(file: Text, arguments: Texts, variables: Texts) -> c_int {
     // SAFETY: the program's call.
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn execvpe(file: Text, arguments: Texts, variables: Texts)
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn execvp(file: Text, arguments: Texts) -> c_int {
     // SAFETY: the program's call.
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn execvp(file: Text, arguments: Texts) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fexecve(fd: c_int, arguments: Texts, variables: Texts) -> c_int {
     // SAFETY: the program's call.
@@ -144,7 +144,7 @@ pub unsafe extern "C" fn fexecve(fd: c_int, arguments: Texts, variables: Texts) 
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn execveat(
     folder: c_int,
@@ -188,7 +188,7 @@ macro_rules! one_by_one {
     ($($name:ident, $with:ident;)*) => {
         $(
             /// # Safety
-            /// That of libc's function.
+            /// The contract of libc's function.
             #[unsafe(no_mangle)]
             #[unsafe(naked)]
             pub unsafe extern "C" fn $name() {
@@ -260,7 +260,7 @@ unsafe fn spawn(
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn posix_spawn(
     pid: *mut c_int,
@@ -279,7 +279,7 @@ pub unsafe extern "C" fn posix_spawn(
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn posix_spawnp(
     pid: *mut c_int,
@@ -338,7 +338,7 @@ macro_rules! with_descriptor {
     ($($name:ident, $without:ident, $program:ident;)*) => {
         $(
             /// # Safety
-            /// That of libc's function.
+            /// The contract of libc's function.
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn $name(
                 fd: *mut c_int,

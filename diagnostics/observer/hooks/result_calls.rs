@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64};
 
 const STANDARD_OUTPUT: c_int = 1;
 
-/// The number of bytes recorded so far, with those for which there was no room.
+/// The number of bytes recorded so far, including those that found no room.
 static PRINTED: AtomicU64 = AtomicU64::new(0);
 static IS_TRUNCATED: AtomicBool = AtomicBool::new(false);
 
@@ -26,7 +26,7 @@ real_functions! {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn write(fd: c_int, from: *const c_void, length: usize) -> isize {
     // SAFETY: the program's call.
@@ -80,7 +80,7 @@ extern "C" fn at_exit(status: c_int, _: *mut c_void) {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _exit(status: c_int) {
     set_status(status);
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn _exit(status: c_int) {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn _Exit(status: c_int) {
     // SAFETY: the program's call.

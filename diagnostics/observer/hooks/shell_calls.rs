@@ -20,7 +20,7 @@ real_functions! {
 const LONGEST: usize = 32 * 4096;
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn system(command: Text) -> c_int {
     // SAFETY: the program's call.
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn system(command: Text) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn popen(command: Text, mode: Text) -> *mut c_void {
     // SAFETY: the program's call.

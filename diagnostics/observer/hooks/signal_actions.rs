@@ -137,7 +137,7 @@ fn record(kind: Kind, signal: c_int, value: u64, flags: u8) {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn raise(signal: c_int) -> c_int {
     record_sent(signal);
@@ -146,7 +146,7 @@ pub unsafe extern "C" fn raise(signal: c_int) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pthread_kill(thread: usize, signal: c_int) -> c_int {
     record_sent(signal);
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn pthread_kill(thread: usize, signal: c_int) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function. The value is a union of one word.
+/// The contract of libc's function. The value is a union of one word.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pthread_sigqueue(thread: usize, signal: c_int, value: usize) -> c_int {
     record_sent(signal);
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn pthread_sigqueue(thread: usize, signal: c_int, value: u
 }
 
 /// # Safety
-/// That of libc's function. The value is a union of one word.
+/// The contract of libc's function. The value is a union of one word.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigqueue(target: c_int, signal: c_int, value: usize) -> c_int {
     if target.unsigned_abs() == this_process::pid() {

@@ -240,7 +240,7 @@ pub(crate) unsafe fn change_shown(how: c_int, set: *const u64, old: *mut u64, ke
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pthread_sigmask(how: c_int, set: *const Sigset, old: *mut Sigset) -> c_int {
     let errno = sys::errno();
@@ -252,7 +252,7 @@ pub unsafe extern "C" fn pthread_sigmask(how: c_int, set: *const Sigset, old: *m
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigprocmask(how: c_int, set: *const Sigset, old: *mut Sigset) -> c_int {
     // SAFETY: the program's call.
@@ -297,7 +297,7 @@ macro_rules! waits {
         }
         $(
             /// # Safety
-            /// That of libc's function.
+            /// The contract of libc's function.
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn $name($($arg: $shape,)* $mask: *const u64 $(, $last: $last_shape)?) -> $answer {
                 // SAFETY: the program's call, with a mask that exists until it returns.
@@ -514,7 +514,7 @@ fn our_handler() -> usize {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigaction(signal: c_int, new: *const Sigaction, old: *mut Sigaction) -> c_int {
     let mut own = Sigaction::DEFAULT;
@@ -586,7 +586,7 @@ fn remember(kept: *mut Sigaction, handler: usize, mask: u64, flags: c_int) {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn signal(signal: c_int, handler: usize) -> usize {
     // SAFETY: the program's call.
@@ -622,7 +622,7 @@ unsafe fn change_handler(signal: c_int, handler: usize) -> usize {
     }
 }
 
-/// Returns what the program has set for a signal; the default if libc does not tell.
+/// Returns the disposition that the program has set for a signal, or the default if libc does not report one.
 #[inline(never)]
 fn disposition(signal: c_int) -> Disposition {
     let errno = sys::errno();

@@ -133,7 +133,7 @@ pub(crate) unsafe fn change(new: *const Stack, old: *mut Stack) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigaltstack(new: *const Stack, old: *mut Stack) -> c_int {
     // SAFETY: the program's call.

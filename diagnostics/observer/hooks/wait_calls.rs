@@ -39,7 +39,7 @@ pub(crate) fn before_waitid(by: c_int, id: u32, options: c_int) {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wait(status: *mut c_int) -> c_int {
     before_wait(-1);
@@ -48,7 +48,7 @@ pub unsafe extern "C" fn wait(status: *mut c_int) -> c_int {
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wait3(status: *mut c_int, options: c_int, usage: *mut c_void) -> c_int {
     before_wait(-1);
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn wait3(status: *mut c_int, options: c_int, usage: *mut c
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wait4(pid: c_int, status: *mut c_int, options: c_int, usage: *mut c_void) -> c_int {
     before_wait(pid);
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn wait4(pid: c_int, status: *mut c_int, options: c_int, u
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn waitid(by: c_int, id: u32, info: *mut c_void, options: c_int) -> c_int {
     before_waitid(by, id, options);
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn waitid(by: c_int, id: u32, info: *mut c_void, options: 
 }
 
 /// # Safety
-/// That of libc's function.
+/// The contract of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int {
     before_wait(pid);

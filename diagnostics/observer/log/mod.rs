@@ -307,7 +307,7 @@ const YIELDS: u32 = 100;
 /// Sleeps of 100 microseconds after that. The other thread may itself wait for a busy disk; only a process that was
 /// killed while it made room, in a copy that shares this log, never finishes.
 const SLEEPS: u32 = 20_000;
-/// Set when one thread has waited that long in vain, so that no later record waits as long again.
+/// Set when one thread's wait has timed out, so that no later record waits as long again.
 static IS_STUCK: AtomicBool = AtomicBool::new(false);
 
 /// Returns how often a thread tries for room before its record is dropped.

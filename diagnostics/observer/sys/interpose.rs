@@ -96,7 +96,7 @@ macro_rules! real_functions {
 
         $(
             /// # Safety
-            /// That of libc's function.
+            /// The contract of libc's function.
             pub(crate) unsafe fn $name($($arg: $shape),*) -> $answer {
                 let address = addresses::$name.address();
                 if address.is_null() {
@@ -126,7 +126,7 @@ macro_rules! hooks {
         }
         $(
             /// # Safety
-            /// That of libc's function.
+            /// The contract of libc's function.
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn $name($($arg: $shape),*) -> $answer {
                 // SAFETY: the program's call, passed on unchanged; then what libc has read is read once more.

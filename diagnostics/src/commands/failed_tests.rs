@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const BUDGET: Duration = Duration::from_secs(5);
 /// The runs of each test, in this order. With little time, each test gets the first before one gets the last.
 const RUNS: [Run; 4] = [Run::Alone, Run::AfterPreceding, Run::Alone, Run::Alone];
-/// No more tests are named in the command that goes on: it finds all of them by itself.
+/// The most tests that the next command names. With more, it names none and finds all of them by itself.
 const NAMED: usize = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

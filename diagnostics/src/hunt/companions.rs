@@ -8,11 +8,11 @@ use std::collections::HashSet;
 
 // Where a failure was seen to be rare, all numbers of runs with others are multiplied by its rarity.
 
-/// The number of runs alone before others are blamed, and for few and many runs with them.
+/// The numbers of runs alone: before other tests are blamed, and to compare with few or with many runs beside them.
 const SOLO_RUNS: u32 = 10;
 const SOLO_OF_FEW: u32 = 30;
 const SOLO_OF_MANY: u32 = 100;
-/// After so many of them, the rates are compared.
+/// The number of runs alone after which the rates are compared again.
 const SOLO_STEP: usize = 5;
 /// With more runs than these, more runs alone are needed.
 const FEW: u32 = 10;

@@ -410,7 +410,7 @@ impl<'i, 'r> Examiner<'i, 'r> {
         }))
     }
 
-    /// A test for which no set was shown: it may fail by itself.
+    /// A test without a proven set of culprits, which may fail by itself.
     fn not_isolated(&mut self, test: usize, why: &str) -> Result<Option<Decision>, Stopped> {
         let solo = self.runs.solo_until(test, SOLO_RUNS_OF_OWN)?;
         let is_mixed = solo.failed > 0 && solo.failed < solo.runs;

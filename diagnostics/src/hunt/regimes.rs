@@ -25,7 +25,7 @@ pub(crate) enum Regime {
     Again,
     /// One after the other, with a second copy at the same time: forward, or in the random order with this seed.
     TwoRuns(Option<u64>),
-    /// Each in a process of its own: those that failed in another regime, or all.
+    /// Each test in its own process: either all tests, or those that failed in another regime.
     Alone,
     /// One after the other, in a random order with this seed.
     Random(u64),
@@ -367,8 +367,8 @@ impl RegimeTable {
         self.runs.iter().find(|run| run.regime == regime)
     }
 
-    /// The tests that failed in a regime: first those with a failure that is not that of a poisoned lock, then by their
-    /// first failure.
+    /// Returns the tests that failed in a regime, in the order of their first failures. Tests that failed only by poisoned
+    /// locks come last.
     pub(super) fn failures(&self) -> Vec<usize> {
         let mut found = Vec::new();
         for run in &self.runs {

@@ -79,7 +79,7 @@ mod model {
     }
 
     impl SimulatedSuite {
-        /// A suite of so many tests for each program that do nothing.
+        /// Makes a suite with the given number of tests in each program; the tests do nothing.
         pub(in crate::hunt) fn new(programs: &[usize], seed: u64) -> Self {
             let tests: Vec<TestId> = programs
                 .iter()

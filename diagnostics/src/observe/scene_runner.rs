@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 
 /// The time in which all tests of a program have to begin before the first of them runs.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The same where tests are to begin at one moment.
+/// The same for tests that are to begin at the same moment.
 const SHORT_PATIENCE: Duration = Duration::from_secs(1);
-/// No more tests begin at one moment.
+/// The most tests that begin at the same moment.
 const MOST_AT_ONCE: usize = 16;
 
 /// The reason a program with [`TestProgram::takes_one_name`] cannot run some of its tests.
@@ -44,18 +44,18 @@ pub(crate) struct SceneRunner<'a> {
     repeats: Mutex<HashMap<Scene, u32>>,
 }
 
-/// How the tests of one process run.
+/// The way in which the tests of one process run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Threads {
     /// One test at a time, in this order.
     InOrder,
     /// As the command starts them.
     AsStarted,
-    /// Each on a thread of its own; all begin at one moment.
+    /// Each on a thread of its own; all begin at the same moment.
     AtOnce,
 }
 
-/// How the tests of one process are chosen.
+/// The way in which the tests of one process are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// With the arguments of the command, which name the test.
@@ -227,8 +227,8 @@ impl<'a> SceneRunner<'a> {
         turns
     }
 
-    /// Counts the runs of a scene, and returns whether its tests are to begin at one moment: every second time, since they
-    /// otherwise meet where the machine happens to bring them.
+    /// Counts the runs of a scene, and returns whether its tests are to begin at the same moment. That is every second run;
+    /// in the others, the machine decides which parts of the tests overlap.
     fn is_repeat(&self, scene: &Scene) -> bool {
         if scene.tests.len() > MOST_AT_ONCE {
             return false;

@@ -60,8 +60,8 @@ impl TestProcess {
         }
     }
 
-    /// Signals the process and its descendants. The process must not have been reaped, since its group's number may be reused
-    /// afterwards.
+    /// Signals the process and its descendants. The process must not have been reaped, because its process group ID may be
+    /// reused afterwards.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid().filter(|_| self.status.is_none()) {
             // The process may have just ended.

@@ -84,7 +84,7 @@ pub(crate) fn show(shown: &Shown, outcome: &Outcome) -> Result<(), ReportError> 
     })
 }
 
-/// Shows the old runs that were removed and kept.
+/// Shows which old runs were removed and which were kept.
 pub(crate) fn show_clean(format: ListFormat, swept: &Swept) -> Result<(), ReportError> {
     to_stdout(|out| clean::write(out, format, swept))
 }

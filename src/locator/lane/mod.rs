@@ -193,8 +193,8 @@ impl Lane {
         built
     }
 
-    /// Evicts entries until the capacity is met again after a build. One at a time: a `Drop` that runs may request the
-    /// next one.
+    /// Evicts entries until the capacity is met again after a build, one at a time, because a `Drop` that runs may request
+    /// the next one.
     pub(crate) fn make_room(&self, just_built: &Key) {
         for (key, last_use) in self.surplus(just_built) {
             self.dispose(self.evict(&key, last_use));
@@ -274,7 +274,7 @@ impl Lane {
     }
 
     /// Ends a test: its per-test services, its overrides, and the services that a panic spoiled. `has_failed` says that it
-    /// returned an error, after which nobody knows the services that it held then: all that it used count.
+    /// returned an error, after which the services that it held are unknown, so that all services it used count.
     fn end_test(&self, execution: u64, has_failed: bool) {
         let retired = {
             let mut state = self.lock();

@@ -29,7 +29,7 @@ pub struct Account {
 pub struct LostProcess {
     /// The program, and the test if the process has only one.
     pub name: String,
-    /// The reason for which it could not record.
+    /// The reason why it could not record.
     pub reason: String,
     /// The number of such processes.
     pub count: u64,

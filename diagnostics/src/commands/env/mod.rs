@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The time for which fixtures stay that a setup script of nextest uses, unless one is given.
+/// The default time for which fixtures stay running after a setup script of nextest has used them.
 const FOR_NEXTEST: Duration = Duration::from_secs(600);
 
 /// What `env` has to print.

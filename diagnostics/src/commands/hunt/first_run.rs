@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A test hung if it ran for at least this part of the time after which the command was stopped.
 const HUNG_SHARE: u32 = 2;
 
-/// A process of a scene is stopped after so many times what the command took, and this time more.
+/// A process of a scene is stopped after this multiple of the command's time, plus `LIMIT_EXTRA`.
 const LIMIT_FACTOR: u32 = 10;
 const LIMIT_EXTRA: Duration = Duration::from_secs(30);
-/// After a test hung in the command itself, the time more is this part of the budget.
+/// After a test hung in the command itself, the extra time is the budget divided by this number.
 const HUNG_LIMIT_SHARE: u32 = 20;
 const LEAST_LIMIT: Duration = Duration::from_secs(1);
 

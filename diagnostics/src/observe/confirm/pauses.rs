@@ -64,8 +64,8 @@ impl Pauses {
         self.held.map_or(self.others, |held| held.others)
     }
 
-    /// Returns these pauses with the first long enough for a test that arrives `later` microseconds later; `None` if that is
-    /// too long.
+    /// Returns these pauses, with the first one extended for a test that arrives `later` microseconds later, or `None` if it
+    /// would exceed [`LONGEST_PAUSE`].
     pub(super) fn until_arrival(self, later: u64) -> Option<Self> {
         let first = self.first + (later + later.min(500_000)).div_ceil(1000);
         (first <= LONGEST_PAUSE).then_some(Self { first, ..self })

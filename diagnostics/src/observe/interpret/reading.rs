@@ -737,7 +737,7 @@ impl PathFacts for UsedPaths<'_> {
 }
 
 impl<'a> ClaimTarget<'a> {
-    /// The mask and a variable are met by those of one process, also by who clears all of them.
+    /// Returns the target of a claim. The umask, variables, executables and descriptors belong to one process.
     fn of(resource: &'a Resource, number: u32, pid: u32) -> Self {
         let kind = resource.kind();
         if kind == ResourceKind::Umask {

@@ -1,4 +1,4 @@
-//! A request to run the tests of a program in some order, or to begin them at one moment, which the observer reads from a file.
+//! A request to run a program's tests in some order, or to begin them at the same moment: a file that the observer reads.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

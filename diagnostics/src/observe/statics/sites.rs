@@ -1,5 +1,5 @@
-//! The instructions that use a static, and how: from the operand, or from the function that the static's address is passed
-//! to.
+//! Finds the instructions that use a static, and the kind of each use, known from the operand or from the function that gets
+//! the static's address.
 
 use super::OwnStatic;
 use super::program_file::{Program, demangled};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// The data that leads to each static: the static itself, or an object that points to it.
 struct Targets<'s> {
     statics: &'s [OwnStatic],
-    /// The objects with a pointer to a static: their end, and the static's index.
+    /// The objects with a pointer to a static: by their start, their end and the static's index.
     pointing: BTreeMap<u64, (u64, u32)>,
     /// The lowest and the highest address of all these.
     span: (u64, u64),
@@ -204,8 +204,8 @@ fn by_operand(one: &Instruction, memory: &[UsedMemory]) -> u8 {
     }
 }
 
-/// Returns how a function uses the static whose address it gets. A lock is only read: its guard tells of writes. So is what
-/// the first user initializes.
+/// Returns how a function uses the static whose address it gets. Taking a lock or initializing a static counts as a read:
+/// writes go through the lock's guard.
 fn by_called(path: &str) -> u8 {
     let last = path.rsplit("::").next().unwrap_or_default();
     if path.contains("sync::atomic::Atomic") {
