@@ -96,6 +96,8 @@ pub(crate) struct InstanceInfo {
     pub(crate) is_fake: bool,
     /// The execution in which it was built.
     pub(crate) execution: u64,
+    /// The execution of its lane for which it was built or last reset.
+    pub(crate) fresh_for: u64,
     /// The last execution that used it, so that each is recorded once.
     pub(crate) used_by: u64,
     /// The worker that built it.
@@ -137,6 +139,7 @@ impl InstanceInfo {
             epoch,
             is_fake: false,
             execution: worker.execution(),
+            fresh_for: 0,
             used_by: 0,
             worker: worker.id().to_owned(),
             asked: Vec::new(),

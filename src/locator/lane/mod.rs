@@ -176,6 +176,7 @@ impl Lane {
             #[cfg(feature = "tokio")]
             runtime: info.runtime.clone(),
         };
+        info.fresh_for = state.execution;
         let is_current = state.flights.is_in_flight(key, flight) && !state.closed;
         let Some(cache) = state.caches.get_mut(&key.locator) else {
             return built;
@@ -360,7 +361,7 @@ impl Lane {
         self.dispose(handover.retired);
         for (_, key) in handover.reset {
             // It may have been retired with a service that it was built from.
-            let Some((service, instance)) = self.peek(&key) else {
+            let Some((service, instance)) = self.begin_reset(&key) else {
                 continue;
             };
             if let Some(reason) = handover::reset(&service, instance) {
@@ -379,9 +380,12 @@ impl Lane {
         }
     }
 
-    fn peek(&self, key: &Key) -> Option<(Arc<Service>, Instance)> {
+    /// Returns a cached instance that the caller resets for the lane's execution.
+    fn begin_reset(&self, key: &Key) -> Option<(Arc<Service>, Instance)> {
         let mut state = self.lock();
+        let execution = state.execution;
         let entry = state.caches.get_mut(&key.locator)?.peek(key)?;
+        entry.info.fresh_for = execution;
         Some((Arc::clone(&entry.info.service), entry.instance.clone()))
     }
 
@@ -652,6 +656,7 @@ mod retired_tests {
         is_set_aside_for_a_fake();
         is_set_aside_for_a_fake_that_its_proxy_would_be();
         is_not_the_next_tests();
+        is_not_the_next_tests_if_it_is_dropped_during_that();
     }
 
     fn is_still_the_one() {
@@ -699,13 +704,14 @@ mod retired_tests {
         assert_eq!(handed::<Late>(&locator).0.0, 7);
     }
 
+    fn test<R: Send>(name: &str, work: impl FnOnce() -> R + Send) -> R {
+        std::thread::scope(|scope| {
+            let test = std::thread::Builder::new().name(name.to_owned());
+            test.spawn_scoped(scope, work).unwrap().join().unwrap()
+        })
+    }
+
     fn is_not_the_next_tests() {
-        fn test<R: Send>(name: &str, work: impl FnOnce() -> R + Send) -> R {
-            std::thread::scope(|scope| {
-                let test = std::thread::Builder::new().name(name.to_owned());
-                test.spawn_scoped(scope, work).unwrap().join().unwrap()
-            })
-        }
         let locator = locator();
         let get = || {
             (
@@ -721,5 +727,23 @@ mod retired_tests {
         assert_eq!(lane, "w1", "the lane of the first one");
         assert!(!Arc::ptr_eq(&of_test, &of_next));
         assert!(!Arc::ptr_eq(&reset, &not_reset));
+    }
+
+    /// A helper thread of the first test drops its evicted instances only while the second one runs.
+    fn is_not_the_next_tests_if_it_is_dropped_during_that() {
+        fn held<T: Send + Sync + 'static>(locator: &ServiceLocator) -> (Arc<T>, Arc<Lane>, Vec<Retired>) {
+            let weak = Arc::downgrade(&locator.get::<T>().into_arc());
+            let (lane, retired) = evicted::<T>(locator);
+            (weak.upgrade().unwrap(), lane, retired)
+        }
+        let locator = locator();
+        let (of_test, reset) = test("b::first", || (held::<OfTest>(&locator), held::<Reset>(&locator)));
+        test("b::second", || {
+            handed::<Top>(&locator);
+            reset.1.dispose(reset.2);
+            of_test.1.dispose(of_test.2);
+            assert!(!Arc::ptr_eq(&of_test.0, &handed(&locator)));
+            assert!(!Arc::ptr_eq(&reset.0, &handed(&locator)));
+        });
     }
 }

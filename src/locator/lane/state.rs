@@ -8,7 +8,7 @@ use super::retired::{Dropping, Retired, name_of};
 use super::view::{EntryView, InstanceState};
 use crate::error::Error;
 use crate::event::Why;
-use crate::locator::service::{Key, Lifetime};
+use crate::locator::service::{Key, Lifetime, Service};
 use crate::sys::{clock, sorted};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(crate) struct LaneState {
     /// The services that a panic spoiled whose instances are already gone.
     spoiled: HashSet<Key>,
     /// The last execution that used the lane.
-    execution: u64,
+    pub(super) execution: u64,
     /// The thread that resets services for the next test.
     pub(super) handover_thread: Option<ThreadId>,
     pub(super) closed: bool,
@@ -235,8 +235,12 @@ impl LaneState {
     fn reinstate(&mut self, key: &Key, tick: u64) {
         let clears = self.clears_of(key);
         let may_return = |retired: &Retired| {
+            let Service { lifetime, reset, .. } = &*retired.info.service;
+            // The thread that evicted it may have kept it from the handover to this execution.
+            let is_for_one = *lifetime == Lifetime::Test || reset.is_some();
             retired.key == *key
                 && retired.why == Why::Evicted
+                && (!is_for_one || retired.info.fresh_for == self.execution)
                 && retired.clears == clears
                 && self.fakes(&retired.info.from) == retired.info.fakes
         };
@@ -249,15 +253,6 @@ impl LaneState {
         ) {
             let Retired { key, info, .. } = self.retired.swap_remove(index);
             cache.put(key, Entry { instance, info }, tick);
-        }
-    }
-
-    /// Prevents evicted instances that were meant for a test that has ended from returning.
-    fn bar_return(&mut self, was_for_it: &dyn Fn(&InstanceInfo) -> bool) {
-        for retired in &mut self.retired {
-            if was_for_it(&retired.info) {
-                retired.why = Why::TestOver;
-            }
         }
     }
 
@@ -312,8 +307,6 @@ impl LaneState {
         }
         self.execution = execution;
         let retired = self.end_test(&|other| other != execution);
-        // An instance that is not in a cache is not reset.
-        self.bar_return(&|info| info.service.reset.is_some());
         // Collected after the end of the test, because an override that ends returns instances to their caches.
         let mut reset = Vec::new();
         for cache in self.caches.values() {
@@ -412,7 +405,11 @@ impl LaneState {
             cache.take_all(&mut taken, &|_, entry| is_it(&entry.info));
         }
         taken.extend(self.set_aside.extract_if(.., |(_, entry)| is_it(&entry.info)));
-        self.bar_return(is_it);
+        for retired in &mut self.retired {
+            if is_it(&retired.info) {
+                retired.why = Why::TestOver;
+            }
+        }
         taken
     }
 
