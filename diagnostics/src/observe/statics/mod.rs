@@ -118,10 +118,12 @@ fn table(bytes: &[u8]) -> Result<Vec<u8>, Unwatched> {
             } = declarations.get(&variable.address)?;
             // It guards something else, and holds nothing.
             let is_empty = type_name.contains("<()>") || type_name.ends_with(", ()>") || type_name == "Once";
-            (!is_empty).then(|| OwnStatic {
+            let name = program_file::demangled(variable.symbol);
+            // Our library may be a dependency by path, as the user's own crates are.
+            (!is_empty && !name.starts_with("cofferdam::")).then(|| OwnStatic {
                 address: variable.address,
                 size: variable.size,
-                name: program_file::demangled(variable.symbol),
+                name,
                 line: format!("{file}:{line}"),
                 is_lock: LOCKS.iter().any(|word| type_name.contains(word)),
             })

@@ -249,6 +249,28 @@ fn shared_statics_are_one_line_and_change_no_verdict() {
     );
 }
 
+/// A suite depends on it by a path, as on code of its own.
+#[test]
+fn the_statics_of_the_library_are_never_listed() {
+    const SOURCE: &str = r#"
+use cofferdam::{Worker, WorkerLocal};
+static CALLS: WorkerLocal<u32> = WorkerLocal::new(|_| Ok(1));
+static mut OWN: u32 = 0;
+fn uses_both() { unsafe { OWN += *CALLS.get() + Worker::current().id().len() as u32 } }
+#[test] fn a_uses_both() { uses_both() }
+#[test] fn b_uses_both() { uses_both() }
+"#;
+    let package = Package::with_library("borrowing", SOURCE);
+    let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
+    let output = observe(&package, &["--format", "json", "--list-statics"], &command);
+    assert_eq!(
+        shared(&report(&output)),
+        ["borrowing::OWN: 2 × 0"],
+        "{}",
+        output.out
+    );
+}
+
 #[test]
 fn statics_that_cannot_be_observed_are_named_and_end_with_3_only_if_they_are_required() {
     let package = Package::new("undescribed", SHARING);
