@@ -311,7 +311,9 @@ impl Lane {
         let mut used = infos.iter().filter(|info| info.used_by == execution);
         used.any(|used| {
             let declared = infos.iter().filter(|info| info.service.starts_tasks);
-            let mut keys = declared.filter(|info| info.is_of_runtime(runtime)).map(|info| &info.service.key);
+            let mut keys = declared
+                .filter(|info| info.is_of_runtime(runtime))
+                .map(|info| &info.service.key);
             keys.any(|key| *key == used.service.key || used.from.contains(key))
         })
     }
