@@ -1,7 +1,7 @@
 //! The messages as users see them: in full in messages.txt, by their beginnings in docs/reference/errors.md.
 
-/// Returns the part of a file under this title, or without a title the part before all of these. The reader of recordings
-/// checks its own part.
+/// Returns the part of a file under this title; without a title the part about [`Error`](super::Error), which is the first.
+/// The reader of recordings checks its own part.
 fn part<'a>(text: &'a str, title: Option<&str>) -> &'a str {
     let Some(title) = title else {
         return text.split("\n## Fixtures\n").next().unwrap_or_default();
