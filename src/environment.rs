@@ -10,7 +10,8 @@
 use crate::error::{self, Error};
 use crate::resource::{Access, Resource};
 use crate::sys::clock::Deadline;
-use crate::sys::{clock, env, observer, stderr};
+use crate::sys::observer::ObservedExclusion;
+use crate::sys::{clock, env, stderr};
 use crate::worker::claim::guarded_by;
 use crate::worker::{Claim, Worker, claim};
 use std::ffi::{OsStr, OsString};
@@ -186,19 +187,7 @@ struct Owner {
     execution: u64,
     test: String,
     place: &'static Location<'static>,
-    _observed: Observed,
-}
-
-/// The observer's number of the test, to which it reports the end of the exclusion when this is dropped.
-#[derive(Debug)]
-struct Observed(Option<u32>);
-
-impl Drop for Observed {
-    fn drop(&mut self) {
-        if let Some(test) = self.0 {
-            observer::guarded_environment(test);
-        }
-    }
+    _observed: ObservedExclusion,
 }
 
 impl fmt::Display for Owner {
@@ -237,12 +226,12 @@ fn change(target: Target, value: Option<OsString>, timeout: Duration) -> Result<
             .unwrap_or_else(PoisonError::into_inner)
             .0;
     }
-    // An error ends it again.
+    // Dropped again if the change fails.
     let owner = environment.owner.is_none().then(|| Owner {
         execution,
         test: worker.test_or_main(),
         place: Location::caller(),
-        _observed: Observed(observer::guards_environment()),
+        _observed: ObservedExclusion::by_guards_of_environment(),
     });
     let before = target.value()?;
     target.set(value.as_deref())?;

@@ -1,7 +1,7 @@
-//! JSON as cofferdam's own files have it: journals, snapshots, and the descriptions of runs and teardowns.
+//! The JSON of cofferdam's own files: journals, snapshots, descriptions of runs, failed teardowns.
 //!
-//! Every suite compiles this, and `serde_json` with what it needs would be a third of the library's first build
-//! (adr/0006). Handles of fixtures, which have users' types, are read and written by `serde_json`.
+//! Every suite compiles this, and `serde_json` with its dependencies would be a third of the library's first build
+//! (adr/0006). The feature `fixtures`, whose handles have users' types, uses `serde_json`.
 
 /// The greatest depth of values in values.
 const DEEPEST: u32 = 64;
@@ -172,7 +172,7 @@ fn write_text(text: &str, out: &mut String) {
             b'"' | b'\\' | 0..0x20 => byte,
             _ => continue,
         };
-        // The escaped bytes are characters of their own.
+        // These bytes are ASCII, so both ends of the slice are between characters.
         out.push_str(&text[written..at]);
         written = at + 1;
         match escape {

@@ -383,8 +383,9 @@ pub use cofferdam_macros::parallel;
 ///
 /// `#[serial]` is [`lock("serial")`](lock()) for the duration of the test's body, `#[serial(db)]` is `lock("db")`, and
 /// `#[serial(db, cache)]` takes both, always in one order. The syntax is that of serial_test, so a suite only has to change
-/// its `use`; there, `#[serial]` excludes threads of one process only, and `#[file_serial]` is what this is. On a module it applies to each of its tests without
-/// an attribute of its own. `crate = path` sets the path of cofferdam; `inner_attrs` and `path` are not supported.
+/// its `use`; there, `#[serial]` excludes only threads of one process, and `#[file_serial]` corresponds to this attribute.
+/// On a module it applies to each of its tests without an attribute of its own. `crate = path` sets the path of cofferdam;
+/// `inner_attrs` and `path` are not supported.
 ///
 /// ```
 /// use cofferdam::{parallel, serial};

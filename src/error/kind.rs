@@ -6,14 +6,14 @@ use std::panic::Location;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The thread that has no worker, as far as the help for it differs.
+/// The origin of a thread without a worker, which determines the help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ThreadOrigin {
     /// The test or the program started it.
     Started,
     /// An async runtime started it.
     Runtime,
-    /// Its name could be that of a test, and another thread has it.
+    /// Its name could be that of a test, and another thread already has that name.
     SecondOfName,
 }
 
@@ -131,14 +131,20 @@ impl fmt::Display for Kind {
                      automatically; guessing could hand you another worker's services. "
                 )?;
                 f.write_str(match origin {
-                    ThreadOrigin::Started => "In the test, call `Worker::current()` and start this work with its `spawn` or `wrap`, or \
-                              call `enter()` on it here",
-                    ThreadOrigin::Runtime => "The thread is one of an async runtime: make the test a `#[cofferdam::test]`, whose runtime \
-                             has the worker on each of its threads, or start this work with `Worker::current()` and its \
-                             `instrument` (a future) or `wrap` (a closure) in the test",
-                    ThreadOrigin::SecondOfName => "Give the threads of a pool names that are no paths, such as `pool-1`, and \
-                             start their work with the `spawn` or `wrap` of `Worker::current()`; move a test with rstest's \
-                             `#[timeout]` into a module",
+                    ThreadOrigin::Started => {
+                        "In the test, call `Worker::current()` and start this work with its `spawn` or `wrap`, or call \
+                         `enter()` on it here"
+                    }
+                    ThreadOrigin::Runtime => {
+                        "The thread is one of an async runtime: make the test a `#[cofferdam::test]`, whose runtime has \
+                         the worker on each of its threads, or start this work with `Worker::current()` and its \
+                         `instrument` (a future) or `wrap` (a closure) in the test"
+                    }
+                    ThreadOrigin::SecondOfName => {
+                        "Give the threads of a pool names that are not paths, such as `pool-1`, and start their work \
+                         with the `spawn` or `wrap` of `Worker::current()`; move a test with rstest's `#[timeout]` into \
+                         a module"
+                    }
                 })
             }
             Kind::TestOver => f.write_str(

@@ -1,6 +1,7 @@
 //! The messages as users see them: in full in messages.txt, by their beginnings in docs/reference/errors.md.
 
-/// Returns a part of a file: under this title, or what precedes all others. The reader of recordings checks its own part.
+/// Returns the part of a file under this title; without a title the part about [`Error`](super::Error), which is the first.
+/// The reader of recordings checks its own part.
 fn part<'a>(text: &'a str, title: Option<&str>) -> &'a str {
     let Some(title) = title else {
         return text.split("\n## Fixtures\n").next().unwrap_or_default();
@@ -28,7 +29,7 @@ fn patterns(page: &str) -> Vec<&str> {
     found
 }
 
-/// Whether the message begins as the pattern says, where `…` stands for any text.
+/// Returns whether the message begins with the pattern, in which `…` matches any text.
 fn begins_like(message: &str, pattern: &str) -> bool {
     let mut pieces = pattern.split('…');
     let Some(mut rest) = message.strip_prefix(pieces.next().unwrap_or_default()) else {

@@ -50,7 +50,7 @@ struct Running {
     report: Stream,
     reported: Vec<u8>,
     unprinted: [Vec<u8>; 2],
-    /// What was printed of standard error.
+    /// The part of standard error that was printed.
     printed: String,
     end: End,
     entered_by: Deadline,

@@ -1,10 +1,10 @@
-//! The reasons that an isolated test fails apart from its own.
+//! The errors of an isolated test's process, as opposed to failures of the test itself.
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// How the process ended.
+/// The end of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     Code(i32),
@@ -23,7 +23,7 @@ impl fmt::Display for Ended {
     }
 }
 
-/// Returns the names of the signals whose numbers are the same everywhere, and that tests end by.
+/// Returns the name of a signal that ends tests, if its number is the same on all systems.
 fn name(signal: i32) -> Option<&'static str> {
     let found = match signal {
         1 => "SIGHUP",
@@ -42,7 +42,7 @@ fn name(signal: i32) -> Option<&'static str> {
     Some(found)
 }
 
-/// What went wrong with the process of a test.
+/// An error of a test's process.
 #[derive(Debug)]
 pub(super) enum ProcessError {
     NotStarted(io::Error),

@@ -264,7 +264,7 @@ impl<T: ?Sized + Send + Sync + 'static> LocatorBuilder<T> {
         self
     }
 
-    /// Declares that the service registered last starts tasks also after its factory; see
+    /// Declares that the service registered last also starts tasks after its factory has returned; see
     /// [`WorkerLocal::starts_tasks`](crate::WorkerLocal::starts_tasks).
     #[cfg(feature = "tokio")]
     pub fn starts_tasks(mut self) -> Self {

@@ -61,7 +61,7 @@ pub(crate) struct Service {
     pub(crate) locator: Arc<str>,
     pub(crate) lifetime: Lifetime,
     pub(crate) reset: Option<Box<Reset>>,
-    /// Whether it starts tasks also after its factory.
+    /// Whether it also starts tasks after its factory has returned.
     #[cfg(feature = "tokio")]
     pub(crate) starts_tasks: bool,
     /// The source line of the registration.

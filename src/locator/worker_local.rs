@@ -116,12 +116,12 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
         self
     }
 
-    /// Declares that a value starts tasks also after its factory, as a pool does that opens connections when they are needed
+    /// Declares that the value also starts tasks after its factory has returned, like a pool that opens connections on demand
     /// and starts a task for each.
     ///
     /// Tasks that a test leaves on its worker's runtime are aborted with that runtime, and services built on it are built
-    /// anew. What is left by a test that used this value, or a service built from it, counts as the value's instead: the
-    /// runtime is kept, and tasks of the test itself go on as well.
+    /// anew. If the test used this value, or a service built from it, the tasks count as the value's instead: the runtime is
+    /// kept, and tasks that the test itself has left continue, too.
     ///
     /// ```
     /// use cofferdam::WorkerLocal;

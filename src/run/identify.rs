@@ -97,7 +97,7 @@ pub(crate) fn run_of(facts: &Facts) -> Run {
     Run { id, runner, anchor }
 }
 
-/// Returns the run of a process that is a run of its own, whatever started it and named runs by variables.
+/// Returns a run of this process alone, regardless of its ancestors and of variables that name a run.
 pub(crate) fn own_run(facts: &Facts) -> Run {
     let space = name_of_space(&facts.space);
     Run {

@@ -1,4 +1,4 @@
-//! What the process of an isolated test inherits from the test process that started it.
+//! The facts that the process of an isolated test inherits from the test process that started it.
 //!
 //! It continues the execution of its parent: same run, same worker, same locks. A variable passes these facts, and they count
 //! only for the process that was started with them, not for those that it starts.

@@ -9,6 +9,14 @@ use std::path::Path;
 #[cfg(all(target_os = "linux", not(miri)))]
 use std::time::Duration;
 
+/// The file in a fixture's directory that lists the started processes: one `PID SIGNAL GRACE` per line, the grace in
+/// milliseconds.
+pub(crate) const LEADERS: &str = "processes";
+/// The file in a fixture's directory with its place in the order of completion.
+pub(crate) const ORDER: &str = "order";
+/// The variable in the environment of a fixture's processes, with the fixture's directory as its value.
+pub(crate) const MARK: &str = "COFFERDAM_FIXTURE";
+
 /// Ends the fixtures whose keeper left them running or was killed together with its runner: their processes, then the
 /// commands of their teardown, newest fixture first. Those that were kept get their stop signal first.
 pub(super) fn end(fixtures: &Path, is_kept: bool) {
@@ -63,11 +71,3 @@ fn stop_of(leaders: &str) -> Option<(i32, Duration)> {
 pub(crate) fn mark(fixture: &Path) -> Vec<u8> {
     [MARK.as_bytes(), b"=", fixture.as_os_str().as_encoded_bytes()].concat()
 }
-
-/// The file in a fixture's directory that lists the started processes: one `PID SIGNAL GRACE` per line, the grace in
-/// milliseconds.
-pub(crate) const LEADERS: &str = "processes";
-/// The file in a fixture's directory with its place in the order of completion.
-pub(crate) const ORDER: &str = "order";
-/// The variable in the environment of a fixture's processes, with the fixture's directory as its value.
-pub(crate) const MARK: &str = "COFFERDAM_FIXTURE";

@@ -58,7 +58,7 @@ pub(crate) fn facts() -> &'static Facts {
 pub(crate) fn run() -> &'static Run {
     static RUN: OnceCell<Run> = OnceCell::new();
     RUN.get_or_init(|| match (BEGUN.get(), inherited()) {
-        // Other processes may have the same variables, and the run is ended for all that have joined it.
+        // Other processes may have the same variables, and ending the run would end it for them, too.
         (Some(_), _) => identify::own_run(facts()),
         (None, Some(inherited)) => inherited.run.clone(),
         (None, None) => identify::run_of(facts()),

@@ -6,11 +6,11 @@ use crate::json_value::Value;
 #[cfg(all(feature = "fixtures", target_os = "linux", not(miri)))]
 pub(crate) const FAILURES: &str = "fixtures.teardown";
 
-/// A command of a fixture's teardown that failed, as a line of the file `fixtures.teardown` in the run's directory. The file is
-/// only there if one did.
+/// A command of a fixture's teardown that failed, as a line of the file `fixtures.teardown` in the run's directory. The file exists
+/// only if one did in a recorded run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedTeardown {
-    /// The session that the run was recorded for.
+    /// The session that the run was recorded for; empty if it was not recorded.
     pub session: String,
     /// The run; empty where it has no name for users.
     pub run: String,
@@ -22,7 +22,7 @@ pub struct FailedTeardown {
     pub how: String,
     /// The last lines of its output.
     pub output: String,
-    /// The last moment, in microseconds since 1970.
+    /// The time of the failure, in microseconds since 1970.
     pub at: u64,
 }
 

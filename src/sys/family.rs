@@ -1,4 +1,4 @@
-//! The processes of fixtures: finds them by mark, group and descent, signals them, and waits for their end.
+//! Finds the processes of fixtures by mark, group and descent, signals them, and waits for their end.
 
 use super::child::Handle;
 use super::clock::Deadline;

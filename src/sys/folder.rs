@@ -126,7 +126,7 @@ pub(crate) fn is_unmapped(owner: u32) -> bool {
     !is_whole && number("/proc/sys/kernel/overflowuid").trim() == owner.to_string()
 }
 
-/// Returns the directories of this user in another, such as those of all runs, with or without a description.
+/// Returns the directories in `above` that belong to this user.
 pub(crate) fn folders_in(above: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(above)? {

@@ -1,8 +1,10 @@
 //! Calls to the observer of `cargo cofferdam observe`, if it is loaded into this process.
 //!
-//! The accesses of a fixture's factory, and the search of a lease for a free port, belong to the run and not to the test
-//! that happens to be first. A thread of a harness's pool is no test by its name. And no file shows that guards of the
-//! environment exclude other tests. The observer cannot know that by itself, so it exports functions.
+//! The observer cannot know some facts by itself, so it exports functions with which the library reports them:
+//! - The accesses of a fixture's factory, and a lease's search for a free port, belong to the run and not to the test that
+//!   happens to be first.
+//! - A thread of a harness's pool runs a test that its name does not show.
+//! - Guards of the environment exclude other tests, without a file that shows it.
 
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
@@ -50,15 +52,28 @@ pub(crate) fn for_test(name: &str) -> Attributed {
     Attributed::new(begin(name), c"cofferdam_observer_ends")
 }
 
-/// Reports that the current thread's test begins to exclude others by guards of the environment. Returns the observer's
-/// number of the test, if there is an observer.
-pub(crate) fn guards_environment() -> Option<u32> {
-    call(c"cofferdam_observer_guards", 0)
+/// A test's exclusion of others, whose end is reported when it is dropped, on any thread.
+#[derive(Debug)]
+pub(crate) struct ObservedExclusion {
+    /// The observer's number of the test; `None` without an observer.
+    test: Option<u32>,
 }
 
-/// Reports that the test with that number excludes others no longer.
-pub(crate) fn guarded_environment(test: u32) {
-    call(c"cofferdam_observer_guarded", test);
+impl ObservedExclusion {
+    /// Reports that the current thread's test begins to exclude others by guards of the environment. Costs a lookup by name.
+    pub(crate) fn by_guards_of_environment() -> Self {
+        Self {
+            test: call(c"cofferdam_observer_guards", 0),
+        }
+    }
+}
+
+impl Drop for ObservedExclusion {
+    fn drop(&mut self) {
+        if let Some(test) = self.test {
+            call(c"cofferdam_observer_guarded", test);
+        }
+    }
 }
 
 /// Reports a leased TCP port, so that uses of it are attributed to the lease.
@@ -66,11 +81,11 @@ pub(crate) fn leased(port: u16) {
     call(c"cofferdam_observer_leased", port.into());
 }
 
-/// Calls a function of the observer, if it is loaded.
+/// Calls a function of the observer that takes a number, if it is loaded.
 fn call(name: &CStr, argument: u32) -> Option<u32> {
     let found = find(name)?;
     #[expect(unsafe_code, reason = "only a cast makes a symbol a function")]
-    // SAFETY: every function of the observer but one takes a number and returns one.
+    // SAFETY: the functions with the names above take a number and return one.
     let found = unsafe { std::mem::transmute::<*mut c_void, extern "C" fn(u32) -> u32>(found) };
     Some(found(argument))
 }

@@ -59,7 +59,7 @@ impl Execution {
 /// at most 16 lanes are in use, without it 136.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// What ends with a test, in this order.
+/// The parts with a hook at the end of a test, in the order of the hooks.
 #[derive(Clone, Copy)]
 pub(crate) enum AtEnd {
     Services,

@@ -64,7 +64,7 @@ impl Flavor {
     }
 }
 
-/// What a test may return.
+/// A type that a test may return.
 pub trait Outcome {
     /// Returns whether the test has failed.
     fn is_failure(&self) -> bool;
@@ -144,7 +144,7 @@ enum ServiceTasks {
     None,
     /// Those that factories have started.
     OfFactories,
-    /// Any: tokio does not say who starts a task.
+    /// Any task: tokio does not report the origin of one.
     Any,
 }
 

@@ -1,4 +1,4 @@
-//! What the threads of a worker's runtime work for: the worker's current test.
+//! The test that the threads of a worker's runtime work for: the worker's current one.
 
 use super::Worker;
 use super::member::Member;

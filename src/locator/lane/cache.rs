@@ -96,7 +96,7 @@ pub(crate) struct InstanceInfo {
     pub(crate) is_fake: bool,
     /// The execution in which it was built.
     pub(crate) execution: u64,
-    /// The execution of its lane for which it was built or last reset.
+    /// The lane's execution when it was built or last reset.
     pub(crate) fresh_for: u64,
     /// The last execution that used it, so that each is recorded once.
     pub(crate) used_by: u64,

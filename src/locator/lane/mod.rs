@@ -302,16 +302,19 @@ impl Lane {
         state.infos_mut().iter().any(|info| info.is_of_runtime(runtime))
     }
 
-    /// Returns whether the execution used a service of this runtime that starts tasks after its factory.
+    /// Returns whether the execution used a service of this runtime that starts tasks after its factory, or one built from it.
     #[cfg(feature = "tokio")]
     fn starts_tasks(&self, runtime: u64, execution: u64) -> bool {
         let mut state = self.lock();
-        let mut infos = state.infos_mut();
-        infos.retain(|info| info.is_of_runtime(runtime));
+        let infos = state.infos_mut();
+        // A service built from one of this runtime may have been built outside of runtimes.
         let mut used = infos.iter().filter(|info| info.used_by == execution);
         used.any(|used| {
-            let mut start = infos.iter().filter(|info| info.service.starts_tasks);
-            start.any(|one| one.service.key == used.service.key || used.from.contains(&one.service.key))
+            let declared = infos.iter().filter(|info| info.service.starts_tasks);
+            let mut keys = declared
+                .filter(|info| info.is_of_runtime(runtime))
+                .map(|info| &info.service.key);
+            keys.any(|key| *key == used.service.key || used.from.contains(key))
         })
     }
 

@@ -236,7 +236,7 @@ impl LaneState {
         let clears = self.clears_of(key);
         let may_return = |retired: &Retired| {
             let Service { lifetime, reset, .. } = &*retired.info.service;
-            // The thread that evicted it may have kept it from the handover to this execution.
+            // The handover to this execution may have missed it, while the evicting thread had it.
             let is_for_one = *lifetime == Lifetime::Test || reset.is_some();
             retired.key == *key
                 && retired.why == Why::Evicted

@@ -183,18 +183,18 @@ in_own_processes! {
          `tokio::task::JoinSet` in the test aborts its tasks when it is dropped; if a service started them, declare that \
          with `starts_tasks`"
     ] {
-        test("a::grows", async || assert_eq!(POOL.get_async().await.connect(), 0));
+        test("a::grows", async || assert_eq!(POOL.get_async().await.connect(), 0)).unwrap();
         assert_eq!(value("a::next", pool), 1);
     }
 
     a_test_that_does_not_use_the_growing_pool_loses_the_tasks_that_it_leaves role_others [
         "a::leaves left a task on the runtime of worker w0, which is replaced; built on it and so built anew: Pool."
     ] {
-        test("a::grows", async || assert_eq!(GROWING.get_async().await.connect(), 0));
+        test("a::grows", async || assert_eq!(GROWING.get_async().await.connect(), 0)).unwrap();
         test("a::leaves", async || {
             tokio::spawn(std::future::pending::<()>());
         });
-        test("a::grows_again", async || assert_eq!(GROWING.get_async().await.connect(), 1));
+        test("a::grows_again", async || assert_eq!(GROWING.get_async().await.connect(), 1)).unwrap();
     }
 
     a_service_with_a_growing_pool_keeps_the_runtime role_with_pool [] {
@@ -207,7 +207,25 @@ in_own_processes! {
         for round in 0..5 {
             test(&format!("a::test_{round}"), async || {
                 assert_eq!(locator.get_async::<Shop>().await.0.connect(), 0);
-            });
+            })
+            .unwrap();
+        }
+    }
+
+    a_blocking_service_with_a_growing_pool_keeps_the_runtime role_blocking_with_pool [] {
+        struct Shop(Arc<Pool>);
+        let locator = ServiceLocator::builder()
+            .register_async::<Pool, _>(|_| async { Ok(Arc::new(Pool(BUILDS.fetch_add(1, Ordering::SeqCst)))) })
+            .starts_tasks()
+            .register::<Shop>(|cx| Ok(Arc::new(Shop(cx.get::<Pool>()?))))
+            .build();
+        std::thread::scope(|scope| {
+            let blocking = std::thread::Builder::new().name("a::blocking".to_owned());
+            let blocking = blocking.spawn_scoped(scope, || assert_eq!(locator.get::<Shop>().0.0, 0));
+            blocking.unwrap().join().unwrap();
+        });
+        for round in 0..5 {
+            test(&format!("a::test_{round}"), async || assert_eq!(locator.get::<Shop>().0.connect(), 0)).unwrap();
         }
     }
 
