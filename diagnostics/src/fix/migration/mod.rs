@@ -14,6 +14,7 @@ use super::manifest;
 use super::proposal::MissingCrate;
 use super::source_file::SourceFile;
 use super::test_sources::{Package, Sources};
+use crate::cli::OtherCrate;
 use replacements::Replacements;
 use serial_test::SerialFile;
 
@@ -21,25 +22,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-/// The crate to migrate from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OtherCrate {
-    SerialTest,
-    TempEnv,
-    RustyFork,
-}
-
-impl OtherCrate {
-    /// Returns its name on crates.io.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::SerialTest => "serial_test",
-            Self::TempEnv => "temp-env",
-            Self::RustyFork => "rusty-fork",
-        }
-    }
-}
 
 /// A place that is left, or that a person has to look at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
