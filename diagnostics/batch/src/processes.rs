@@ -151,6 +151,7 @@ mod tests {
         found.sort_unstable();
         assert_eq!(found, [0, 1, 10, 20]);
     }
+
     #[test]
     #[cfg(target_os = "linux")]
     fn a_command_outside_sessions_has_no_processes_by_their_variables() {

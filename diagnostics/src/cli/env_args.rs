@@ -10,8 +10,8 @@ pub(super) const EXAMPLES: &str = "Examples:
   cargo cofferdam env --keep-warm 8h --env-file .env
   cargo cofferdam env --nextest-config >> .config/nextest.toml
 
-Exit codes: 0 the variables were printed or written, 2 wrong usage, nothing to keep a fixture running, or a file that Git \
-would take in, 3 a fixture did not start.";
+Exit codes: 0 the variables were printed or written, 2 wrong usage, a fixture that is neither running nor to be kept warm, \
+or a file that Git would take in, 3 a fixture did not start.";
 
 #[derive(Debug, Args)]
 pub(crate) struct EnvArgs {

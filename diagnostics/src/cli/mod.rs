@@ -340,7 +340,7 @@ pub(crate) struct FixArgs {
         value_name = "CRATE",
         conflicts_with_all = ["report", "command", "with", "strict", "keep_unproven"]
     )]
-    pub(crate) migrate: Option<MigratedFrom>,
+    pub(crate) migrate: Option<OtherCrate>,
     /// Add this checkout of cofferdam as a dev-dependency where missing.
     #[arg(long, value_name = "CHECKOUT")]
     pub(crate) cofferdam: Option<PathBuf>,
@@ -367,8 +367,9 @@ pub(crate) enum With {
     TestGroup,
 }
 
+/// The crate to migrate from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MigratedFrom {
+pub(crate) enum OtherCrate {
     /// Attributes become cofferdam's.
     #[value(name = "serial_test")]
     SerialTest,
@@ -378,6 +379,17 @@ pub(crate) enum MigratedFrom {
     /// Tests in `rusty_fork_test!` become isolated tests.
     #[value(name = "rusty-fork")]
     RustyFork,
+}
+
+impl OtherCrate {
+    /// Returns its name on crates.io.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::SerialTest => "serial_test",
+            Self::TempEnv => "temp-env",
+            Self::RustyFork => "rusty-fork",
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use crate::cli::CleanArgs;
 use crate::exit_code;
 #[cfg(has_observer)]
 use crate::fixtures;
-use crate::fixtures::{Stopped, StoppedFate};
+use crate::fixtures::{WarmFate, WarmFixture};
 use cofferdam::diagnostics::{CleanOptions, Cleaned, Fate, clean as sweep};
 use std::error::Error;
 use std::path::PathBuf;
@@ -16,14 +16,14 @@ pub(crate) struct Swept {
     pub(crate) place: PathBuf,
     pub(crate) runs: Vec<Cleaned>,
     /// The fixtures that were kept warm.
-    pub(crate) warm: Vec<Stopped>,
+    pub(crate) warm: Vec<WarmFixture>,
     /// Set if nothing was removed.
     pub(crate) dry_run: bool,
 }
 
 impl Swept {
     pub(crate) fn exit_code(&self) -> u8 {
-        let is_failed = |one: &Stopped| matches!(one.fate, StoppedFate::Failed(_));
+        let is_failed = |one: &WarmFixture| matches!(one.fate, WarmFate::Failed(_));
         if self.runs.iter().any(|run| matches!(run.fate, Fate::Failed(_))) || self.warm.iter().any(is_failed)
         {
             exit_code::UNKNOWN

@@ -94,7 +94,7 @@ pub(crate) struct Names {
     unrelated: Vec<String>,
 }
 
-const ATTRIBUTE_NAMES: [&str; 4] = ["serial", "parallel", "file_serial", "file_parallel"];
+pub(super) const ATTRIBUTE_NAMES: [&str; 4] = ["serial", "parallel", "file_serial", "file_parallel"];
 
 impl Names {
     /// Reads the `use` items of a module inside `outer`.

@@ -136,7 +136,7 @@ pub(crate) fn manifests(
 }
 
 /// Returns the path from one directory to another, as written in a manifest.
-pub(super) fn relative_path(from: &Path, to: &Path) -> String {
+fn relative_path(from: &Path, to: &Path) -> String {
     let common = from
         .components()
         .zip(to.components())

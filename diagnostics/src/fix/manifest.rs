@@ -1,4 +1,4 @@
-//! Changes to Cargo.toml for the feature that the attributes need. Everything else keeps its formatting.
+//! Changes to the dependencies in a Cargo.toml. Everything else keeps its formatting.
 
 use toml_edit::{Array, DocumentMut, InlineTable, Item, TableLike, Value};
 
@@ -20,9 +20,7 @@ pub(super) enum Manifest {
 
 /// Returns the manifest with the feature, and with the library if `path`, relative to the package, is given.
 pub(super) fn with_serial(text: &str, path: Option<&str>) -> Result<Manifest, String> {
-    let mut document: DocumentMut = text
-        .parse()
-        .map_err(|error: toml_edit::TomlError| error.to_string())?;
+    let mut document = parsed(text)?;
     let has = |table: &&&str| {
         document
             .get(table)
@@ -50,11 +48,9 @@ pub(super) fn with_serial(text: &str, path: Option<&str>) -> Result<Manifest, St
     Ok(Manifest::New(document.to_string()))
 }
 
-/// Returns the manifest without a dependency of the package, in any table.
+/// Returns the manifest without a dependency or dev-dependency of the package, also for some targets only.
 pub(super) fn without(text: &str, crate_name: &str) -> Result<String, String> {
-    let mut document: DocumentMut = text
-        .parse()
-        .map_err(|error: toml_edit::TomlError| error.to_string())?;
+    let mut document = parsed(text)?;
     remove(document.as_table_mut(), crate_name);
     if let Some(targets) = document.get_mut("target").and_then(Item::as_table_like_mut) {
         for (_, target) in targets.iter_mut() {
@@ -68,13 +64,16 @@ pub(super) fn without(text: &str, crate_name: &str) -> Result<String, String> {
 
 /// Returns the manifest of a workspace without a dependency that its packages could inherit.
 pub(super) fn without_in_workspace(text: &str, crate_name: &str) -> Result<String, String> {
-    let mut document: DocumentMut = text
-        .parse()
-        .map_err(|error: toml_edit::TomlError| error.to_string())?;
+    let mut document = parsed(text)?;
     if let Some(workspace) = document.get_mut("workspace").and_then(Item::as_table_like_mut) {
         remove(workspace, crate_name);
     }
     Ok(document.to_string())
+}
+
+fn parsed(text: &str) -> Result<DocumentMut, String> {
+    text.parse()
+        .map_err(|error: toml_edit::TomlError| error.to_string())
 }
 
 /// Removes the dependency from the tables.

@@ -3,7 +3,7 @@
 //! Under `cargo test` all tests of a program share one, under nextest each test has its own.
 
 use super::program::{Function, Program};
-use super::source_file::{SourceFile, inner, is_group, is_sign, is_word, path_at, split_attributes};
+use super::source_file::{SourceFile, inner, is_attribute, is_group, is_sign, is_word, split_attributes};
 use super::test_sources::Sources;
 use crate::scene::TestId;
 use proc_macro2::{Delimiter, TokenTree};
@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NamedStatic {
     pub(crate) name: String,
-    /// What makes it one per process, as it is written.
+    /// The type, macro or attribute that makes it one per process.
     pub(crate) kind: &'static str,
     pub(crate) file: PathBuf,
     pub(crate) line: usize,
-    /// Whether the package of the tests has cofferdam.
+    /// Set if the package of the tests depends on cofferdam.
     pub(crate) has_library: bool,
 }
 
@@ -58,14 +58,15 @@ pub(crate) fn of_tests(sources: &Sources, test: &TestId, culprits: &[TestId]) ->
     };
     let culprits = culprits.iter().filter_map(position);
     let culprits = culprits.filter(|culprit| std::ptr::eq(culprit.program, test.program));
-    let found = culprits.flat_map(|culprit| of_both(test.program, test.function, culprit.function));
     let has_library = test.package.depends_on("cofferdam");
-    let found: BTreeSet<NamedStatic> = found.map(|one| NamedStatic { has_library, ..one }).collect();
+    let found: BTreeSet<NamedStatic> = culprits
+        .flat_map(|culprit| of_both(test.program, test.function, culprit.function, has_library))
+        .collect();
     found.into_iter().collect()
 }
 
 /// Returns the values of a program that both functions name.
-fn of_both(program: &Program, one: &Function, other: &Function) -> Vec<NamedStatic> {
+fn of_both(program: &Program, one: &Function, other: &Function, has_library: bool) -> BTreeSet<NamedStatic> {
     let (one, other) = (names(program, one), names(program, other));
     let mut found = BTreeSet::new();
     for (path, text) in &program.texts {
@@ -79,12 +80,12 @@ fn of_both(program: &Program, one: &Function, other: &Function) -> Vec<NamedStat
                     kind,
                     file: path.clone(),
                     line: file.line(at),
-                    has_library: false,
+                    has_library,
                 });
             }
         });
     }
-    found.into_iter().collect()
+    found
 }
 
 /// Calls `see` with each declaration: its name, kind and offset.
@@ -113,11 +114,7 @@ fn declared(file: &SourceFile<'_>, tokens: &[TokenTree], see: &mut dyn FnMut(Str
         }
         let (attributes, item) = split_attributes(&tokens[at..]);
         let is_first = at == 0 || !is_group(&tokens[at - 1], Delimiter::Bracket);
-        let has = |name: &str| {
-            attributes
-                .iter()
-                .any(|one| path_at(&inner(one)).0.last().is_some_and(|last| last == name))
-        };
+        let has = |name: &str| attributes.iter().any(|one| is_attribute(one, name));
         if is_first && has("fixture") && has("once") {
             let keyword = item.iter().position(|token| is_word(token, "fn"));
             if let Some(TokenTree::Ident(name)) = keyword.and_then(|keyword| item.get(keyword + 1)) {
@@ -152,6 +149,7 @@ fn names(program: &Program, function: &Function) -> BTreeSet<String> {
     words
 }
 
+/// Collects the words of the function that begins in the line of `function`.
 fn find(file: &SourceFile<'_>, tokens: &[TokenTree], function: &Function, words: &mut BTreeSet<String>) {
     for (at, token) in tokens.iter().enumerate() {
         if is_word(token, "fn") && file.line(file.range(token).start) == function.line {
@@ -200,7 +198,7 @@ mod t {
         let program = scan(Path::new("lib.rs"), None, &|_| Ok(text.to_owned()));
         let found = |one: &str, other: &str| {
             let [one, other] = [one, other].map(|name| program.find(name)[0]);
-            let found = of_both(&program, one, other);
+            let found = of_both(&program, one, other, false);
             let shown = found
                 .iter()
                 .map(|one| format!("{} {} {}", one.name, one.kind, one.line));

@@ -85,6 +85,8 @@ pub(crate) struct Proposal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MissingCrate {
     Cofferdam,
+    /// cofferdam, for attributes in place of another crate's.
+    ForMigration,
     SerialTest,
     /// One of the two crates; no attribute was drafted.
     Either,
@@ -95,8 +97,12 @@ impl MissingCrate {
     pub(crate) fn sentence(self, manifest: &str) -> String {
         match self {
             Self::Cofferdam => format!(
+                "{}; --with test-group needs no crate",
+                Self::ForMigration.sentence(manifest)
+            ),
+            Self::ForMigration => format!(
                 "{manifest} does not have cofferdam, which provides the attributes: `cargo add --dev cofferdam --features \
-                 macros --path CHECKOUT`, or --cofferdam CHECKOUT; --with test-group needs no crate"
+                 macros --path CHECKOUT`, or --cofferdam CHECKOUT"
             ),
             Self::SerialTest => format!(
                 "{manifest} does not have serial_test, which provides the attributes: `cargo add --dev serial_test`"

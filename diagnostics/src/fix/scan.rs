@@ -226,7 +226,7 @@ fn is_test_with_attribute(attribute: &Attribute) -> bool {
 }
 
 /// Returns the offset of a function behind its attributes.
-fn start_of(item: &ItemFn) -> usize {
+pub(super) fn start_of(item: &ItemFn) -> usize {
     let signature = &item.sig;
     let first = match &item.vis {
         Visibility::Inherited => signature.span(),

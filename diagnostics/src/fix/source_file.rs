@@ -1,10 +1,11 @@
-//! A source file as tokens, and the replacements in its text.
+//! The tokens of a source file, and their places in its text.
 
+use super::edit::newline;
 use super::parsed_file::ParsedFile;
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use std::ops::Range;
 
-/// A source file to migrate.
+/// A source file as tokens.
 pub(super) struct SourceFile<'a> {
     pub(super) text: &'a str,
     pub(super) tokens: Vec<TokenTree>,
@@ -62,6 +63,11 @@ impl<'a> SourceFile<'a> {
     pub(super) fn indent(&self, at: usize) -> &'a str {
         let line = &self.text[self.line_start(at)..];
         &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
+    }
+
+    /// Returns a line break and the indentation of the line.
+    pub(super) fn new_line(&self, at: usize) -> String {
+        format!("{}{}", newline(self.text), self.indent(at))
     }
 
     /// Extends the range to its lines, if nothing else is on them.
@@ -168,8 +174,8 @@ pub(super) fn begins_with_colons(tokens: &[TokenTree]) -> bool {
         if first.as_char() == ':' && first.spacing() == Spacing::Joint && is_sign(second, ':'))
 }
 
-/// An outer attribute: the `#` and the group in brackets.
-pub(super) fn attribute_at(tokens: &[TokenTree]) -> Option<&TokenTree> {
+/// Returns the group in brackets of an outer attribute that the tokens begin with.
+fn attribute_at(tokens: &[TokenTree]) -> Option<&TokenTree> {
     match tokens {
         [sign, group, ..] if is_sign(sign, '#') && is_group(group, Delimiter::Bracket) => Some(group),
         _ => None,
@@ -184,6 +190,11 @@ pub(super) fn split_attributes(tokens: &[TokenTree]) -> (Vec<&TokenTree>, &[Toke
         rest = &rest[2..];
     }
     (attributes, rest)
+}
+
+/// Returns whether the path of an attribute, of which this is the group, ends with the name.
+pub(super) fn is_attribute(group: &TokenTree, name: &str) -> bool {
+    path_at(&inner(group)).0.last().is_some_and(|last| last == name)
 }
 
 /// Returns the segments of the path at the beginning, and the number of its tokens.
@@ -201,43 +212,4 @@ pub(super) fn path_at(tokens: &[TokenTree]) -> (Vec<String>, usize) {
         at += 2;
     }
     (path, at)
-}
-
-/// Replacements in one file.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Replacements(Vec<(Range<usize>, String)>);
-
-impl Replacements {
-    pub(super) fn add(&mut self, range: Range<usize>, text: impl Into<String>) {
-        self.0.push((range, text.into()));
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Returns whether the offset is in a replaced range.
-    pub(super) fn contain(&self, at: usize) -> bool {
-        self.0.iter().any(|(range, _)| range.contains(&at))
-    }
-
-    /// Returns the text with the replacements.
-    pub(super) fn apply(self, text: &str) -> String {
-        self.apply_within(text, 0..text.len())
-    }
-
-    /// Returns the part of the text with the replacements in it.
-    pub(super) fn apply_within(mut self, text: &str, part: Range<usize>) -> String {
-        self.0.sort_by_key(|(range, _)| (range.start, range.end));
-        let (mut new, mut last) = (String::with_capacity(part.len()), part.start);
-        for (range, with) in self.0 {
-            if range.start < last {
-                continue;
-            }
-            new.push_str(&text[last..range.start]);
-            new.push_str(&with);
-            last = range.end;
-        }
-        new + &text[last..part.end]
-    }
 }

@@ -4,7 +4,7 @@ use super::json_line::{self, path};
 use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::clean::Swept;
-use crate::fixtures::{Stopped, StoppedFate};
+use crate::fixtures::{WarmFate, WarmFixture};
 use cofferdam::diagnostics::{Cleaned, Fate};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -25,12 +25,12 @@ fn human(out: &mut impl Write, swept: &Swept) -> io::Result<()> {
         true => ("would remove", "would end"),
         false => ("removed", "ended"),
     };
-    for Stopped { name, fate } in &swept.warm {
+    for WarmFixture { name, fate } in &swept.warm {
         let name = plain(name);
         match fate {
-            StoppedFate::Ended => writeln!(out, "{ended} fixture {name}")?,
-            StoppedFate::InUse => writeln!(out, "kept    fixture {name}: a command uses it")?,
-            StoppedFate::Failed(reason) => writeln!(out, "failed  fixture {name}: {}", plain(reason))?,
+            WarmFate::Ended => writeln!(out, "{ended} fixture {name}")?,
+            WarmFate::InUse => writeln!(out, "kept    fixture {name}: a command uses it")?,
+            WarmFate::Failed(reason) => writeln!(out, "failed  fixture {name}: {}", plain(reason))?,
         }
     }
     for run in &swept.runs {
@@ -77,12 +77,12 @@ struct SweptView<'a> {
     version: u64,
     dry_run: bool,
     looked_in: Cow<'a, str>,
-    warm: Vec<StoppedView<'a>>,
+    warm: Vec<WarmView<'a>>,
     runs: Vec<RunView<'a>>,
 }
 
 #[derive(Serialize)]
-struct StoppedView<'a> {
+struct WarmView<'a> {
     name: &'a str,
     fate: &'static str,
     error: Option<&'a str>,
@@ -105,11 +105,11 @@ impl<'a> SweptView<'a> {
                 _ => None,
             },
         };
-        let stopped = |stopped: &'a Stopped| StoppedView {
-            name: &stopped.name,
-            fate: stopped.fate.as_str(),
-            error: match &stopped.fate {
-                StoppedFate::Failed(reason) => Some(reason),
+        let warm = |one: &'a WarmFixture| WarmView {
+            name: &one.name,
+            fate: one.fate.as_str(),
+            error: match &one.fate {
+                WarmFate::Failed(reason) => Some(reason),
                 _ => None,
             },
         };
@@ -117,7 +117,7 @@ impl<'a> SweptView<'a> {
             version: VERSION,
             dry_run: swept.dry_run,
             looked_in: path(&swept.place),
-            warm: swept.warm.iter().map(stopped).collect(),
+            warm: swept.warm.iter().map(warm).collect(),
             runs: swept.runs.iter().map(run).collect(),
         }
     }

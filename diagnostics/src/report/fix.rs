@@ -85,7 +85,7 @@ fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
     writeln!(out, "{BOLD}cofferdam:{BOLD:#} {}", plain(&last_line(fixed)))
 }
 
-fn say(out: &mut dyn Write, word: &str, text: &str) -> io::Result<()> {
+pub(super) fn say(out: &mut dyn Write, word: &str, text: &str) -> io::Result<()> {
     writeln!(out, "{BOLD}{word}:{BOLD:#} {}", plain(text))
 }
 

@@ -250,8 +250,7 @@ fn resources(out: &mut dyn Write, cause: &Cause, root: &Path) -> io::Result<()> 
         };
         writeln!(out, "  {DIM}{what}{DIM:#}")?;
         for one in cause.statics.iter().take(RESOURCES) {
-            let shown = plain(&one.shown(root)).into_owned();
-            writeln!(out, "    {shown}: {}", one.meaning())?;
+            writeln!(out, "    {}: {}", plain(&one.shown(root)), one.meaning())?;
         }
         return Ok(());
     }

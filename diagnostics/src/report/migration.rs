@@ -1,9 +1,9 @@
 //! The changes of a migration, as a diff with notes, or as JSON.
 
 use super::diff;
+use super::fix::say;
 use super::json_line;
-use super::style::BOLD;
-use super::text::{count, plain};
+use super::text::count;
 use crate::cli::ListFormat;
 use crate::commands::fix::Migrated;
 use crate::fix::draft::Change;
@@ -27,8 +27,6 @@ fn human(out: &mut dyn Write, migrated: &Migrated) -> io::Result<()> {
         diff::write(out, &change.diff(&migrated.root))?;
         writeln!(out)?;
     }
-    let say =
-        |out: &mut dyn Write, word: &str, text: &str| writeln!(out, "{BOLD}{word}:{BOLD:#} {}", plain(text));
     for (word, remarks) in [("check", &migration.to_check), ("left", &migration.left)] {
         for Remark {
             file,

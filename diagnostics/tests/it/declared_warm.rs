@@ -153,7 +153,7 @@ fn two_runs_at_once_share_a_fixture_that_outlives_both_until_clean_ends_it() {
         stream.read_line(&mut line).unwrap();
         met.push((line, stream));
     }
-    let used = shop.output_of(&["clean"]);
+    let used = [&["clean", "--dry-run"][..], &["clean"]].map(|words| shop.output_of(words));
     drop(listener);
     assert_eq!(met[0].0, met[1].0);
     assert!(shop.host().is_some());
@@ -162,10 +162,15 @@ fn two_runs_at_once_share_a_fixture_that_outlives_both_until_clean_ends_it() {
         let output = run.join().unwrap();
         assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     }
+    for used in used {
+        let kept = "kept    fixture shop: a command uses it\n";
+        assert!(used.out.contains(kept), "{}", used.out);
+    }
+    let planned = shop.output_of(&["clean", "--dry-run"]);
     assert!(
-        used.out.contains("kept    fixture shop: a command uses it\n"),
+        planned.out.contains("would end fixture shop\n"),
         "{}",
-        used.out
+        planned.out
     );
     assert_eq!((shop.count("starts"), shop.count("torn-down")), (1, 0));
     shop.clean();

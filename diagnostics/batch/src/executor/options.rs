@@ -39,7 +39,7 @@ pub struct Options {
 const FOREGROUND_GRACE: Duration = Duration::from_secs(2);
 
 impl Options {
-    /// Returns the options for one command in the foreground, without limits but its own.
+    /// Returns the options for one command in the foreground, without limits besides those of the command.
     pub fn foreground(variables: Vec<(OsString, OsString)>) -> Self {
         Self {
             at_once: NonZeroUsize::MIN,

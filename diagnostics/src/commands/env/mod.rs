@@ -15,7 +15,7 @@ use std::time::Duration;
 /// The default time for which fixtures stay running after a setup script of nextest has used them.
 const FOR_NEXTEST: Duration = Duration::from_secs(600);
 
-/// What `env` has to print.
+/// The output of `env`.
 #[derive(Debug)]
 pub(crate) enum Printed {
     Variables(Exports),

@@ -1,4 +1,4 @@
-//! Writes changes into the checkout, checks it, and takes it back.
+//! Writes changes into the checkout, checks that it compiles, and takes them back.
 
 use super::shown;
 use crate::cli::FixArgs;

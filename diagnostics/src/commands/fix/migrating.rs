@@ -2,9 +2,9 @@
 
 use super::applying::Applied;
 use super::shown;
-use crate::cli::{FixArgs, MigratedFrom};
+use crate::cli::{FixArgs, OtherCrate};
 use crate::exit_code;
-use crate::fix::migration::{self, Migration, OtherCrate};
+use crate::fix::migration::{self, Migration};
 use crate::fix::test_sources::Sources;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -42,15 +42,10 @@ impl Migrated {
 /// # Errors
 ///
 /// The workspace could not be read, or the changes could not be written or do not compile.
-pub(crate) fn migrate(args: &FixArgs, from: MigratedFrom) -> Result<Migrated, Box<dyn Error>> {
+pub(crate) fn migrate(args: &FixArgs, from: OtherCrate) -> Result<Migrated, Box<dyn Error>> {
     let root = crate::commands::here::working_dir();
     let library = args.cofferdam.as_deref().map(std::path::absolute).transpose()?;
     let sources = Sources::read(std::iter::once(root.as_path()))?;
-    let from = match from {
-        MigratedFrom::SerialTest => OtherCrate::SerialTest,
-        MigratedFrom::TempEnv => OtherCrate::TempEnv,
-        MigratedFrom::RustyFork => OtherCrate::RustyFork,
-    };
     let migration = migration::migrate(&sources, from, library.as_deref())?;
     let written = args.apply && !migration.changes.is_empty();
     if written {

@@ -2,8 +2,9 @@
 
 use super::super::attributes::flatten;
 use super::super::source_file::{
-    Replacements, SourceFile, begins_with_colons, inner, is_group, is_sign, is_word, split_attributes,
+    SourceFile, begins_with_colons, inner, is_group, is_sign, is_word, split_attributes,
 };
+use super::replacements::Replacements;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -16,6 +17,16 @@ pub(super) struct ImportedName {
     pub(super) original: String,
     /// The name in the file.
     pub(super) name: String,
+}
+
+impl ImportedName {
+    /// Returns a name that the file does not change.
+    pub(super) fn unchanged(name: &str) -> Self {
+        Self {
+            original: name.to_owned(),
+            name: name.to_owned(),
+        }
+    }
 }
 
 /// A part of a `use` item that begins with the crate.

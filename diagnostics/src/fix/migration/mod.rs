@@ -1,43 +1,27 @@
 //! Rewrites a suite from another crate's way to keep tests apart to cofferdam's.
 //!
-//! `serial_test`, `temp_env` and `rusty_fork` translate one crate each, and `imports` what is imported from it. What has no
-//! equivalent is left and named.
+//! `serial_test`, `temp_env` and `rusty_fork` translate the uses of one crate each, `imports` the items that import from it.
+//! Uses without an equivalent are left and reported.
 
 mod imports;
+mod replacements;
 mod rusty_fork;
 mod serial_test;
 mod temp_env;
 
-use super::draft::{Change, relative_path};
-use super::manifest::{self, Manifest};
+use super::draft::{self, Change};
+use super::manifest;
 use super::proposal::MissingCrate;
-use super::source_file::{Replacements, SourceFile};
+use super::source_file::SourceFile;
 use super::test_sources::{Package, Sources};
+use crate::cli::OtherCrate;
+use replacements::Replacements;
 use serial_test::SerialFile;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-/// The crate to migrate from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OtherCrate {
-    SerialTest,
-    TempEnv,
-    RustyFork,
-}
-
-impl OtherCrate {
-    /// Returns its name on crates.io.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::SerialTest => "serial_test",
-            Self::TempEnv => "temp-env",
-            Self::RustyFork => "rusty-fork",
-        }
-    }
-}
 
 /// A place that is left, or that a person has to look at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,7 +51,7 @@ struct FileMigration {
     replacements: Replacements,
     left: Vec<Remark>,
     to_check: Vec<Remark>,
-    /// The number of attributes, or of tests.
+    /// The number of rewritten attributes or tests.
     rewritten: usize,
 }
 
@@ -75,7 +59,7 @@ struct FileMigration {
 #[derive(Debug, Default)]
 pub(crate) struct Migration {
     pub(crate) changes: Vec<Change>,
-    /// The number of attributes, or of tests.
+    /// The number of rewritten attributes or tests.
     pub(crate) rewritten: usize,
     /// Places that keep the other crate.
     pub(crate) left: Vec<Remark>,
@@ -100,60 +84,37 @@ pub(crate) fn migrate(
         .iter()
         .flat_map(|package| sources.texts(package))
         .collect();
-    let mut files: BTreeMap<&Path, FileMigration> = match from {
-        OtherCrate::SerialTest => {
-            let read = texts
-                .iter()
-                .filter_map(|(path, text)| SerialFile::read(path, text));
-            let mut read: Vec<SerialFile<'_>> = read.collect();
-            let migrated = serial_test::migrate(&mut read);
-            read.iter().map(|file| file.path).zip(migrated).collect()
-        }
-        OtherCrate::TempEnv => {
-            let all = texts.iter();
-            all.filter_map(|(path, text)| Some((*path, temp_env::migrate(path, text)?)))
-                .collect()
-        }
-        OtherCrate::RustyFork => {
-            let all = texts.iter();
-            all.filter_map(|(path, text)| Some((*path, rusty_fork::migrate(path, text)?)))
-                .collect()
-        }
-    };
+    let files = files(from, &texts);
     let mut migration = Migration::default();
-    let mut leaving = BTreeSet::new();
-    for package in packages {
-        let of_package: Vec<&Path> = sources.texts(package).map(|(path, _)| path).collect();
-        let (mut rewritten, mut is_left) = (0, false);
-        for path in &of_package {
-            if let Some(file) = files.get(path) {
-                rewritten += file.rewritten;
-                is_left |= !file.left.is_empty();
-            }
+    let mut written = BTreeSet::new();
+    for package in &packages {
+        // Packages may share a file.
+        let paths = sources.texts(package).map(|(path, _)| path);
+        let of_package: Vec<_> = paths.filter_map(|path| files.get_key_value(path)).collect();
+        let is_rewritten = of_package.iter().any(|(_, file)| file.rewritten > 0);
+        let is_left = of_package.iter().any(|(_, file)| !file.left.is_empty());
+        if is_rewritten {
+            written.extend(of_package.iter().map(|(path, _)| **path));
         }
-        let is_unused = rewritten == 0 && !is_left;
-        for path in of_package {
-            let Some(file) = files.remove(path) else { continue };
-            migration.rewritten += file.rewritten;
-            migration.left.extend(file.left);
-            migration.to_check.extend(file.to_check);
-            if rewritten > 0 && !file.replacements.is_empty() {
-                let new = file.replacements.apply(texts[path]);
-                migration.changes.push(Change {
-                    path: path.to_owned(),
-                    old: Some(texts[path].to_owned()),
-                    new,
-                });
-            }
-        }
-        if rewritten > 0 || is_unused {
-            migration.change_manifest(package, &crate_name, is_left, is_unused, library)?;
-        }
-        if !is_left {
-            leaving.insert(package.manifest.as_path());
+        if is_rewritten || !is_left {
+            migration.change_manifest(package, &crate_name, is_rewritten, is_left, library)?;
         }
     }
-    migration.change_workspaces(sources, &crate_name, &leaving)?;
+    for (path, file) in files {
+        migration.rewritten += file.rewritten;
+        migration.left.extend(file.left);
+        migration.to_check.extend(file.to_check);
+        if written.contains(path) {
+            migration.changes.push(Change {
+                path: path.to_owned(),
+                old: Some(texts[path].to_owned()),
+                new: file.replacements.apply(texts[path]),
+            });
+        }
+    }
+    if !packages.is_empty() && migration.left.is_empty() {
+        migration.change_workspaces(sources, &crate_name)?;
+    }
     migration
         .changes
         .retain(|change| change.old.as_ref() != Some(&change.new));
@@ -162,39 +123,53 @@ pub(crate) fn migrate(
     Ok(migration)
 }
 
+/// Translates the files. Those that are no Rust are left out.
+fn files<'a>(from: OtherCrate, texts: &BTreeMap<&'a Path, &'a str>) -> BTreeMap<&'a Path, FileMigration> {
+    let translate = match from {
+        OtherCrate::TempEnv => temp_env::migrate,
+        OtherCrate::RustyFork => rusty_fork::migrate,
+        OtherCrate::SerialTest => {
+            let read = texts
+                .iter()
+                .filter_map(|(path, text)| SerialFile::read(path, text));
+            let mut read: Vec<SerialFile<'_>> = read.collect();
+            let migrated = serial_test::migrate(&mut read);
+            return read.iter().map(|file| file.path).zip(migrated).collect();
+        }
+    };
+    let all = texts.iter();
+    all.filter_map(|(path, text)| Some((*path, translate(path, text)?)))
+        .collect()
+}
+
 fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("could not read {}: {error}", path.display()))
 }
 
 impl Migration {
-    /// Adds cofferdam to a manifest, unless nothing needs it, and removes the other crate if nothing is left.
+    /// Adds cofferdam to a manifest if a use was rewritten, and removes the other crate if nothing is left.
     fn change_manifest(
         &mut self,
         package: &Package,
         crate_name: &str,
+        is_rewritten: bool,
         is_left: bool,
-        is_unused: bool,
         library: Option<&Path>,
     ) -> Result<(), String> {
         let path = &package.manifest;
-        let invalid = |error: String| format!("could not understand {}: {error}", path.display());
         let old = read(path)?;
-        let without = match is_left {
+        let mut new = match is_left {
             true => old.clone(),
-            false => manifest::without(&old, crate_name).map_err(invalid)?,
+            false => manifest::without(&old, crate_name)
+                .map_err(|error| format!("could not understand {}: {error}", path.display()))?,
         };
-        let library = library.map(|library| relative_path(package.dir(), library));
-        let new = match is_unused {
-            true => without,
-            false => match manifest::with_serial(&without, library.as_deref()).map_err(invalid)? {
-                Manifest::Fine => without,
-                Manifest::New(new) => new,
-                Manifest::Missing => {
-                    self.missing_crates.insert(path.clone(), MissingCrate::Cofferdam);
-                    without
-                }
-            },
-        };
+        if is_rewritten {
+            let texts = BTreeMap::from([(path.clone(), new.clone())]);
+            let (changes, missing) = draft::manifests(&texts, library)?;
+            new = changes.into_iter().next().map_or(new, |change| change.new);
+            let missing = missing.into_iter().map(|path| (path, MissingCrate::ForMigration));
+            self.missing_crates.extend(missing);
+        }
         self.changes.push(Change {
             path: path.clone(),
             old: Some(old),
@@ -203,19 +178,8 @@ impl Migration {
         Ok(())
     }
 
-    /// Removes the crate from workspaces of which no package needs it any more.
-    fn change_workspaces(
-        &mut self,
-        sources: &Sources,
-        crate_name: &str,
-        leaving: &BTreeSet<&Path>,
-    ) -> Result<(), String> {
-        let is_needed = |package: &Package| {
-            package.depends_on(crate_name) && !leaving.contains(package.manifest.as_path())
-        };
-        if leaving.is_empty() || sources.packages().any(is_needed) {
-            return Ok(());
-        }
+    /// Removes the crate from the dependencies that packages of the workspaces can inherit.
+    fn change_workspaces(&mut self, sources: &Sources, crate_name: &str) -> Result<(), String> {
         for root in sources.roots() {
             let path = root.join("Cargo.toml");
             let known = self.changes.iter_mut().find(|change| change.path == path);
@@ -243,37 +207,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Returns the files after the migration, and what is left in them: `line: reason`.
+    /// Returns the files after the migration, and the remarks on what is left in them: `line: reason`.
     fn migrated(from: OtherCrate, texts: &[&str]) -> (Vec<String>, Vec<String>) {
         let paths: Vec<PathBuf> = (0..texts.len())
             .map(|number| PathBuf::from(format!("{number}.rs")))
             .collect();
-        let files: Vec<FileMigration> = match from {
-            OtherCrate::SerialTest => {
-                let both = paths.iter().zip(texts);
-                let mut read: Vec<_> = both
-                    .map(|(path, text)| SerialFile::read(path, text).unwrap())
-                    .collect();
-                serial_test::migrate(&mut read)
-            }
-            OtherCrate::TempEnv => {
-                let both = paths.iter().zip(texts);
-                both.map(|(path, text)| temp_env::migrate(path, text).unwrap())
-                    .collect()
-            }
-            OtherCrate::RustyFork => {
-                let both = paths.iter().zip(texts);
-                both.map(|(path, text)| rusty_fork::migrate(path, text).unwrap())
-                    .collect()
-            }
-        };
-        let left = files.iter().flat_map(|file| &file.left);
+        let texts = paths.iter().map(PathBuf::as_path).zip(texts.iter().copied());
+        let texts: BTreeMap<&Path, &str> = texts.collect();
+        let files = files(from, &texts);
+        assert_eq!(files.len(), texts.len());
+        let left = files.values().flat_map(|file| &file.left);
         let left = left.map(|one| format!("{}: {}", one.line, one.why)).collect();
-        let files = files.into_iter().zip(texts);
-        (
-            files.map(|(file, text)| file.replacements.apply(text)).collect(),
-            left,
-        )
+        let files = files.into_iter();
+        let files = files.map(|(path, file)| file.replacements.apply(texts[path]));
+        (files.collect(), left)
     }
 
     /// Compares a file after the migration, of which nothing is left.
@@ -468,6 +415,31 @@ mod tests {
     }
 
     #[test]
+    fn a_new_attribute_ends_with_the_line_break_of_its_file() {
+        let body = "\r\nfn a() {\r\n    f();\r\n}\r\n";
+        for (from, text, new) in [
+            (
+                OtherCrate::SerialTest,
+                format!("#[serial_test::serial]\r\n#[rstest]{body}"),
+                format!("#[rstest]\r\n#[cofferdam::serial]{body}"),
+            ),
+            (
+                OtherCrate::TempEnv,
+                "#[test]\r\nfn a() {\r\n    temp_env::with_var(\"A\", Some(\"x\"), || f());\r\n}\r\n"
+                    .to_owned(),
+                format!("#[test]\r\n#[cofferdam::isolated(env(A = \"x\"))]{body}"),
+            ),
+            (
+                OtherCrate::RustyFork,
+                format!("rusty_fork::rusty_fork_test! {{\r\n#[test]{body}}}\r\n"),
+                format!("#[test]\r\n#[cofferdam::isolated]{body}"),
+            ),
+        ] {
+            becomes(from, &text, &new);
+        }
+    }
+
+    #[test]
     fn tests_of_rusty_fork_become_isolated() {
         for (text, new) in [
             (
@@ -530,13 +502,8 @@ mod tests {
         fn any_tokens_can_be_read_and_stay_tokens(parts in proptest::collection::vec(code(), 0..20)) {
             let text = parts.join(" ");
             for from in [OtherCrate::SerialTest, OtherCrate::TempEnv, OtherCrate::RustyFork] {
-                let path = Path::new("a.rs");
-                let file = match from {
-                    OtherCrate::SerialTest => SerialFile::read(path, &text).map(|file| serial_test::migrate(&mut [file]).remove(0)),
-                    OtherCrate::TempEnv => temp_env::migrate(path, &text),
-                    OtherCrate::RustyFork => rusty_fork::migrate(path, &text),
-                };
-                if let Some(file) = file {
+                let texts = BTreeMap::from([(Path::new("a.rs"), text.as_str())]);
+                for file in files(from, &texts).into_values() {
                     let new = file.replacements.apply(&text);
                     prop_assert!(SourceFile::new(&new).is_some(), "{text} became {new}");
                 }

@@ -1,9 +1,10 @@
 //! rusty-fork's tests as isolated ones.
 
 use super::super::source_file::{
-    Replacements, SourceFile, inner, is_group, is_sign, is_word, path_at, split_attributes,
+    SourceFile, inner, is_attribute, is_group, is_sign, is_word, path_at, split_attributes,
 };
 use super::imports::{ImportedName, Imports};
+use super::replacements::Replacements;
 use super::{FileMigration, Remark};
 use proc_macro2::{Delimiter, TokenTree};
 use std::ops::Range;
@@ -14,7 +15,7 @@ const MACRO: &str = "rusty_fork_test";
 
 /// A `rusty_fork_test!`.
 struct MacroCall {
-    whole: Range<usize>,
+    range: Range<usize>,
     body: TokenTree,
     /// Set if the path names the crate, so that the module may lack the import.
     is_qualified: bool,
@@ -36,13 +37,13 @@ pub(super) fn migrate(path: &Path, text: &str) -> Option<FileMigration> {
         };
         match moved(path, &file, &call, attribute) {
             Ok(moved) => {
-                migration.replacements.add(call.whole, moved.text);
+                migration.replacements.add(call.range, moved.text);
                 migration.rewritten += moved.count;
                 migration.to_check.extend(moved.to_check);
             }
             Err(why) => {
                 is_left = true;
-                migration.left.push(Remark::new(path, &file, &call.whole, why));
+                migration.left.push(Remark::new(path, &file, &call.range, why));
             }
         }
     }
@@ -51,10 +52,7 @@ pub(super) fn migrate(path: &Path, text: &str) -> Option<FileMigration> {
         let kept = import.names.iter().filter(|one| is_left || !is_macro(one));
         let kept: Vec<ImportedName> = kept.cloned().collect();
         let has_macro = import.names.iter().any(|one| one.name == MACRO);
-        let new = (has_macro && migration.rewritten > 0).then(|| ImportedName {
-            original: "isolated".to_owned(),
-            name: "isolated".to_owned(),
-        });
+        let new = (has_macro && migration.rewritten > 0).then(|| ImportedName::unchanged("isolated"));
         if let Some(other) = import.names.iter().find(|one| !is_macro(one)) {
             let why = format!("{} has no counterpart", other.original);
             migration.left.push(Remark::new(path, &file, &import.range, &why));
@@ -92,7 +90,7 @@ fn calls(file: &SourceFile<'_>, tokens: &[TokenTree], found: &mut Vec<MacroCall>
             let has_semicolon = tokens.get(behind).is_some_and(|token| is_sign(token, ';'));
             let end = behind + usize::from(has_semicolon);
             found.push(MacroCall {
-                whole: file.range_of(&tokens[at..end]),
+                range: file.range_of(&tokens[at..end]),
                 body: body.clone(),
                 is_qualified: path.len() > 1,
             });
@@ -139,10 +137,7 @@ fn moved(
         if !is_word(word, "fn") || !is_group(body, Delimiter::Brace) {
             return Err("its content is not only functions");
         }
-        let has = |name: &str| {
-            own.iter()
-                .any(|one| path_at(&inner(one)).0.last().is_some_and(|last| last == name))
-        };
+        let has = |name: &str| own.iter().any(|one| is_attribute(one, name));
         if !has("test") {
             return Err("one of its functions has no #[test]");
         }
@@ -152,7 +147,7 @@ fn moved(
                 "only a panic with its own message counts: no abort, no timeout, no message of rusty-fork";
             to_check.push(Remark::new(path, file, &file.range(word), why));
         }
-        attributes.add(start..start, format!("{attribute}\n{}", file.indent(start)));
+        attributes.add(start..start, format!("{attribute}{}", file.new_line(start)));
         count += 1;
         rest = &item[4..];
     }
@@ -164,7 +159,7 @@ fn moved(
     // The attributes are added to the moved text, whose offsets differ from those of the file.
     let moved = attributes.apply_within(file.text, begin..inside.end);
     let of_moved = SourceFile::new(&moved).ok_or("it could not be read")?;
-    let indent = file.indent(call.whole.start);
+    let indent = file.indent(call.range.start);
     Ok(MovedTests {
         text: of_moved.dedented(0..moved.len(), &of_moved.tokens, indent),
         count,

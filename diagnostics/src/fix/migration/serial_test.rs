@@ -1,9 +1,11 @@
 //! serial_test's attributes as cofferdam's.
 
+use super::super::attributes::ATTRIBUTE_NAMES;
 use super::super::source_file::{
-    Replacements, SourceFile, inner, is_group, is_sign, is_word, path_at, split_attributes,
+    SourceFile, inner, is_attribute, is_group, is_sign, is_word, path_at, split_attributes,
 };
 use super::imports::{ImportedName, Imports};
+use super::replacements::Replacements;
 use super::{FileMigration, Remark};
 use proc_macro2::{Delimiter, TokenTree};
 use std::collections::BTreeSet;
@@ -11,7 +13,6 @@ use std::ops::Range;
 use std::path::Path;
 
 const CRATE: &str = "serial_test";
-const NAMES: [&str; 4] = ["serial", "parallel", "file_serial", "file_parallel"];
 
 /// A file with its attributes.
 pub(super) struct SerialFile<'a> {
@@ -40,7 +41,7 @@ struct Found {
 }
 
 impl Found {
-    /// Returns the keys as serial_test compares them: those of files are others.
+    /// Returns the keys as serial_test compares them: `file_serial(key)` is not the key of `serial(key)`.
     fn locks(&self) -> impl Iterator<Item = (bool, &str)> {
         let is_file = self.name.starts_with("file_");
         self.keys.iter().map(move |key| (is_file, key.as_str()))
@@ -82,14 +83,14 @@ impl<'a> SerialFile<'a> {
                 continue;
             }
             let last = self.file.range(attributes[attributes.len() - 1]).end;
-            let first_of_rstest = attributes.iter().rposition(|one| is_rstest(one));
+            let last_of_rstest = attributes.iter().rposition(|one| is_attribute(one, "rstest"));
             for (index, attribute) in attributes.iter().enumerate() {
                 let sign = &tokens[at + 2 * index];
                 let whole = self.file.range(sign).start..self.file.range(attribute).end;
                 let before = found.len();
                 self.attribute(&inner(attribute), &whole, found);
                 for one in &mut found[before..] {
-                    one.moves_to = first_of_rstest.filter(|rstest| *rstest > index).map(|_| last);
+                    one.moves_to = last_of_rstest.filter(|rstest| *rstest > index).map(|_| last);
                     one.left = one.left.or_else(|| self.obstacle_of_module(rest));
                     if one.moves_to.is_some() && one.whole != whole {
                         one.left = Some("it is conditional, and above #[rstest]");
@@ -128,7 +129,7 @@ impl<'a> SerialFile<'a> {
 
     /// Returns serial_test's name of an attribute's path, and whether the file renames it.
     fn name_of(&self, path: &[String]) -> Option<(&'static str, bool)> {
-        let known = |name: &str| NAMES.into_iter().find(|one| *one == name);
+        let known = |name: &str| ATTRIBUTE_NAMES.into_iter().find(|one| *one == name);
         match path {
             [root, name] if root == CRATE => Some((known(name)?, false)),
             [name] => match self.imports.named(name) {
@@ -177,7 +178,7 @@ impl<'a> SerialFile<'a> {
         None
     }
 
-    /// Returns the attributes that have to be left, with their keys.
+    /// Returns the attributes that have to be left.
     fn left(&self) -> impl Iterator<Item = &Found> {
         self.found.iter().filter(|one| one.left.is_some())
     }
@@ -212,8 +213,7 @@ impl<'a> SerialFile<'a> {
                 Some(at) => {
                     replacements.add(file.with_lines(one.whole.clone()), "");
                     let arguments = &file.text[one.path.end..one.whole.end];
-                    let indent = file.indent(at);
-                    replacements.add(at..at, format!("\n{indent}#[{name}{arguments}"));
+                    replacements.add(at..at, format!("{}#[{name}{arguments}", file.new_line(at)));
                 }
             }
         }
@@ -305,16 +305,9 @@ pub(super) fn migrate(files: &mut [SerialFile<'_>]) -> Vec<FileMigration> {
     files.iter().map(|file| file.migration(qualifies)).collect()
 }
 
-/// Returns whether the name is of no attribute.
+/// Returns whether the name is not one of an attribute.
 fn is_other(one: &ImportedName) -> bool {
-    one.name != "*" && !NAMES.contains(&one.original.as_str())
-}
-
-fn is_rstest(attribute: &TokenTree) -> bool {
-    path_at(&inner(attribute))
-        .0
-        .last()
-        .is_some_and(|last| last == "rstest")
+    one.name != "*" && !ATTRIBUTE_NAMES.contains(&one.original.as_str())
 }
 
 /// Returns the keys of an attribute, and the reason that cofferdam's does not take its arguments.

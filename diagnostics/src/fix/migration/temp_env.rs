@@ -3,10 +3,12 @@
 //! Only a call that is all of a test's body is translated: then the variables are the test's, and can be set before its process
 //! starts. In the middle of a test only a guard could replace it, whose `unsafe` is a promise that the author has to make.
 
-use super::super::source_file::{Replacements, SourceFile, is_sign};
+use super::super::attributes::is_last;
+use super::super::scan::start_of;
+use super::super::source_file::{SourceFile, inner, is_sign};
 use super::imports::{ImportedName, Imports};
+use super::replacements::Replacements;
 use super::{FileMigration, Remark};
-use crate::fix::attributes::is_last;
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -14,7 +16,7 @@ use std::path::Path;
 use syn::parse::Parser as _;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Block, Expr, ExprCall, Ident, Item, ItemFn, Lit, ReturnType, Stmt, Token, Visibility};
+use syn::{Block, Expr, ExprCall, Ident, Item, ItemFn, Lit, ReturnType, Stmt, Token};
 
 const CRATE: &str = "temp_env";
 const FUNCTIONS: [&str; 5] = [
@@ -75,10 +77,7 @@ pub(super) fn migrate(path: &Path, text: &str) -> Option<FileMigration> {
             .iter()
             .filter(|one| used.contains(&one.name) || one.name == "*" && !left.is_empty());
         let kept: Vec<ImportedName> = kept.cloned().collect();
-        let new = std::mem::take(&mut needs_import).then(|| ImportedName {
-            original: "isolated".to_owned(),
-            name: "isolated".to_owned(),
-        });
+        let new = std::mem::take(&mut needs_import).then(|| ImportedName::unchanged("isolated"));
         import.replace(&file, CRATE, &kept, new.as_slice(), &mut migration.replacements);
     }
     Some(migration)
@@ -95,10 +94,7 @@ fn bare_calls(
     for (at, token) in tokens.iter().enumerate() {
         let range = file.range(token);
         match token {
-            TokenTree::Group(group) => {
-                let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-                bare_calls(file, &inner, imports, replacements, see);
-            }
+            TokenTree::Group(_) => bare_calls(file, &inner(token), imports, replacements, see),
             TokenTree::Ident(word) if !replacements.contain(range.start) && !imports.contain(range.start) => {
                 let name = word.to_string();
                 let is_path = at > 0 && (is_sign(&tokens[at - 1], ':') || is_sign(&tokens[at - 1], '.'));
@@ -145,15 +141,11 @@ impl Translation<'_> {
             match item {
                 Item::Fn(item) => {
                     if let Some(translated) = self.test(item) {
-                        let first = match &item.vis {
-                            Visibility::Inherited => item.sig.span(),
-                            visible => visible.span(),
-                        };
-                        let start = self.file.shifted(first.byte_range()).start;
-                        let indent = self.file.indent(start);
+                        let start = start_of(item);
+                        let start = self.file.shifted(start..start).start;
                         let attribute = translated.attribute;
                         self.replacements
-                            .add(start..start, format!("{attribute}\n{indent}"));
+                            .add(start..start, format!("{attribute}{}", self.file.new_line(start)));
                         self.replacements.add(translated.statement, translated.body);
                         self.rewritten += 1;
                     }

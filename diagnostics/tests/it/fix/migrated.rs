@@ -127,6 +127,7 @@ fn a_package_without_cofferdam_needs_it_first() {
         "{}",
         output.out
     );
+    assert!(!output.out.contains("--with"), "{}", output.out);
     let last = "cofferdam: 1 use of rusty-fork migrated, in 2 files; a crate is needed first\n";
     assert!(output.out.ends_with(last), "{}", output.out);
     let applied = scratch.fix(&["--migrate", "rusty-fork", "--apply", "--allow-no-vcs"]);
@@ -156,4 +157,30 @@ fn the_dependency_of_a_workspace_goes_with_its_last_package() {
     let output = scratch.checked(&["--migrate", "serial_test", "--apply", "--allow-dirty"]);
     assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     assert!(!scratch.read("Cargo.toml").contains("serial_test"));
+}
+
+#[test]
+fn each_package_that_shares_a_file_gets_cofferdam() {
+    let scratch = suite();
+    let manifest = scratch.read("Cargo.toml");
+    scratch.write(
+        "Cargo.toml",
+        &manifest.replace("[workspace]", "[workspace]\nmembers = [\"other\"]"),
+    );
+    scratch.write(
+        "other/Cargo.toml",
+        "[package]\nname = \"other\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dev-dependencies]\nserial_test = \"4\"\n\
+         cofferdam = { path = \"../library\" }\n\n[[test]]\nname = \"shop\"\npath = \"../tests/shop.rs\"\n",
+    );
+    scratch.write("other/src/lib.rs", "");
+    let output = scratch.fix(&["--migrate", "serial_test"]);
+    let changed = "\
+-serial_test = \"4\"
+-cofferdam = { path = \"../library\" }
++cofferdam = { path = \"../library\", features = [\"macros\"] }
+";
+    assert!(output.out.contains(changed), "{}{}", output.out, output.err);
+    assert_eq!(output.out.matches("--- a/tests/shop.rs\n").count(), 1);
+    // Also the manifest of the other package.
+    assert_eq!(output.out.matches("features = [\"macros\"]").count(), 2);
 }
