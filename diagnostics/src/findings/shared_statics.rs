@@ -3,7 +3,7 @@
 use super::Entry;
 use serde::Serialize;
 
-/// What was observed of a suite's statics.
+/// The observed uses of a suite's statics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Statics {
     /// The number of programs whose statics were observed.

@@ -1,5 +1,6 @@
 //! Tests that use a resource at one time without a lock, but failed in no run: they run beside each other many times.
 
+use super::companions::rarity_of;
 use super::{Class, HuntEvent, HuntOptions, HuntReport, Scenes, Verdict, hunt};
 use crate::rates::FailureRate;
 use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
@@ -36,7 +37,7 @@ pub(crate) fn repeat_company(
         let options = HuntOptions {
             given: vec![test.clone()],
             alone_for_all: false,
-            rarity: HuntOptions::rarity_of(rate),
+            rarity: rarity_of(rate),
             ..options.clone()
         };
         let mut see = |event: HuntEvent<'_>| {

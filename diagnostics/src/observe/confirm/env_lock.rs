@@ -23,7 +23,7 @@ const FILES: &[&str] = &[
     "/std/src/sys/unix/os.rs",
 ];
 
-/// What one of std's functions for variables is called for.
+/// The purpose of a call to one of std's functions for variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum EnvAccess {
     One,

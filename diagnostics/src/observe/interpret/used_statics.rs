@@ -46,7 +46,7 @@ mod tests {
     use crate::observe::site_table::{READ, WRITE};
 
     #[test]
-    fn a_static_that_is_only_counted_depends_on_nothing() {
+    fn no_test_depends_on_a_static_that_is_only_counted() {
         let mut made = LogBuilder::new(7, 1, true);
         for (name, how) in [
             ("a::ONLY", COUNT),
