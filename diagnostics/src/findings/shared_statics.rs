@@ -14,7 +14,7 @@ pub(crate) struct Statics {
     pub(crate) shared: Vec<SharedStatic>,
 }
 
-/// A static that several tests of a program use.
+/// A static that several tests of a process use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct SharedStatic {
     /// Its path: `shop::CACHE`.

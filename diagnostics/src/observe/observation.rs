@@ -174,7 +174,8 @@ impl ObservedCommand {
 
     /// Returns the static that tests share.
     fn shared_static(&self, conflict: &Conflict, reading: &Reading<'_>) -> Option<SharedStatic> {
-        let name = static_of(conflict)?;
+        // All tests are of one process, as the static is.
+        let (name, first) = (static_of(conflict)?, conflict.tests.first()?);
         let uses = |writes: bool| {
             let is_wanted = |one: &&Use| (one.access == Some(Access::Write)) == writes;
             let tests = conflict.tests.iter().filter(|test| test.writes() == writes);
@@ -187,12 +188,8 @@ impl ObservedCommand {
         };
         Some(SharedStatic {
             name: name.to_owned(),
-            declared: reading.declaration(name, &self.dir),
-            binary: conflict
-                .tests
-                .first()
-                .map(|test| test.binary.clone())
-                .unwrap_or_default(),
+            declared: reading.declaration(first.pid, name, &self.dir),
+            binary: first.binary.clone(),
             writers: uses(true),
             readers: uses(false),
         })
