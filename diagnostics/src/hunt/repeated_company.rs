@@ -48,10 +48,6 @@ pub(crate) fn repeat_company(
         };
         let found = hunt(&tests, &failed, &options, scenes, &mut see);
         for verdict in found.verdicts {
-            let known = report
-                .verdicts
-                .iter_mut()
-                .find(|known| known.test == verdict.test);
             // Each of these tests passed as the command runs them.
             if verdict.class == Class::Failing || verdict.is_unexplained() && verdict.test != test {
                 continue;
@@ -61,7 +57,8 @@ pub(crate) fn repeat_company(
             } else {
                 verdict
             };
-            match known {
+            let mut all = report.verdicts.iter_mut();
+            match all.find(|known| known.test == verdict.test) {
                 Some(known) if known.is_unexplained() && !verdict.is_unexplained() => {
                     let test = verdict.test.clone();
                     *known = verdict;

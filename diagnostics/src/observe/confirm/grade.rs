@@ -29,7 +29,8 @@ pub(super) const IN_STD: &str =
     "run again, they were apart, and so were all who use a variable: std has a lock there";
 
 /// A reason for [`Grade::Potential`]: they were apart, but not by the same time in enough runs.
-const UNSTEADY: &str = "run again, they were apart, which may be chance: the second came at another time after the first in each run";
+const UNSTEADY: &str =
+    "run again, they were apart, which may be chance: the time between the two differed from run to run";
 
 pub(super) const NOT_HELD: &str = "run again, the two could not be held at it";
 /// A reason for [`Grade::Potential`]: the tests could not be run.
