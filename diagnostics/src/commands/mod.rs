@@ -169,17 +169,20 @@ impl fmt::Display for Interrupted {
 #[cfg(has_observer)]
 impl std::error::Error for Interrupted {}
 
+/// The end of a command that was stopped.
+#[cfg(has_observer)]
+const STOPPED: Ended = Ended::Failed {
+    code: exit_code::JOB_FAILED,
+    signal: None,
+};
+
 /// Runs a command to its end with additional variables and the streams of this process.
 #[cfg(has_observer)]
 fn run_in_foreground(
     command: &[OsString],
     variables: Vec<(OsString, OsString)>,
 ) -> Result<Ended, Box<dyn std::error::Error>> {
-    let stopped = Ended::Failed {
-        code: exit_code::JOB_FAILED,
-        signal: None,
-    };
-    Ok(run_within(None, command, variables)?.unwrap_or(stopped))
+    Ok(run_within(None, command, variables)?.unwrap_or(STOPPED))
 }
 
 /// The same with a time limit, if there is one; `None` if the command was stopped.
@@ -300,7 +303,7 @@ pub(crate) struct Observed {
     pub(crate) not_kept: Vec<String>,
     /// The statics, unless they were not to be observed.
     pub(crate) statics: Option<Statics>,
-    /// Whether the shared statics are to be listed.
+    /// Set if the shared statics are to be listed.
     pub(crate) lists_statics: bool,
 }
 

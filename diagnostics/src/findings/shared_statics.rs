@@ -3,7 +3,7 @@
 use super::Entry;
 use serde::Serialize;
 
-/// What was observed of a suite's statics.
+/// The observed uses of a suite's statics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Statics {
     /// The number of programs whose statics were observed.
@@ -14,7 +14,7 @@ pub(crate) struct Statics {
     pub(crate) shared: Vec<SharedStatic>,
 }
 
-/// A static that several tests of a program use.
+/// A static that several tests of a process use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct SharedStatic {
     /// Its path: `shop::CACHE`.

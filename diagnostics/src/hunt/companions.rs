@@ -6,9 +6,9 @@ use super::runs::{Runs, Seen, Setup, Stopped, rate};
 use crate::rates::FailureRate;
 use std::collections::HashSet;
 
-// Where a failure was seen to be rare, all numbers of runs with others are multiplied by its rarity.
+// For a failure that is known to be rare, the numbers of runs with other tests are multiplied by its rarity.
 
-/// The numbers of runs alone: before other tests are blamed, and to compare with few or with many runs beside them.
+/// The numbers of runs alone: before other tests are blamed, and at most to compare with few or with many runs beside them.
 const SOLO_RUNS: u32 = 10;
 const SOLO_OF_FEW: u32 = 30;
 const SOLO_OF_MANY: u32 = 100;
@@ -53,7 +53,7 @@ pub(super) fn runs_to_see(rate: FailureRate) -> u32 {
     runs.ceil() as u32
 }
 
-/// Returns how many times as many runs as usual it takes to see a failure of this rate.
+/// Returns the factor by which a failure of this rate needs more runs than usual.
 pub(super) fn rarity_of(rate: FailureRate) -> u32 {
     let usual = ASSUMED_RATE * f64::from(rate.runs) / f64::from(rate.failed.max(1));
     (usual.ceil() as u32).clamp(1, MOST_RARE)
@@ -327,12 +327,7 @@ pub(super) fn among_all(
 
 fn fails_with_all(runs: &mut Runs<'_>, test: usize, company: Company<'_>) -> Result<bool, Stopped> {
     let setup = company.setup(&company.all(runs, test), test);
-    for _ in 0..ALL_RUNS * runs.rarity() {
-        if runs.attempt(test, &setup)?.is_some_and(|seen| seen.failed) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    runs.fails_within(test, &setup, ALL_RUNS * runs.rarity())
 }
 
 /// Beliefs about which one of many tests it is.

@@ -550,21 +550,12 @@ impl<'i, 'r> Examiner<'i, 'r> {
         };
         let suspects = self.suspects(test);
         let runs = &mut *self.runs;
-        let mut fails = |some: &[usize]| {
-            for _ in 0..times {
-                if runs
-                    .attempt(test, &with_some(some))?
-                    .is_some_and(|seen| seen.failed)
-                {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
-        };
+        let mut fails = |some: &[usize]| runs.fails_within(test, &with_some(some), times);
         let mut found = None;
         for suspect in suspects.into_iter().take(SUSPECTS) {
-            if found.is_none() && fails(&[suspect])? {
+            if fails(&[suspect])? {
                 found = Some(vec![suspect]);
+                break;
             }
         }
         let found = match found {

@@ -23,7 +23,6 @@ pub(crate) use regimes::{Regime, RegimeReport};
 pub(crate) use repeated_company::repeat_company;
 pub(crate) use verdict::{Class, Verdict, grouped};
 
-use crate::rates::FailureRate;
 use crate::scene::{Scene, SceneResult, TestId};
 use examiner::Examiner;
 use regimes::RegimeTable;
@@ -49,7 +48,7 @@ pub(crate) struct HuntOptions {
     pub(crate) alone_for_all: bool,
     /// The seed of the random order.
     pub(crate) seed: u64,
-    /// How many times as many runs beside others as usual it takes to see a failure; 0 is as 1.
+    /// The factor for all numbers of runs beside others, greater than 1 for a rare failure; 0 is treated as 1.
     pub(crate) rarity: u32,
     /// The number of cores. Under load as many threads are busy beside all tests, twice as many beside one.
     pub(crate) cores: u32,
@@ -70,13 +69,6 @@ pub(crate) enum HuntEvent<'a> {
     Repeating { tests: usize },
     /// A verdict was reached.
     Decided(&'a Verdict),
-}
-
-impl HuntOptions {
-    /// Returns how many times as many runs as usual it takes to see a failure of this rate.
-    pub(crate) fn rarity_of(rate: FailureRate) -> u32 {
-        companions::rarity_of(rate)
-    }
 }
 
 /// The result of a hunt.
@@ -159,6 +151,7 @@ mod simulated_suite;
 mod tests {
     use super::simulated_suite::{SimulatedSuite, Step};
     use super::*;
+    use crate::rates::FailureRate;
     use crate::scene::{Arrangement, Outcome};
 
     pub(super) fn hunted(suite: &mut SimulatedSuite, options: &HuntOptions) -> HuntReport {
@@ -315,7 +308,7 @@ mod tests {
             as_is.outcomes.insert(all[1].clone(), Outcome::Failed);
             let options = HuntOptions {
                 given: vec![all[1].clone()],
-                rarity: HuntOptions::rarity_of(FailureRate { failed: 4, runs: 50 }),
+                rarity: companions::rarity_of(FailureRate { failed: 4, runs: 50 }),
                 ..HuntOptions::default()
             };
             let report = hunt(&all, &as_is, &options, &mut suite, &mut |_| {});

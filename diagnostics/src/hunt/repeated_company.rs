@@ -1,5 +1,6 @@
 //! Tests that use a resource at one time without a lock, but failed in no run: they run beside each other many times.
 
+use super::companions::rarity_of;
 use super::{Class, HuntEvent, HuntOptions, HuntReport, Scenes, Verdict, hunt};
 use crate::rates::FailureRate;
 use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
@@ -36,7 +37,7 @@ pub(crate) fn repeat_company(
         let options = HuntOptions {
             given: vec![test.clone()],
             alone_for_all: false,
-            rarity: HuntOptions::rarity_of(rate),
+            rarity: rarity_of(rate),
             ..options.clone()
         };
         let mut see = |event: HuntEvent<'_>| {
@@ -47,10 +48,6 @@ pub(crate) fn repeat_company(
         };
         let found = hunt(&tests, &failed, &options, scenes, &mut see);
         for verdict in found.verdicts {
-            let known = report
-                .verdicts
-                .iter_mut()
-                .find(|known| known.test == verdict.test);
             // Each of these tests passed as the command runs them.
             if verdict.class == Class::Failing || verdict.is_unexplained() && verdict.test != test {
                 continue;
@@ -60,7 +57,8 @@ pub(crate) fn repeat_company(
             } else {
                 verdict
             };
-            match known {
+            let mut all = report.verdicts.iter_mut();
+            match all.find(|known| known.test == verdict.test) {
                 Some(known) if known.is_unexplained() && !verdict.is_unexplained() => {
                     let test = verdict.test.clone();
                     *known = verdict;

@@ -98,7 +98,7 @@ impl<'a> Runs<'a> {
         }
     }
 
-    /// Sets how many times as many runs beside others as usual it takes to see a failure.
+    /// Sets the factor for all numbers of runs beside others.
     pub(super) fn set_rarity(&mut self, rarity: u32) {
         self.rarity = rarity.max(1);
     }
@@ -198,6 +198,16 @@ impl<'a> Runs<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Returns whether the test fails in one of at most this number of runs.
+    pub(super) fn fails_within(&mut self, test: usize, setup: &Setup, most: u32) -> Result<bool, Stopped> {
+        for _ in 0..most {
+            if self.attempt(test, setup)?.is_some_and(|seen| seen.failed) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn seen(&self, test: usize, result: &SceneResult) -> Option<Seen> {

@@ -164,7 +164,7 @@ impl ObservedCommand {
                     "its statics: the system allows no breakpoints, or does not report system calls".to_owned()
                 }
                 _ => statics::reason(self.launch.folder(), log.pid())
-                    .map_or_else(|| "its statics: they could not be listed".to_owned(), |why| why.to_string()),
+                    .unwrap_or_else(|| "its statics: they could not be listed".to_owned()),
             };
             account.leave_out(&name(log), &why, 1);
         }
@@ -174,33 +174,22 @@ impl ObservedCommand {
 
     /// Returns the static that tests share.
     fn shared_static(&self, conflict: &Conflict, reading: &Reading<'_>) -> Option<SharedStatic> {
-        let name = static_of(conflict)?;
-        let used = |test: &Test, writes: bool| {
-            let is_writer = test.uses.iter().any(|one| one.access == Some(Access::Write));
-            let one = test
-                .uses
-                .iter()
-                .find(|one| (one.access == Some(Access::Write)) == writes)?;
-            (is_writer == writes).then(|| StaticUse {
+        // All tests are of one process, as the static is.
+        let (name, first) = (static_of(conflict)?, conflict.tests.first()?);
+        let uses = |writes: bool| {
+            let is_wanted = |one: &&Use| (one.access == Some(Access::Write)) == writes;
+            let tests = conflict.tests.iter().filter(|test| test.writes() == writes);
+            let uses = tests.filter_map(|test| Some((test, test.uses.iter().find(is_wanted)?)));
+            uses.map(|(test, one)| StaticUse {
                 test: test.name().to_owned(),
                 place: one.place.clone(),
             })
-        };
-        let uses = |writes| {
-            conflict
-                .tests
-                .iter()
-                .filter_map(|test| used(test, writes))
-                .collect()
+            .collect()
         };
         Some(SharedStatic {
             name: name.to_owned(),
-            declared: reading.declaration(name, &self.dir),
-            binary: conflict
-                .tests
-                .first()
-                .map(|test| test.binary.clone())
-                .unwrap_or_default(),
+            declared: reading.declaration(first.pid, name, &self.dir),
+            binary: first.binary.clone(),
             writers: uses(true),
             readers: uses(false),
         })

@@ -159,7 +159,7 @@ impl<'a> SceneRunner<'a> {
                 }
             }
             Arrangement::Parallel => {
-                let at_once = self.is_repeat(scene);
+                let at_once = self.is_at_once(scene);
                 // cargo starts programs one after the other, nextest all at one time.
                 let (own, shared): (Vec<TestId>, Vec<TestId>) = scene
                     .tests
@@ -229,7 +229,7 @@ impl<'a> SceneRunner<'a> {
 
     /// Counts the runs of a scene, and returns whether its tests are to begin at the same moment. That is every second run;
     /// in the others, the machine decides which parts of the tests overlap.
-    fn is_repeat(&self, scene: &Scene) -> bool {
+    fn is_at_once(&self, scene: &Scene) -> bool {
         if scene.tests.len() > MOST_AT_ONCE {
             return false;
         }

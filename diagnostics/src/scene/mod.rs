@@ -85,7 +85,7 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
-/// What a failure says first if the test did not end.
+/// The first words of the failure of a test that did not end.
 pub(crate) const HUNG: &str = "did not end within";
 
 /// The outcomes of a scene.

@@ -1,7 +1,7 @@
 //! The first run of a hunt: the command as it is, observed, and stopped if it takes too long.
 
-use crate::commands::{processors, run_observed_within};
-use crate::exit_code::{self, Ended};
+use crate::commands::{STOPPED, processors, run_observed_within};
+use crate::exit_code::Ended;
 use crate::observe::{ObservationResult, ObservedCommand, SuitePrograms};
 use crate::scene::{Outcome, SceneResult, TestId};
 use rustix::process::Signal;
@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A test hung if it ran for at least this part of the time after which the command was stopped.
+/// A test hung if it ran for at least the time after which the command was stopped, divided by this number.
 const HUNG_SHARE: u32 = 2;
 
 /// A process of a scene is stopped after this multiple of the command's time, plus `LIMIT_EXTRA`.
@@ -34,7 +34,7 @@ pub(super) struct FirstRun {
     pub(super) observed: ObservationResult,
     pub(super) outcomes: SceneResult,
     pub(super) lasted: Duration,
-    /// The time until the last test ended that did.
+    /// The time from the beginning of the first test to the last known end of one.
     tests_lasted: Duration,
     pub(super) stopped: Option<StoppedCommand>,
 }
@@ -55,16 +55,16 @@ impl FirstRun {
         if self.hung().is_empty() {
             return LIMIT_FACTOR * self.lasted + LIMIT_EXTRA;
         }
-        // One after the other, the tests take as many times as long as there are threads.
+        // Tests that ran on all cores take that many times as long one after the other.
         let cores = u32::try_from(processors()).unwrap_or(u32::MAX);
         let in_order = (2 * self.tests_lasted).saturating_mul(cores);
         let limit = in_order.saturating_add((budget / HUNG_LIMIT_SHARE).clamp(LEAST_LIMIT, LIMIT_EXTRA));
-        // People read it, and paste it.
+        // The report and its commands have it in full seconds.
         Duration::from_secs(limit.as_secs_f64().ceil() as u64)
     }
 
     /// Runs the command for at most `limit`. `base` is the directory of cofferdam's own files.
-    pub(super) fn new(
+    pub(super) fn run(
         observed_command: &ObservedCommand,
         command: &[OsString],
         base: &Path,
@@ -95,10 +95,7 @@ impl FirstRun {
             .zip(began)
             .map_or(0, |(last, began)| last.saturating_sub(began));
         Ok(Self {
-            ended: ended.unwrap_or(Ended::Failed {
-                code: exit_code::JOB_FAILED,
-                signal: None,
-            }),
+            ended: ended.unwrap_or(STOPPED),
             observed,
             outcomes,
             lasted,

@@ -17,7 +17,7 @@ pub(crate) struct Cause {
     pub(crate) is_unobserved: bool,
     /// Other tests that use the one resource of a race: they were not seen to fail, or not examined.
     pub(crate) users: Vec<TestId>,
-    /// The values of the process that its tests and the culprits name, if nothing was observed.
+    /// The values, one for each process, that its tests and the culprits name, if nothing was observed.
     pub(crate) statics: Vec<NamedStatic>,
 }
 

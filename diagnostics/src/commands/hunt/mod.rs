@@ -151,7 +151,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
     let interruption = Interruption::begin();
     let suite = collect(&launch, &args.command, &interruption)?;
     let tests = suite.tests();
-    let given = choose_all(&names, &tests)?;
+    let mut given = choose_all(&names, &tests)?;
     let seed = args.seed.unwrap_or_else(random_seed);
     let origin = Origin::new(
         digest(&args.command),
@@ -178,7 +178,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
     let begun = now();
     let session = recordings::new_name();
     let budget = args.time_budget;
-    let first = FirstRun::new(&observed_command, &args.command, &base, &session, &suite, budget)?;
+    let first = FirstRun::run(&observed_command, &args.command, &base, &session, &suite, budget)?;
     if interruption.is_requested() {
         // The signal may have reached the tests, too.
         return Err(Interrupted.into());
@@ -190,15 +190,11 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
     if !was_killed && (first.stopped.is_none() || !first.hung().is_empty()) {
         deadline += budget;
     }
-    let mut given = given;
-    given.extend(
-        first
-            .hung()
-            .iter()
-            .filter(|test| !given.contains(test))
-            .cloned()
-            .collect::<Vec<_>>(),
-    );
+    for test in first.hung() {
+        if !given.contains(test) {
+            given.push(test.clone());
+        }
+    }
     let FirstRun {
         ended,
         mut observed,
@@ -335,7 +331,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
     })
 }
 
-/// Sets the values of the process that may be what tests have in common, where nothing was observed.
+/// Enters the values, one for each process, that a cause's tests may share, where nothing was observed.
 fn name_statics(causes: &mut [Cause], dir: &Path) {
     let may_share = |cause: &&mut Cause| cause.uses.is_empty() && !cause.verdicts[0].culprits.is_empty();
     let mut causes = causes.iter_mut().filter(may_share).peekable();

@@ -53,8 +53,8 @@ impl RepeatedCommand {
         has_doctests && (is_unexplained || self.failures().next().is_some() || suite.programs.is_empty())
     }
 
-    /// Runs the command again, as long as there is `time_left`, and until a signal or the time ends it. If documentation tests fail that share a
-    /// resource, it also runs with one test after the other.
+    /// Runs the command again, as long as there is `time_left`, and until a signal or the time ends it. If documentation tests
+    /// fail that share a resource, it also runs with one test after the other.
     pub(super) fn run(
         &mut self,
         command: &[OsString],
@@ -64,22 +64,19 @@ impl RepeatedCommand {
         time_left: &dyn Fn() -> Option<Duration>,
     ) -> Result<(), Box<dyn Error>> {
         for _ in 0..RUNS {
-            let is_complete = match time_left() {
-                Some(limit) => self.run_once(false, limit, command, dir, base)?,
-                None => false,
+            let Some(limit) = time_left() else {
+                return Ok(());
             };
-            if !is_complete {
+            if !self.run_once(false, limit, command, dir, base)? {
                 return Ok(());
             }
         }
         for _ in 0..FURTHER_RUNS {
             for in_turn in [true, false] {
-                let limit = time_left().filter(|_| self.has_open_question(conflicts));
-                let is_complete = match limit {
-                    Some(limit) => self.run_once(in_turn, limit, command, dir, base)?,
-                    None => false,
+                let Some(limit) = time_left().filter(|_| self.has_open_question(conflicts)) else {
+                    return Ok(());
                 };
-                if !is_complete {
+                if !self.run_once(in_turn, limit, command, dir, base)? {
                     return Ok(());
                 }
             }

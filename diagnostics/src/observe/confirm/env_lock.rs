@@ -23,7 +23,7 @@ const FILES: &[&str] = &[
     "/std/src/sys/unix/os.rs",
 ];
 
-/// What one of std's functions for variables is called for.
+/// The purpose of a call to one of std's functions for variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum EnvAccess {
     One,
@@ -47,7 +47,8 @@ struct KnownPlaces {
 }
 
 impl EnvLockWaits {
-    /// Returns what the call stack with this number calls one of std's functions for variables for; `None` if it calls none.
+    /// Returns the purpose for which the call stack with this number is in one of std's functions for variables; `None` if it
+    /// is in none.
     pub(super) fn access(&self, log: &Log, stack: u32) -> Option<EnvAccess> {
         let is_it = |record: &Record<'_>| record.kind == Kind::Stack && record.value == stack;
         let calls = log.records().find(is_it)?;
@@ -70,13 +71,13 @@ impl KnownPlaces {
             let program = self.programs.entry(file.to_owned()).or_insert_with(program);
             let program = program.as_ref()?;
             let is_in = |names, files| is_within(program, address, names, files);
-            let of = [
+            let all = [
                 (EnvAccess::ForChild, START, &[][..]),
                 (EnvAccess::All, READ_ALL, &[]),
                 (EnvAccess::One, NAMES, FILES),
             ];
-            let of = of.into_iter().find(|(_, names, files)| is_in(names, files));
-            of.map(|(access, ..)| access)
+            let found = all.into_iter().find(|(_, names, files)| is_in(names, files));
+            found.map(|(access, ..)| access)
         })
     }
 }

@@ -3,7 +3,8 @@
 //! A use of the resource lasts as long as the pause after it. If two uses overlap, nothing separates the tests. The time
 //! between two uses of one test says nothing, since it may have released a lock there. If no uses overlap, that may be chance,
 //! because one test reaches the resource later than the other. So the first test is held for longer than the second takes to
-//! arrive: a test that still comes afterwards was made to wait.
+//! arrive: a test that still comes afterwards seems to have waited. Once that may be chance, too, so it has to come equally long
+//! afterwards in several runs with different pauses.
 
 use super::pauses::{LONGEST_PAUSE, Pauses};
 use super::timelines::{Timeline, Window};
@@ -27,8 +28,9 @@ pub(super) const TOO_FAR: &str = "run again, the two used it too far apart to be
 pub(super) const IN_STD: &str =
     "run again, they were apart, and so were all who use a variable: std has a lock there";
 
-/// A reason for [`Grade::Potential`]: they were apart, but each time for another reason, as it seems.
-pub(super) const UNSTEADY: &str = "run again, they were apart, which may be chance: the second came at another time after the first in each run";
+/// A reason for [`Grade::Potential`]: they were apart, but not by the same time in enough runs.
+const UNSTEADY: &str =
+    "run again, they were apart, which may be chance: the time between the two differed from run to run";
 
 pub(super) const NOT_HELD: &str = "run again, the two could not be held at it";
 /// A reason for [`Grade::Potential`]: the tests could not be run.
@@ -99,7 +101,7 @@ pub(super) const WAITED: &str = "run again with pauses, one always waited until 
 /// A test used the resource only after another one was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wait {
-    /// Which of the two was first.
+    /// The position of the test that was first in the pair.
     pub(super) first: usize,
     /// The time from the end of the last use before it, in microseconds.
     pub(super) gap: u64,
@@ -125,6 +127,15 @@ pub(super) const WAITING_RUNS: u32 = 5;
 pub(super) fn show_guard(waits: &[Wait]) -> bool {
     let agreeing = |wait: &Wait| waits.iter().filter(|other| wait.agrees_with(**other)).count();
     waits.iter().any(|wait| agreeing(wait) >= AGREEING_RUNS)
+}
+
+/// Returns the reason that these waits show no guard; `otherwise` if they are too few.
+pub(super) fn why_no_guard(waits: &[Wait], otherwise: &'static str) -> &'static str {
+    if waits.len() < AGREEING_RUNS {
+        otherwise
+    } else {
+        UNSTEADY
+    }
 }
 
 /// The evidence of one run about two of its tests and one resource.
@@ -456,6 +467,14 @@ mod tests {
             assert_eq!(grade, Grade::Guarded, "{turns:b}");
             assert!(tries.len() <= TRIES, "{turns:b}");
         }
+    }
+
+    #[test]
+    fn waits_of_different_lengths_are_the_reason_that_no_guard_is_seen() {
+        let waits = [300_000, 700_000, 1_500_000].map(|gap| Wait { first: 0, gap });
+        assert!(!show_guard(&waits));
+        assert_eq!(why_no_guard(&waits, TOO_FAR), UNSTEADY);
+        assert_eq!(why_no_guard(&waits[..2], TOO_FAR), TOO_FAR);
     }
 
     #[test]

@@ -11,8 +11,8 @@ pub(super) struct Pauses {
     pub(super) everywhere: bool,
     /// The test with different pauses.
     pub(super) held: Option<HeldTest>,
-    /// The position of a test that uses the resource only if another one does. If it is a variable, this test begins once
-    /// another one pauses after it set one.
+    /// The position of a test that uses the resource only if another one does. If the resource is a variable, this test begins
+    /// once another test pauses after setting a variable.
     pub(super) late: Option<usize>,
 }
 

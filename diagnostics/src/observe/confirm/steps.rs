@@ -24,7 +24,8 @@ use std::time::Duration;
 /// The maximum number of tests that run at one time: as threads of one process, and as processes.
 const MAX_THREADS: usize = 48;
 const MAX_PROCESSES: usize = 12;
-/// The largest number of tests at a resource of which several runs have to show a guard. Of more, one run shows it by many.
+/// The largest number of tests at a resource whose guard several runs have to show. If there are more, one run shows it, since
+/// many of them wait.
 const SMALL_GROUP: usize = 4;
 /// A test must pass alone this many times in a row, within [`ALONE`] runs: leftovers of a failure may make it fail once.
 const PASSES: usize = 2;
@@ -297,7 +298,7 @@ impl<'a> Confirmation<'a> {
         } else {
             1
         };
-        // Whether so many of the tests use it that one run shows its guard.
+        // One run shows the guard of a resource that more tests than these use.
         let is_crowded = |finding: &usize| {
             let entry = suite.conflict_tests[*finding].as_ref();
             let uses = |test: &&usize| entry.is_some_and(|entry| entry.position(**test).is_some());
@@ -592,7 +593,7 @@ impl<'a> Confirmation<'a> {
                 }
             }
             if !grade::show_guard(&waits) {
-                return graded(Grade::Potential, last, tries);
+                return graded(Grade::Potential, grade::why_no_guard(&waits, last), tries);
             }
         }
         graded(Grade::Guarded, grade::WAITED, tries);

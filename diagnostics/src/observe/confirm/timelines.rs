@@ -172,7 +172,7 @@ impl Timeline {
 
 /// Returns the timeline of each test in `names`, with the uses of each resource in `resources`.
 ///
-/// `env_access` returns what a call stack calls one of std's functions for variables for, if it does.
+/// `env_access` returns the purpose for which a call stack is in one of std's functions for variables, if it is in one.
 pub(super) fn timelines(
     logs: &[Log],
     names: &[Name<'_>],

@@ -276,7 +276,10 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
         Kind::CloseTwice if shared => effects.push(Effect::Other(descriptors(), Access::Write)),
         Kind::UseStatic if shared => {
             let one = Resource::new(ResourceKind::Static, record.words());
-            effects.push(Effect::Other(one, access(record.value as u8 != site_table::READ)));
+            effects.push(Effect::Other(
+                one,
+                access(record.value != u32::from(site_table::READ)),
+            ));
         }
         Kind::Execute if shared => effects.push(Effect::StartedProcess),
         // A child process has its own.

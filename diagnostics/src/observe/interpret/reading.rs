@@ -275,9 +275,9 @@ impl Reading<'_> {
         }
     }
 
-    /// Returns the line where a static is declared, relative to `root`.
-    pub(crate) fn declaration(&self, name: &str, root: &Path) -> Option<String> {
-        let (file, line) = self.accesses.statics.line(name)?.rsplit_once(':')?;
+    /// Returns the line where a static of a process is declared, relative to `root`.
+    pub(crate) fn declaration(&self, pid: u32, name: &str, root: &Path) -> Option<String> {
+        let (file, line) = self.accesses.statics.line(pid, name)?.rsplit_once(':')?;
         Some(format!("{}:{line}", display_path(file, root)))
     }
 

@@ -3,26 +3,32 @@
 use crate::observe::format::Kind;
 use crate::observe::log::{Log, Record};
 use crate::observe::site_table::COUNT;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-/// The statics that tests use, by process and path.
+/// The statics that tests use, by process and path. Two programs may have statics of one path.
 #[derive(Debug, Default)]
 pub(crate) struct UsedStatics {
-    /// Those that are read or set.
-    used: HashSet<(u32, Vec<u8>)>,
-    lines: HashMap<String, String>,
+    all: HashMap<(u32, Vec<u8>), UsedStatic>,
+}
+
+#[derive(Debug)]
+struct UsedStatic {
+    /// Set if it is read or set.
+    is_more_than_counted: bool,
+    line: String,
 }
 
 impl UsedStatics {
     /// Notes the use of a static.
     pub(crate) fn add(&mut self, log: &Log, record: &Record<'_>) {
-        if record.value != u32::from(COUNT) {
-            self.used.insert((log.pid(), record.text.to_vec()));
-        }
-        let line = String::from_utf8_lossy(record.second);
-        self.lines
-            .entry(record.words().into_owned())
-            .or_insert(line.into_owned());
+        let one = self
+            .all
+            .entry((log.pid(), record.text.to_vec()))
+            .or_insert_with(|| UsedStatic {
+                is_more_than_counted: false,
+                line: String::from_utf8_lossy(record.second).into_owned(),
+            });
+        one.is_more_than_counted |= record.value != u32::from(COUNT);
     }
 
     /// Returns whether the record is a use of a static to which numbers are added and that is never read or set: no test can
@@ -30,12 +36,18 @@ impl UsedStatics {
     pub(crate) fn is_only_counted(&self, log: &Log, record: &Record<'_>) -> bool {
         record.kind == Kind::UseStatic
             && record.value == u32::from(COUNT)
-            && !self.used.contains(&(log.pid(), record.text.to_vec()))
+            && self
+                .get(log.pid(), record.text)
+                .is_none_or(|one| !one.is_more_than_counted)
     }
 
-    /// Returns the line where a static is declared: its file's absolute path and a number.
-    pub(crate) fn line(&self, name: &str) -> Option<&str> {
-        self.lines.get(name).map(String::as_str)
+    /// Returns the line where a static of a process is declared: its file's absolute path and a number.
+    pub(crate) fn line(&self, pid: u32, name: &str) -> Option<&str> {
+        Some(&self.get(pid, name.as_bytes())?.line)
+    }
+
+    fn get(&self, pid: u32, name: &[u8]) -> Option<&UsedStatic> {
+        self.all.get(&(pid, name.to_vec()))
     }
 }
 
@@ -46,7 +58,7 @@ mod tests {
     use crate::observe::site_table::{READ, WRITE};
 
     #[test]
-    fn a_static_that_is_only_counted_depends_on_nothing() {
+    fn no_test_depends_on_a_static_that_is_only_counted() {
         let mut made = LogBuilder::new(7, 1, true);
         for (name, how) in [
             ("a::ONLY", COUNT),
@@ -66,7 +78,18 @@ mod tests {
             .map(|record| record.words().into_owned())
             .collect();
         assert_eq!(left, ["a::READ", "a::READ", "a::SET", "a::SET"]);
-        assert_eq!(statics.line("a::ONLY"), Some("/w/a.rs:3"));
-        assert_eq!(statics.line("a::OTHER"), None);
+    }
+
+    #[test]
+    fn statics_of_one_path_in_two_programs_are_declared_in_two_lines() {
+        let mut statics = UsedStatics::default();
+        for (pid, line) in [(7, "/w/a/tests/it.rs:3"), (8, "/w/b/tests/it.rs:9")] {
+            let mut made = LogBuilder::new(pid, 1, true);
+            made.record(1, 1, Kind::UseStatic, READ.into(), "it::CACHE", line.as_bytes());
+            let log = made.log();
+            log.records().for_each(|record| statics.add(&log, &record));
+            assert_eq!(statics.line(pid, "it::CACHE"), Some(line));
+        }
+        assert_eq!(statics.line(7, "it::OTHER"), None);
     }
 }

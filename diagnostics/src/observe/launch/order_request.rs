@@ -9,7 +9,7 @@ use std::{fs, io};
 /// The variable with the request.
 const ORDER: &str = "COFFERDAM_ORDER";
 
-/// What is requested of the tests.
+/// The way in which the tests are to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begin {
     InOrder,

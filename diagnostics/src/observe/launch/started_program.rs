@@ -23,7 +23,7 @@ pub(crate) struct StartedProgram {
 
 impl StartedProgram {
     /// Returns a command that starts the program through the runner, with its directory and variables and without arguments. If
-    /// it was started without, tests do not see those that are added.
+    /// the program had no arguments before, its tests do not see those that the caller adds.
     pub(crate) fn command(&self, runner: &Path, instructions: &OsStr) -> Command {
         let mut command = command(runner.as_os_str());
         command

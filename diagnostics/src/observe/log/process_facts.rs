@@ -23,7 +23,7 @@ pub(crate) struct ChildStart {
 pub(crate) struct ProcessFacts {
     pub(crate) program: PathBuf,
     pub(crate) named: Option<(String, String)>,
-    /// Whether the harness read libtest's variables before the first test.
+    /// Set if the harness read libtest's variables before the first test.
     pub(crate) is_libtest: bool,
     pub(crate) threads: Vec<(u32, TestThread)>,
     /// By process ID.

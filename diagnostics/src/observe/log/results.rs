@@ -7,7 +7,7 @@ use crate::observe::format::{Kind, TRUNCATED};
 use crate::observe::log::Log;
 use std::collections::BTreeMap;
 
-/// What is said of a test whose own process left no exit status.
+/// The failure of a test whose own process left no exit status.
 const ENDED_BY_SIGNAL: &str = "its process was ended by a signal";
 
 /// The result of a test in one process.
@@ -20,8 +20,9 @@ pub(crate) struct TestResult {
     /// The text that libtest printed of the failure, or the reason why the outcome is unknown.
     pub(crate) failure: Option<String>,
     pub(crate) pid: u32,
-    /// When it began and ended, in microseconds of real time, as far as that is known.
+    /// The time of its beginning, in microseconds of real time; 0 if that is not known.
     pub(crate) began: u64,
+    /// The time of its end; `None` if it did not end, or that is not known.
     pub(crate) ended: Option<u64>,
 }
 
@@ -82,14 +83,14 @@ fn of(log: &Log) -> Vec<TestResult> {
         }
         is_complete &= u64::from(record.value) & TRUNCATED == 0;
     }
-    let mut ran: BTreeMap<String, bool> = BTreeMap::new();
     let mut times: BTreeMap<String, (u64, Option<u64>)> = BTreeMap::new();
     for (_, thread) in facts.tests(facts.begins_tests(None)) {
         if let ThreadName::Known(name) = name_of(thread, None) {
-            times.insert(name.clone(), (thread.began, thread.over));
-            ran.insert(name, thread.over.is_some());
+            times.insert(name, (thread.began, thread.over));
         }
     }
+    let is_over = |(name, (_, over)): (&String, &(u64, Option<u64>))| (name.clone(), over.is_some());
+    let ran = times.iter().map(is_over).collect();
     let text = String::from_utf8_lossy(&text);
     let reported = outcomes(&text, is_complete, &ran);
     let binary = binary_of(&facts.program);

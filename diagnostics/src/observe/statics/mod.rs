@@ -15,7 +15,7 @@ use std::{fmt, fs, io};
 
 /// The reason that a program's statics cannot be observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unwatched {
+enum Unwatched {
     /// It is no program for this processor, or is damaged.
     Unreadable,
     /// It is larger than [`MOST`].
@@ -24,15 +24,6 @@ pub(crate) enum Unwatched {
     Stripped,
     /// It has no description of its variables.
     NoDebugInfo,
-}
-
-impl Unwatched {
-    const ALL: [Self; 4] = [
-        Self::Unreadable,
-        Self::TooLarge,
-        Self::Stripped,
-        Self::NoDebugInfo,
-    ];
 }
 
 impl fmt::Display for Unwatched {
@@ -61,9 +52,9 @@ struct OwnStatic {
     size: u64,
     /// The path without a hash: `shop::CACHE`.
     name: String,
-    /// Where it is declared: `/w/src/lib.rs:7`.
+    /// The line of its declaration: `/w/src/lib.rs:7`.
     line: String,
-    /// Whether it is a lock or a cell around a value. Its atomic numbers are not the value.
+    /// Set if it is a lock or a cell around a value. Its atomic numbers are not the value.
     is_lock: bool,
 }
 
@@ -84,12 +75,9 @@ fn read(program: &Path) -> Result<Vec<u8>, Unwatched> {
     fs::read(program).map_err(|_| Unwatched::Unreadable)
 }
 
-/// Returns the reason that the statics of a process are not observed, if there is one.
-pub(super) fn reason(folder: &Path, pid: u32) -> Option<Unwatched> {
-    let text = fs::read_to_string(reason_path(folder, pid)).ok()?;
-    Unwatched::ALL
-        .into_iter()
-        .find(|reason| reason.to_string() == text)
+/// Returns the reason, as a text, that [`write`] left in place of a table.
+pub(super) fn reason(folder: &Path, pid: u32) -> Option<String> {
+    fs::read_to_string(reason_path(folder, pid)).ok()
 }
 
 fn path(folder: &Path, pid: u32) -> PathBuf {
@@ -235,7 +223,7 @@ mod tests {
         let script = folder.path().join("script");
         fs::write(&script, "#!/bin/sh\n").unwrap();
         write(folder.path(), &script, 7).unwrap();
-        assert_eq!(reason(folder.path(), 7), Some(Unwatched::Unreadable));
+        assert_eq!(reason(folder.path(), 7), Some(Unwatched::Unreadable.to_string()));
         assert_eq!(reason(folder.path(), 8), None);
     }
 }

@@ -1,7 +1,10 @@
 //! A program's symbols, code and pointers to its variables.
 
 use object::read::elf::ElfFile64;
-use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind, SymbolKind};
+use object::{
+    Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, SectionKind, SymbolKind,
+    elf,
+};
 use std::collections::{BTreeMap, HashSet};
 
 pub(super) type File<'p> = ElfFile64<'p, Endianness>;
@@ -38,17 +41,13 @@ impl<'p> Program<'p> {
             return None;
         }
         let is_changed = |name: &str| {
-            ["", ".data", ".bss"].contains(&name)
+            [".data", ".bss"].contains(&name)
                 || name.starts_with(".data.") && !name.starts_with(".data.rel.ro")
                 || name.starts_with(".bss.")
         };
         let changed: HashSet<_> = file
             .sections()
-            .filter(|section| {
-                section
-                    .name()
-                    .is_ok_and(|name| !name.is_empty() && is_changed(name))
-            })
+            .filter(|section| section.name().is_ok_and(is_changed))
             .map(|section| section.index())
             .collect();
         let mut variables = BTreeMap::new();
@@ -106,23 +105,18 @@ impl<'p> Program<'p> {
 
     /// Returns the data objects that hold a pointer set by the loader: their start and end, and the pointer's target.
     pub(super) fn pointers(&self) -> impl Iterator<Item = (u64, u64, u64)> {
-        const RELATIVE: u32 = 8;
-        let section = self.file.section_by_name(".rela.dyn");
-        let bytes = section
-            .and_then(|section| section.data().ok())
-            .unwrap_or_default();
-        bytes.chunks_exact(24).filter_map(|entry| {
-            let word = |place: usize| {
-                let bytes = entry.get(place * 8..place * 8 + 8)?;
-                bytes.try_into().ok().map(u64::from_le_bytes)
-            };
-            let (place, kind, target) = (word(0)?, word(1)?, word(2)?);
+        const RELATIVE: RelocationFlags = RelocationFlags::Elf {
+            r_type: elf::R_X86_64_RELATIVE,
+        };
+        let all = self.file.dynamic_relocations().into_iter().flatten();
+        let relative = all.filter(|(_, relocation)| relocation.flags() == RELATIVE);
+        relative.map(|(place, relocation)| {
             let object = self.objects.range(..=place).next_back();
             let (start, end) = object
                 .map(|(start, size)| (*start, start + size))
                 .filter(|(_, end)| place < *end)
-                .unwrap_or((place & !7, place + 8));
-            (kind as u32 == RELATIVE).then_some((start, end, target))
+                .unwrap_or((place & !7, place.saturating_add(8)));
+            (start, end, relocation.addend() as u64)
         })
     }
 }
