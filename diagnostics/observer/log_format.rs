@@ -65,9 +65,9 @@ pub(crate) const RAW_ENDED: u64 = 3;
 pub(crate) const MEMORY_OFF: u64 = 0;
 /// Statics are observed.
 pub(crate) const MEMORY_SEEN: u64 = 1;
-/// Statics are not observed: the system does not allow to change the program's code, or raw system calls are not reported.
+/// Statics are not observed: the system allows no changes of the program's code, or raw system calls are not reported.
 pub(crate) const MEMORY_REFUSED: u64 = 2;
-/// Statics were observed until the program restricted its system calls or received a signal that the observer needs.
+/// Statics were observed until the program restricted its system calls or needed SIGTRAP blocked.
 pub(crate) const MEMORY_ENDED: u64 = 3;
 
 /// In the header's `STATUS`: the process exited.
