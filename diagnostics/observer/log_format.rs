@@ -198,8 +198,8 @@ numbered! {
         Module,
         /// The working directory from now on: its path; its number.
         Folder,
-        /// A test: its thread's name as read from memory, if it was found; its number. Or a test that a harness of its own
-        /// began: its name, the number that its thread had before; its number.
+        /// A test: its thread's name as read from memory, if it was found; its number. Or a test that a custom harness began:
+        /// its name, the number that its thread had before; its number.
         Test,
         /// The short name that the test's thread set for itself.
         ShortName,

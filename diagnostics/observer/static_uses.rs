@@ -55,7 +55,7 @@ unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut u
             return;
         };
         let errno = sys::errno();
-        // The stack is read from here on.
+        // A walk of the stack starts there.
         *context.add(RIP) = at;
         // Another process may share this memory, or have a copy of it. Its accesses are no test's.
         let stays = !this_process::is_itself() || {

@@ -59,8 +59,8 @@ pub extern "C" fn cofferdam_observer_works_for(test: u32) -> u32 {
     thread::current().test.swap(test, Relaxed)
 }
 
-/// Called by the library when a harness of its own begins a test on the calling thread, which works for that test from now
-/// on. Returns the number until now.
+/// Called by the library when a custom harness begins a test on the calling thread, which works for that test from now on.
+/// Returns the number until now.
 ///
 /// # Safety
 /// `length` bytes can be read at `name`.
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn cofferdam_observer_begins(name: *const u8, length: usiz
     before
 }
 
-/// Called by the library when that test ends, with the number that the thread had before.
+/// Called by the library when that test ends, with the number that the thread had before. Returns the test's number.
 #[unsafe(no_mangle)]
 pub extern "C" fn cofferdam_observer_ends(before: u32) -> u32 {
     let own = thread::current();

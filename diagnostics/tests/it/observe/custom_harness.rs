@@ -1,4 +1,4 @@
-//! Harnesses of their own that begin their tests with the library.
+//! Custom harnesses that begin their tests with the library.
 
 use super::package::Package;
 use super::{CARGO, NEXTEST, statics};

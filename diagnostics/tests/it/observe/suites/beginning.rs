@@ -1,4 +1,4 @@
-//! A harness of its own that begins each of its tests on a thread of a pool.
+//! A custom harness that begins each of its tests on a thread of a pool.
 
 use cofferdam::Worker;
 use std::fs;
