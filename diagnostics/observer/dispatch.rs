@@ -9,7 +9,7 @@ use crate::log_format::{self, header};
 use crate::selector::{self, PR_SET_SYSCALL_USER_DISPATCH};
 use crate::stack::modules;
 use crate::sys::own_calls::{self, is_readable};
-use crate::sys::{self, c_int, c_long, c_void, nr};
+use crate::sys::{self, c_int, c_long, c_void, nr, register};
 use crate::{hold, log, recording, this_process, thread};
 use core::arch::naked_asm;
 use core::sync::atomic::AtomicPtr;
@@ -223,18 +223,6 @@ fn is_mask(at: usize) -> bool {
 /// Returns the address of the mask that a call waits with.
 fn address(mask: &Option<signal_masks::WaitMask>, otherwise: usize) -> usize {
     mask.as_ref().map_or(otherwise, |mask| mask.mask() as usize)
-}
-
-/// Registers in a `ucontext_t`, by their places in words.
-mod register {
-    pub(super) const R8: usize = 5;
-    pub(super) const R9: usize = 6;
-    pub(super) const R10: usize = 7;
-    pub(super) const RDI: usize = 13;
-    pub(super) const RSI: usize = 14;
-    pub(super) const RDX: usize = 17;
-    pub(super) const RAX: usize = 18;
-    pub(super) const RIP: usize = 21;
 }
 
 /// Returns the call that the program was about to make.

@@ -65,9 +65,9 @@ pub(crate) const RAW_ENDED: u64 = 3;
 pub(crate) const MEMORY_OFF: u64 = 0;
 /// Statics are observed.
 pub(crate) const MEMORY_SEEN: u64 = 1;
-/// Statics are not observed: the system does not allow to change the program's code, or raw system calls are not reported.
+/// Statics are not observed: the system allows no changes of the program's code, or raw system calls are not reported.
 pub(crate) const MEMORY_REFUSED: u64 = 2;
-/// Statics were observed until the program restricted its system calls or received a signal that the observer needs.
+/// Statics were observed until the program restricted its system calls or needed SIGTRAP blocked.
 pub(crate) const MEMORY_ENDED: u64 = 3;
 
 /// In the header's `STATUS`: the process exited.
@@ -198,8 +198,8 @@ numbered! {
         Module,
         /// The working directory from now on: its path; its number.
         Folder,
-        /// A test: its thread's name as read from memory, if it was found; its number. Or a test that a harness of its own
-        /// began: its name, the number that its thread had before; its number.
+        /// A test: its thread's name as read from memory, if it was found; its number. Or a test that a custom harness began:
+        /// its name, the number that its thread had before; its number.
         Test,
         /// The short name that the test's thread set for itself.
         ShortName,

@@ -12,7 +12,7 @@ use crate::sys::own_calls::{self, FUTEX_WAIT, FUTEX_WAKE, close_own, futex, sysc
 use crate::sys::{self, Timespec, c_char, c_int, c_void, nr};
 use crate::{recording, this_process};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
 /// A place in the order. Memory from the kernel begins as zeros.
 #[repr(C)]
@@ -39,8 +39,8 @@ static GATES: AtomicPtr<Gate> = AtomicPtr::new(core::ptr::null_mut());
 /// The number of gates.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
-/// 1 if all gates open when the last test has arrived.
-static AT_ONCE: AtomicU32 = AtomicU32::new(0);
+/// Set if all gates open when the last test has arrived.
+static AT_ONCE: AtomicBool = AtomicBool::new(false);
 /// The time in nanoseconds in which all tests have to arrive after the first.
 static PATIENCE: AtomicU64 = AtomicU64::new(0);
 /// The key of POSIX threads whose destructor opens the next gate.
@@ -58,7 +58,7 @@ pub(crate) unsafe fn request(request: &'static [u8]) {
     let (Some(patience), Some(way), Some(file)) = (parts.next(), parts.next(), parts.next()) else {
         return void(OrderEvent::Unreadable, &[]);
     };
-    AT_ONCE.store(u32::from(way == b"at-once"), Relaxed);
+    AT_ONCE.store(way == b"at-once", Relaxed);
     let millis = patience.iter().fold(0_u64, |number, digit| {
         number
             .wrapping_mul(10)
@@ -177,11 +177,11 @@ pub(crate) fn wait(number: u32) {
     let is_last = arrived == COUNT.load(Relaxed);
     if is_last && STATE.compare_exchange(ARRIVING, RUNNING, SeqCst, Relaxed).is_ok() {
         record(OrderEvent::Kept, &[]);
-        if AT_ONCE.load(Relaxed) == 0 {
-            open(1);
-        } else {
+        if AT_ONCE.load(Relaxed) {
             STATE.store(OFF, SeqCst);
             (1..=arrived).for_each(open);
+        } else {
+            open(1);
         }
     }
     // The first to arrive sees to it that none waits in vain.

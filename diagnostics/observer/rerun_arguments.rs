@@ -1,5 +1,5 @@
 //! The arguments of the program. A rerun selects tests by arguments that the suite's run did not have: a test that reads the
-//! arguments of its process must not find them.
+//! arguments of its process by libc or std must not find them. `/proc/self/cmdline` keeps them.
 
 use crate::sys::{self, c_char};
 use core::sync::atomic::AtomicPtr;
@@ -19,7 +19,7 @@ pub(crate) fn test_begins(name: &[u8]) {
     if arguments.is_null() || name.is_empty() {
         return;
     }
-    // SAFETY: the kernel's array, which ends with a null pointer, as did libc's copies of it.
+    // SAFETY: the kernel's array, which libc and std read as well. It ends with a null pointer.
     unsafe {
         let first = arguments.add(usize::from(!(*arguments).is_null()));
         let mut next = first;

@@ -9,15 +9,13 @@ use crate::recording::{self, ReentrancyGuard};
 use crate::site_table::{ACCESS, BEHIND_ARGUMENT, IN_ARGUMENT, Site};
 use crate::stack::modules;
 use crate::sys::own_calls::is_readable;
+use crate::sys::register::{RDI, RIP};
 use crate::sys::{self, c_int};
 use crate::{selector, this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The code of a SIGTRAP from a breakpoint instruction.
 const SI_KERNEL: c_int = 0x80;
-/// Registers in a `ucontext_t`, by their places in words.
-const RDI: usize = 13;
-const RIP: usize = 21;
 
 /// Prepares the observation of statics if this process has a table of them. The log says whether they are observed.
 pub(crate) fn begin() {
@@ -57,7 +55,7 @@ unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut u
             return;
         };
         let errno = sys::errno();
-        // The stack is read from here on.
+        // A walk of the stack starts there.
         *context.add(RIP) = at;
         // Another process may share this memory, or have a copy of it. Its accesses are no test's.
         let stays = !this_process::is_itself() || {
@@ -71,7 +69,8 @@ unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut u
     }
 }
 
-/// Records the access, unless the test has made it before or the static is not in the table. Returns whether it did.
+/// Records the access, unless the thread works for no test, its test has made the access before, or the static is not in the
+/// table. Returns whether it did.
 #[inline(never)]
 fn record(site: &Site, argument: usize) -> bool {
     if matches!(thread::current().test.load(Relaxed), 0 | RUN) {

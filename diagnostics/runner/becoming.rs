@@ -187,15 +187,13 @@ impl Start {
         program: &[u8],
         instructions: Option<&Instructions>,
     ) -> Option<bool> {
-        let is_saved = match instructions.filter(|_| !self.has(b"--list")) {
-            Some(instructions) => sys::exists(buffer.path(&[instructions.folder, b"/starts"])?),
-            None => false,
+        let instructions = instructions.filter(|_| !self.has(b"--list"));
+        let mut has = |name: &[u8]| match instructions {
+            Some(instructions) => Some(sys::exists(buffer.path(&[instructions.folder, name])?)),
+            None => Some(false),
         };
-        let has_statics = match instructions.filter(|_| !self.has(b"--list") && self.nextest_test().is_none())
-        {
-            Some(instructions) => sys::exists(buffer.path(&[instructions.folder, b"/statics"])?),
-            None => false,
-        };
+        let is_saved = has(b"/starts")?;
+        let has_statics = self.nextest_test().is_none() && has(b"/statics")?;
         let may_be_doctests = program.rsplit(|byte| *byte == b'/').next() == Some(b"rust_out");
         let is_for_cofferdam = |name| self.variable(name).is_some();
         Some(

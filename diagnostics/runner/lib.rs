@@ -3,8 +3,8 @@
 //!
 //! nextest starts it for each test, and a program of this size that is linked with libc spends more time in the dynamic
 //! linker than in its work. So it has no libc, and no std. The rare rest is left to `cargo-cofferdam`, whose
-//! `src/observe/launch/runner.rs` starts it again: a project's own runner, doctests, statics to be
-//! listed, and starts that are only saved.
+//! `src/observe/launch/runner.rs` starts it again: a project's own runner, doctests, statics to be listed, and starts that
+//! are only saved.
 //!
 //! The build script of `cargo-cofferdam` builds it and embeds it in that program. For Cargo it is an example, as the
 //! observer is.

@@ -22,13 +22,13 @@ const MOST_HALVINGS: u8 = 4;
 
 /// Set while breakpoints may be set.
 static IS_ON: AtomicBool = AtomicBool::new(false);
-/// The number of tests that run.
+/// The number of tests that run. A thread of a harness's pool counts as one more.
 static RUNNING: AtomicU32 = AtomicU32::new(0);
 /// The thread that is setting breakpoints, by the address of its state; 0 for none.
 static SETTING: AtomicUsize = AtomicUsize::new(0);
 /// The tests that are over, by their numbers.
 static OVER: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
-/// The number of reports by threads of such tests.
+/// The number of reports by threads of tests that are over.
 static STRAYS: AtomicU32 = AtomicU32::new(0);
 /// The state of each site.
 static STATES: AtomicPtr<SiteState> = AtomicPtr::new(core::ptr::null_mut());
@@ -74,7 +74,7 @@ fn state_of(site: usize) -> Option<&'static SiteState> {
 
 /// Returns the first byte of a site.
 fn first_byte(site: &Site) -> &'static AtomicU8 {
-    // SAFETY: a byte of the program's code, writable since `begin`.
+    // SAFETY: a byte of the program's code, writable since `prepare`.
     unsafe { AtomicU8::from_ptr(table::place_of(site)) }
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn test_begins() {
     }
     RUNNING.fetch_add(1, Relaxed);
     let own = core::ptr::from_ref(thread::current()).addr();
-    while SETTING.compare_exchange(0, own, Acquire, Relaxed).is_err() {
+    while SETTING.compare_exchange(0, own, SeqCst, Relaxed).is_err() {
         // SAFETY: only gives up the rest of this turn.
         unsafe { sys::sched_yield() };
     }
@@ -142,7 +142,7 @@ pub(crate) fn stop() {
         let own = core::ptr::from_ref(thread::current()).addr();
         // A copy of the process has no other threads, and a handler may have interrupted this one.
         let is_set_by_another = || {
-            let setting = SETTING.load(Acquire);
+            let setting = SETTING.load(SeqCst);
             setting != 0 && setting != own
         };
         while this_process::is_itself() && is_set_by_another() {

@@ -105,18 +105,16 @@ pub(crate) fn place_of(site: &Site) -> *mut u8 {
 /// Makes the pages with sites writable as well. Returns `false` if the system refuses that.
 pub(crate) fn make_writable() -> bool {
     const PAGE: usize = 4096;
-    let page = |site: &Site| place_of(site).addr() & !(PAGE - 1);
     let mut next = 0;
     sites().iter().all(|site| {
-        let from = page(site).max(next);
-        let end = (place_of(site).addr() & !(PAGE - 1)) + PAGE;
-        if from >= end {
+        let page = place_of(site).addr() & !(PAGE - 1);
+        if page < next {
             return true;
         }
-        next = end;
+        next = page + PAGE;
         let protection = sys::PROT_READ | sys::PROT_WRITE | sys::PROT_EXEC;
-        // SAFETY: pages of the program's code, which stay readable and executable.
-        unsafe { sys::mprotect(from as *mut _, end - from, protection) == 0 }
+        // SAFETY: a page of the program's code, which stays readable and executable.
+        unsafe { sys::mprotect(page as *mut _, PAGE, protection) == 0 }
     })
 }
 

@@ -241,7 +241,7 @@ fn append_unlocked(lock: u64, test: u32) {
 const ENVIRONMENT: &[u8] = b"cofferdam::environment";
 
 /// Called by the library when the calling thread's test begins to exclude the others that use guards of the environment.
-/// Returns the test's number.
+/// Returns the test's number. The argument has no meaning: the library calls all these functions with a number.
 #[unsafe(no_mangle)]
 pub extern "C" fn cofferdam_observer_guards(_: u32) -> u32 {
     let own = thread::current();
@@ -253,7 +253,7 @@ pub extern "C" fn cofferdam_observer_guards(_: u32) -> u32 {
     own.test.load(Relaxed)
 }
 
-/// Called by the library when that test, of this number, excludes them no longer.
+/// Called by the library when the test of this number no longer excludes the others. Returns the number.
 #[unsafe(no_mangle)]
 pub extern "C" fn cofferdam_observer_guarded(test: u32) -> u32 {
     if let Some(_guard) = ReentrancyGuard::enter() {

@@ -27,13 +27,20 @@ pub unsafe extern "C" fn sigsetmask(mask: c_int) -> c_int {
     change_old(sys::SIG_SETMASK, u64::from(mask as c_uint))
 }
 
+/// Returns the bit of a signal, or sets `errno` and returns `None` if there is no such signal.
+fn checked_bit(signal: c_int) -> Option<u64> {
+    if (1..=64).contains(&signal) {
+        return Some(bit(signal));
+    }
+    sys::set_errno(sys::EINVAL);
+    None
+}
+
 /// Changes one signal's bit in the shown mask, for the functions of System V.
 fn change_one(how: c_int, signal: c_int) -> c_int {
-    if !(1..=64).contains(&signal) {
-        sys::set_errno(sys::EINVAL);
+    let Some(set) = checked_bit(signal) else {
         return -1;
-    }
-    let set = 1_u64 << (signal - 1);
+    };
     // SAFETY: a mask of ours.
     unsafe { change_shown(how, &raw const set, core::ptr::null_mut(), OF_LIBC) as c_int }
 }
@@ -70,11 +77,10 @@ pub unsafe extern "C" fn sigignore(signal: c_int) -> c_int {
 pub unsafe extern "C" fn sigset(signal: c_int, handler: usize) -> usize {
     const HOLD: usize = 2;
     const FAILED: usize = usize::MAX;
-    if !(1..=64).contains(&signal) {
-        sys::set_errno(sys::EINVAL);
+    let Some(set) = checked_bit(signal) else {
         return FAILED;
-    }
-    let (set, mut before) = (bit(signal), 0);
+    };
+    let mut before = 0;
     let how = if handler == HOLD {
         sys::SIG_BLOCK
     } else {
@@ -110,13 +116,12 @@ pub unsafe extern "C" fn sigset(signal: c_int, handler: usize) -> usize {
 pub unsafe extern "C" fn __sigpause(mask_or_signal: c_int, is_signal: c_int) -> c_int {
     let mut mask = u64::from(mask_or_signal as c_uint);
     if is_signal != 0 {
-        if !(1..=64).contains(&mask_or_signal) {
-            sys::set_errno(sys::EINVAL);
+        let Some(signal) = checked_bit(mask_or_signal) else {
             return -1;
-        }
+        };
         // SAFETY: a mask of ours.
         unsafe { change_shown(sys::SIG_BLOCK, core::ptr::null(), &raw mut mask, 0) };
-        mask &= !bit(mask_or_signal);
+        mask &= !signal;
     }
     let mut set = Sigset::EMPTY;
     set.0[0] = mask;

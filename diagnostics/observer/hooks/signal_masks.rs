@@ -10,7 +10,7 @@ use crate::sys::interpose::real_functions;
 use crate::sys::own_calls::{is_readable, syscall};
 use crate::sys::{
     self, SA_NODEFER, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIGSYS, SIGSYS_BIT, SIGTRAP, Sigaction, Sigset,
-    bit, c_int, c_long, c_uint, c_void, nr,
+    bit, c_int, c_long, c_uint, c_void, nr, register::RIP,
 };
 use crate::{breakpoints, selector, this_process, thread};
 use core::cell::UnsafeCell;
@@ -47,10 +47,8 @@ const SYS_SECCOMP: c_int = 1;
 const SI_TKILL: c_int = -6;
 /// The place in a `ucontext_t`, in words, of the mask that the handler's return restores.
 pub(crate) const MASK: usize = 37;
-/// The place of the interrupted instruction's address.
-const RIP: usize = 21;
 
-/// The program's actions for the observer's signals.
+/// The program's action for one of the observer's signals.
 struct OwnAction(UnsafeCell<Sigaction>);
 
 // SAFETY: written by `sigaction` and its kin only, which a program with several threads calls from one at a time for a

@@ -16,8 +16,9 @@ real_functions! {
     sigaltstack(new: *const Stack, old: *mut Stack) -> c_int;
 }
 
-/// Flags of a stack: the thread is on it; there is none.
+/// The flag of a stack that the thread is on.
 const SS_ONSTACK: usize = 1;
+/// The flag that says that there is no stack.
 const SS_DISABLE: usize = 2;
 /// The flags' bits: the other half of the word is padding.
 const FLAGS: usize = 0xffff_ffff;

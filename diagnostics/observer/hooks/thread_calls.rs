@@ -59,8 +59,8 @@ pub extern "C" fn cofferdam_observer_works_for(test: u32) -> u32 {
     thread::current().test.swap(test, Relaxed)
 }
 
-/// Called by the library when a harness of its own begins a test on the calling thread, which works for that test from now
-/// on. Returns the number until now.
+/// Called by the library when a custom harness begins a test on the calling thread, which works for that test from now on.
+/// Returns the number until now.
 ///
 /// # Safety
 /// `length` bytes can be read at `name`.
@@ -74,18 +74,19 @@ pub unsafe extern "C" fn cofferdam_observer_begins(name: *const u8, length: usiz
         // SAFETY: the caller's promise.
         let name = unsafe { core::slice::from_raw_parts(name, length) };
         own.test.store(record_test(name, Some(before)), Relaxed);
+        breakpoints::test_begins();
     }
     before
 }
 
-/// Called by the library when that test ends, with the number that the thread had before.
+/// Called by the library when that test ends, with the number that the thread had before. Returns the test's number.
 #[unsafe(no_mangle)]
 pub extern "C" fn cofferdam_observer_ends(before: u32) -> u32 {
     let own = thread::current();
     if own.test.load(Relaxed) != before
         && let Some(_guard) = ReentrancyGuard::enter()
     {
-        recording::append(&Record::new(Kind::TestOver, b""), false);
+        end_test();
     }
     own.test.swap(before, Relaxed)
 }
@@ -95,7 +96,8 @@ fn has_tests() -> bool {
     this_process::is_test() && this_process::is_original() && !is_one_test()
 }
 
-/// Records a test, which is begun by a thread that works for the test `within`, or is a thread. Returns its number.
+/// Records a test and returns its number. `within` is the number that the test's thread had before, or `None` if the test
+/// is a thread of its own.
 fn record_test(name: &[u8], within: Option<u32>) -> u32 {
     let number = TESTS.fetch_add(1, Relaxed) + 1;
     hold::test_begins(number, name);
@@ -106,6 +108,12 @@ fn record_test(name: &[u8], within: Option<u32>) -> u32 {
     record.second = [&[], within.as_ref().map_or(&[], |within| &within[..])];
     recording::append(&record, false);
     number
+}
+
+/// Records the end of the calling thread's test.
+fn end_test() {
+    recording::append(&Record::new(Kind::TestOver, b""), false);
+    breakpoints::test_ends();
 }
 
 real_functions! {
@@ -222,8 +230,7 @@ unsafe extern "C" fn begin(launch: *mut c_void) -> *mut c_void {
     // SAFETY: the start function that the program passed to `pthread_create`.
     let answer = unsafe { core::mem::transmute::<usize, Start>(start)(argument) };
     if is_test && let Some(_guard) = ReentrancyGuard::enter() {
-        recording::append(&Record::new(Kind::TestOver, b""), false);
-        breakpoints::test_ends();
+        end_test();
     }
     signal_stacks::take_back();
     answer

@@ -13,8 +13,10 @@ static TABLE: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 /// The slot of this process.
 static OWN: AtomicU64 = AtomicU64::new(0);
 
+/// The room for a path, in words.
+const WORDS: usize = 264;
 /// The paths of the files, each with a zero at its end.
-static PATHS: [[AtomicU64; 264]; 2] = [const { [const { AtomicU64::new(0) }; 264] }; 2];
+static PATHS: [[AtomicU64; WORDS]; 2] = [const { [const { AtomicU64::new(0) }; WORDS] }; 2];
 
 /// The files that hold the account, as positions in [`PATHS`].
 #[derive(Clone, Copy)]
@@ -43,7 +45,7 @@ pub(crate) fn set_folder(folder: &[u8]) -> bool {
 /// No descriptor is kept: a program may close all of them.
 pub(crate) fn with_file<T>(file: File, work: impl FnOnce(c_int) -> T) -> Option<T> {
     let path = (&raw const PATHS)
-        .cast::<[AtomicU64; 264]>()
+        .cast::<[AtomicU64; WORDS]>()
         .wrapping_add(file as usize);
     // SAFETY: a path with a zero at its end; the words are written once, before there are threads.
     let fd = unsafe { own_calls::open(path.cast::<c_char>(), sys::O_RDWR | sys::O_CLOEXEC, 0) };
@@ -57,7 +59,7 @@ pub(crate) fn with_file<T>(file: File, work: impl FnOnce(c_int) -> T) -> Option<
 
 /// Maps this process's table of statics. Returns its address and size, or `None` if it has none.
 pub(crate) fn map_sites() -> Option<(*mut u8, usize)> {
-    let mut path = [0_u8; 2112];
+    let mut path = [0_u8; WORDS * 8];
     for (place, word) in path.chunks_exact_mut(8).zip(&PATHS[File::Account as usize]) {
         place.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
     }

@@ -35,13 +35,13 @@ pub(crate) fn number(always: bool) -> u32 {
     };
     let memory = &mut *memory;
     let mut taken = 0;
-    memory.walk.run(|address| {
+    memory.walk.run(|address, is_return| {
         if modules::is_own(address) {
             return true;
         }
         if let Some(place) = memory.frames.get_mut(taken) {
             // The reader goes back from a return address; the address of an access is exact.
-            *place = address + usize::from(table::site_at(address).is_some());
+            *place = address + usize::from(!is_return && table::site_at(address).is_some());
             taken += 1;
         }
         taken < wanted

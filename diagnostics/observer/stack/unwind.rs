@@ -161,8 +161,9 @@ impl Walk {
         readable: (0, 0),
     };
 
-    /// Calls `each` with the addresses of the calls that led here, innermost first, until it returns `false`.
-    pub(crate) fn run(&mut self, mut each: impl FnMut(usize) -> bool) {
+    /// Calls `each` with the addresses of the calls that led here, innermost first, and whether each is a return address,
+    /// until it returns `false`.
+    pub(crate) fn run(&mut self, mut each: impl FnMut(usize, bool) -> bool) {
         self.registers = [0; REGISTERS];
         let registers = self.registers.as_mut_ptr();
         // SAFETY: stores registers in an array that is long enough for their numbers.
@@ -189,7 +190,7 @@ impl Walk {
         // A return address may belong to the next function already; the address of an interrupted instruction is exact.
         let mut is_return = false;
         for _ in 0..MOST_CALLS {
-            if !each(self.registers[RIP]) || self.step(&mut is_return).is_none() {
+            if !each(self.registers[RIP], is_return) || self.step(&mut is_return).is_none() {
                 return;
             }
         }

@@ -98,6 +98,18 @@ impl Timespec {
     }
 }
 
+/// Registers in a `ucontext_t`, by their places in words.
+pub(crate) mod register {
+    pub(crate) const R8: usize = 5;
+    pub(crate) const R9: usize = 6;
+    pub(crate) const R10: usize = 7;
+    pub(crate) const RDI: usize = 13;
+    pub(crate) const RSI: usize = 14;
+    pub(crate) const RDX: usize = 17;
+    pub(crate) const RAX: usize = 18;
+    pub(crate) const RIP: usize = 21;
+}
+
 /// `struct sigaction`.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
-//! Harnesses of their own that begin their tests with the library.
+//! Custom harnesses that begin their tests with the library.
 
 use super::package::Package;
-use super::{CARGO, NEXTEST};
+use super::{CARGO, NEXTEST, statics};
 
 const BEGINNING: &str = include_str!("suites/beginning.rs");
 
@@ -58,6 +58,16 @@ fn a_test_that_a_harness_begins_is_observed_by_its_name_under_both_runners() {
         tests.sort_unstable();
         assert_eq!(tests, ["adds::one", "adds::two"]);
     }
+}
+
+#[test]
+fn each_test_that_a_harness_begins_uses_the_statics_that_it_shares() {
+    let options = ["--format", "json", "--memory", "require", "--list-statics"];
+    let report = statics::report(&statics::observe(&package(), &options, &CARGO));
+    let list = report["observed"]["statics"]["list"].as_array().unwrap();
+    let shared = list.iter().find(|one| one["name"] == "beginning::USED");
+    let writers = shared.and_then(|shared| shared["writers"].as_array());
+    assert_eq!(writers.map(Vec::len), Some(4), "{report}");
 }
 
 #[test]

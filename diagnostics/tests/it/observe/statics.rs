@@ -11,7 +11,7 @@ const TIMED: &str = include_str!("suites/timed.rs");
 const SENT_TRAPS: &str = include_str!("suites/sent_traps.rs");
 
 /// Runs the suite with its variables described, observed with these options, and its statics if they do not say otherwise.
-fn observe(package: &Package, options: &[&str], command: &[&str]) -> CommandOutput {
+pub(super) fn observe(package: &Package, options: &[&str], command: &[&str]) -> CommandOutput {
     let memory: &[&str] = if options.contains(&"--memory") {
         &[]
     } else {
@@ -167,7 +167,7 @@ fn text<'t>(one: &'t serde_json::Value, name: &str) -> &'t str {
     one[name].as_str().unwrap_or_default()
 }
 
-fn report(output: &CommandOutput) -> serde_json::Value {
+pub(super) fn report(output: &CommandOutput) -> serde_json::Value {
     serde_json::from_str(output.out.lines().last().unwrap())
         .unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err))
 }
@@ -212,6 +212,32 @@ fn exactly_the_statics_that_one_test_changes_and_another_uses_are_listed() {
         text(&flag["readers"][0], "place"),
         format!("tests/sharing.rs:{}", line("b_flag:"))
     );
+}
+
+#[test]
+fn a_call_directly_before_the_use_of_a_static_keeps_its_own_line() {
+    let source = "\
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+static USED: AtomicU32 = AtomicU32::new(0);
+#[test]
+fn calls() {
+    unsafe { std::env::set_var(\"CALLED\", \"1\") };
+    USED.store(1, SeqCst);
+}
+#[test]
+fn reads() {
+    _ = std::env::var(\"CALLED\");
+    assert!(USED.load(SeqCst) < 2);
+}
+";
+    let package = Package::new("calling", source);
+    let output = observe(&package, &["--list-statics"], &CARGO);
+    for row in [
+        "\n  write  calls  calling  tests/calling.rs:5\n",
+        "\n    write  calls  tests/calling.rs:6\n",
+    ] {
+        assert!(output.out.contains(row), "{}{}", output.out, output.err);
+    }
 }
 
 #[test]

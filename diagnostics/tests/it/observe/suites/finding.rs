@@ -13,7 +13,7 @@ fn set(name: &str, value: &str) {
     unsafe { env::set_var(name, value) };
 }
 
-/// Looks up all variables with that beginning which there are.
+/// Looks up each variable whose name has this beginning.
 fn look_up(beginning: &str) {
     for (name, value) in env::vars() {
         if name.starts_with(beginning) {

@@ -27,7 +27,7 @@ static ALL: [&AtomicBool; 1] = [&LISTED];
 static IN_THREAD: AtomicU32 = AtomicU32::new(0);
 static GENERATED: AtomicU32 = AtomicU32::new(0);
 
-// The rest is shared and tells nothing.
+// The rest is shared, but is not to be listed.
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 static GATE: Mutex<()> = Mutex::new(());
 static TABLE: LazyLock<Vec<u32>> = LazyLock::new(|| vec![1, 2]);
