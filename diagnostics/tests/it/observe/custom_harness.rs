@@ -2,6 +2,7 @@
 
 use super::package::Package;
 use super::{CARGO, NEXTEST};
+use crate::recording::CommandOutput;
 
 const BEGINNING: &str = include_str!("suites/beginning.rs");
 
@@ -16,14 +17,8 @@ fn package() -> Package {
 /// Observes the suite, and returns the report with the exit code.
 fn observe(package: &Package, command: &[&str], variable: &str, value: &str) -> (serde_json::Value, i32) {
     let mut observe = package.command(&["--format", "json"], command);
-    let output = observe.env(variable, value).output().unwrap();
-    let out = String::from_utf8_lossy(&output.stdout).into_owned();
-    let report = out
-        .lines()
-        .last()
-        .and_then(|line| serde_json::from_str(line).ok());
-    let report = report.unwrap_or_else(|| panic!("{out}{}", String::from_utf8_lossy(&output.stderr)));
-    (report, output.status.code().unwrap())
+    let output: CommandOutput = observe.env(variable, value).output().unwrap().into();
+    (output.report(), output.code.unwrap())
 }
 
 #[test]
