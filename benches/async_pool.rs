@@ -81,7 +81,7 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
 
 fn suites() -> Result<Scratch, String> {
     let message = |error: std::io::Error| error.to_string();
-    let ours = cofferdam().replace(" }", ", features = [\"macros\", \"tokio\"] }");
+    let ours = cofferdam(&["macros", "tokio"]);
     let tokio = "tokio = { version = \"1\", features = [\"io-util\", \"macros\", \"net\", \"rt-multi-thread\", \"sync\"] }";
     let scratch = Scratch::new(&format!("[dependencies]\n{ours}\n{tokio}"), ("src/lib.rs", ""));
     let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock");

@@ -55,13 +55,11 @@ fn main() {
     let with_files = "serial_test = { version = \"4.0\", features = [\"file_locks\"] }";
     let by_version = peers.map(|peer| peer.split_once(' ').expect("a name and a version"));
     let by_version = by_version.map(|(name, version)| format!("{name} = \"{version}\""));
-    let dependencies = [String::new(), cofferdam()]
+    let dependencies = [String::new(), cofferdam(&[])]
         .into_iter()
         .chain(by_version)
         .chain([with_files.to_owned()])
-        .chain(
-            FEATURES.map(|feature| cofferdam().replace(" }", &format!(", features = [\"{feature}\"] }}"))),
-        );
+        .chain(FEATURES.map(|feature| cofferdam(&[feature])));
     let scratches: Vec<_> = dependencies
         .map(|dependency| Scratch::new(&format!("[dev-dependencies]\n{dependency}"), ("src/lib.rs", "")))
         .collect();

@@ -37,8 +37,7 @@ fn now() -> Instant {
 }
 
 fn suites() -> Result<Scratch, String> {
-    let cofferdam = cofferdam().replace(" }", ", features = [\"fixtures\"] }");
-    let tables = format!("[dependencies]\n{cofferdam}\nserde_json = \"1\"");
+    let tables = format!("[dependencies]\n{}\nserde_json = \"1\"", cofferdam(&["fixtures"]));
     let scratch = Scratch::new(&tables, ("src/lib.rs", ""));
     let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock");
     fs::copy(lock, scratch.path().join("Cargo.lock")).expect("the workspace's lock file");

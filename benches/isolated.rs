@@ -107,7 +107,7 @@ fn tests(attribute: &str) -> String {
 fn suite() -> Scratch {
     let tables = format!(
         "[dev-dependencies]\n{}\nrusty-fork = \"0.3\"",
-        cofferdam().replace(" }", ", features = [\"macros\"] }")
+        cofferdam(&["macros"])
     );
     let scratch = Scratch::new(&tables, ("src/lib.rs", ""));
     let folder = scratch.path().join("tests");

@@ -12,7 +12,7 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn build(rustflags: &str) -> Self {
-        let tables = format!("[dependencies]\n{}", cofferdam());
+        let tables = format!("[dependencies]\n{}", cofferdam(&[]));
         let scratch = Scratch::new(
             &tables,
             ("src/main.rs", include_str!("../programs/three_services.rs")),

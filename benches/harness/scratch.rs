@@ -56,7 +56,8 @@ impl Scratch {
     }
 }
 
-/// Returns the dependency on `cofferdam`, in the checkout of this benchmark.
-pub(crate) fn cofferdam() -> String {
-    format!("cofferdam = {{ path = {:?} }}", env!("CARGO_MANIFEST_DIR"))
+/// Returns the dependency on `cofferdam` with these features, in the checkout of this benchmark.
+pub(crate) fn cofferdam(features: &[&str]) -> String {
+    let path = env!("CARGO_MANIFEST_DIR");
+    format!("cofferdam = {{ path = {path:?}, features = {features:?} }}")
 }

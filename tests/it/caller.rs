@@ -2,6 +2,7 @@
 
 use crate::files;
 use crate::role::{play, plays, role};
+use crate::source::without_tests;
 #[cfg(feature = "fixtures")]
 use cofferdam::Fixture;
 use cofferdam::environment::{remove_env, set_current_dir, set_env};
@@ -100,10 +101,7 @@ fn a_panic_names_the_line_that_called_and_none_of_ours() {
 
 /// Returns the functions of a source, without its tests: the lines above each, its first line and its body.
 fn functions(text: &str) -> Vec<(String, &str, String)> {
-    let lines: Vec<&str> = text
-        .lines()
-        .take_while(|line| !line.starts_with("mod tests"))
-        .collect();
+    let lines: Vec<&str> = without_tests(text).lines().collect();
     let indent = |line: &str| line.len() - line.trim_start().len();
     let is_function = |line: &&str| {
         let signature = line.trim_start();

@@ -195,7 +195,7 @@ fn every_command_does_what_its_page_says() {
         "a page runs the suite that runs the pages: say `<!-- not run: CI runs exactly this -->` before the block"
     );
     let mut breaches = Vec::new();
-    // What other runs left in the temporary directory would change what the commands print.
+    // Leftovers of other runs in the temporary directory would change the output of the commands.
     let temp_dir = tempfile::tempdir().expect("a temporary directory can be created");
     for (path, fence) in blocks() {
         if language(&fence) != "console" || fence.not_run.is_some() {

@@ -12,11 +12,16 @@ pub(crate) const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 pub(crate) struct Suite(PathBuf);
 
 impl Suite {
-    /// Creates the suite `name` from these files. `features` are those of the library, `dependencies` the other
-    /// dependencies. Unchanged files are not written again, because Cargo compares modification times.
+    /// Creates the suite `name` from these files. `features` are those of the library; a suite with `tokio` depends on tokio,
+    /// too. `dependencies` are the others. Unchanged files are not written again, because Cargo compares modification times.
     pub(crate) fn new(name: &str, features: &[&str], dependencies: &str, files: &[(&str, &str)]) -> Self {
+        let tokio = if features.contains(&"tokio") {
+            "tokio = { version = \"1\", features = [\"io-util\", \"macros\", \"net\", \"rt\", \"sync\"] }\n"
+        } else {
+            ""
+        };
         let manifest = format!(
-            "[dependencies]\ncofferdam = {{ path = {REPOSITORY:?}, features = {features:?} }}\n{dependencies}"
+            "[dependencies]\ncofferdam = {{ path = {REPOSITORY:?}, features = {features:?} }}\n{tokio}{dependencies}"
         );
         Self::with_manifest(name, &manifest, files)
     }

@@ -207,11 +207,6 @@ fn limits_of_descriptors_and_of_file_sizes_never_make_a_recording_clean() {
     }
 }
 
-fn report(output: &CommandOutput) -> Value {
-    let line = output.out.lines().last().unwrap_or_default();
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err))
-}
-
 fn fix(package: &Package, options: &[&str]) -> CommandOutput {
     #[expect(clippy::disallowed_methods, reason = "the program under test")]
     let mut fix = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
@@ -226,7 +221,7 @@ fn programs_out_of_reach_are_named_and_an_error_only_on_request() {
     let package = Package::new("starting", STARTING);
     let command = [&CARGO[..], &["--", "--skip", "breaks", "--skip", "fails"]].concat();
     let output = package.observe(&["--format", "json"], &command);
-    let account = &report(&output)["account"];
+    let account = &output.report()["account"];
     assert_eq!(output.code, Some(0), "{account}");
     assert_eq!(account["lost"], json!([]));
     let out_of_reach = account["out_of_reach"].as_array().unwrap();
@@ -254,7 +249,7 @@ fn programs_out_of_reach_are_named_and_an_error_only_on_request() {
 fn without_loss(package: &Package, options: &[&str], test: &str) -> Value {
     let options = [&["--format", "json"], options].concat();
     let output = package.observe(&options, &[&CARGO[..], &["--test", "libc", "--", test]].concat());
-    let report = report(&output);
+    let report = output.report();
     assert_eq!(report["account"]["lost"], json!([]), "{}", output.err);
     assert_eq!(output.code, Some(0), "{report}{}", output.err);
     report
@@ -300,7 +295,7 @@ fn a_program_is_incomplete_if_it_is_killed_before_it_begins_and_lost_if_it_began
     let package = Package::new("ending", ENDING);
     let command = |test| [&CARGO[..], &["--test", "ending", "--", test]].concat();
     let output = package.observe(&["--format", "json"], &command("before_it_begins"));
-    let account = &report(&output)["account"];
+    let account = &output.report()["account"];
     assert_eq!(
         (output.code, &account["incomplete"]),
         (Some(0), &json!(1)),
@@ -311,7 +306,7 @@ fn a_program_is_incomplete_if_it_is_killed_before_it_begins_and_lost_if_it_began
     }
     for way in ["without_its_library", "without_its_account"] {
         let output = package.observe(&["--format", "json"], &command(way));
-        let account = &report(&output)["account"];
+        let account = &output.report()["account"];
         assert_eq!(
             (output.code, &account["lost"][0]["count"]),
             (Some(3), &json!(1)),
@@ -407,11 +402,11 @@ fn without_room_for_the_account_the_command_runs_unrecorded_and_counts_as_lost()
             "{role}: {}",
             output.err
         );
-        let account = &report(&output)["account"];
+        let account = &output.report()["account"];
         assert_eq!(account["lost"][0]["name"], "the command", "{account}");
         let reason = account["lost"][0]["reason"].as_str().unwrap();
         assert!(reason.contains("File too large"), "{account}");
-        assert_eq!(report(&output)["verdict"], "lost");
+        assert_eq!(output.report()["verdict"], "lost");
         let mut left = fs::read_dir(base.path().join("runs")).unwrap().flatten();
         let account = left.find(|left| left.path().extension().is_some_and(|end| end == "account"));
         assert!(account.is_none(), "{account:?}");
@@ -442,7 +437,7 @@ fn a_process_that_is_killed_while_it_records_is_incomplete_and_not_lost() {
         .unwrap()
         .into();
     assert_eq!(output.code, Some(137), "{}{}", output.out, output.err);
-    let account = &report(&output)["account"];
+    let account = &output.report()["account"];
     assert_eq!(account["incomplete"], 1, "{account}");
     assert_eq!(account["lost"], json!([]));
 }

@@ -1,8 +1,8 @@
 //! Fixtures that `cofferdam.toml` declares: the suite knows nothing of cofferdam.
 
 use crate::observe::package::Package;
+use crate::recording::{CommandOutput, make_pipe};
 use crate::suites::has_nextest;
-use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -31,13 +31,6 @@ fn package(name: &str) -> Package {
     package.write("build.rs", BUILD);
     package.write("cofferdam.toml", &settings(&package.path().join("torn-down")));
     package
-}
-
-/// A pipe, whose reader waits for its writer.
-#[expect(clippy::disallowed_methods, reason = "std makes no pipes with names")]
-pub(crate) fn pipe(path: &Path) {
-    let made = Command::new("mkfifo").arg(path).status();
-    assert!(made.unwrap().success());
 }
 
 #[test]
@@ -74,41 +67,34 @@ fn a_teardown_that_fails_is_reported_with_its_output_and_the_exit_code_is_1() {
     let report =
         "the teardown of fixture shop failed: its command sh ended with exit code 7\n  | no such shop\n";
     for command in commands {
+        let run =
+            |words: &[&str]| -> CommandOutput { package.cofferdam(words, &command).output().unwrap().into() };
         for words in [
             &["run", "--no-records", "pass"][..],
             &["observe"],
             &["hunt"],
             &["rerun", "passes"],
         ] {
-            let output = package.cofferdam(words, &command).output().unwrap();
-            let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-            assert_eq!(output.status.code(), Some(1), "{words:?} {command:?}: {text}");
+            let output = run(words);
+            let text = format!("{}{}", output.out, output.err);
+            assert_eq!(output.code, Some(1), "{words:?} {command:?}: {text}");
             assert!(text.contains(report), "{words:?} {command:?}: {text}");
-        }
-        for words in [
-            &["run", "--no-records", "pass"][..],
-            &["observe"],
-            &["hunt"],
-            &["rerun", "passes"],
-        ] {
-            let words = [words, &["--format", "json"]].concat();
-            let output = package.cofferdam(&words, &command).output().unwrap();
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            let report: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-            let list = if report.get("conflicts").is_some() {
+
+            let json = run(&[words, &["--format", "json"]].concat()).report();
+            let list = if json.get("conflicts").is_some() {
                 "conflicts"
             } else {
                 "failed_teardowns"
             };
-            assert_eq!(report[list][0]["kind"], "teardown-failed", "{words:?}: {text}");
-            assert_eq!(report[list][0]["output"], "no such shop", "{words:?}: {text}");
+            assert_eq!(json[list][0]["kind"], "teardown-failed", "{words:?}: {json}");
+            assert_eq!(json[list][0]["output"], "no such shop", "{words:?}: {json}");
         }
     }
 }
 
 #[test]
 fn a_keeper_that_was_killed_is_a_teardown_that_failed() {
-    // The parent of the server is the keeper.
+    // The parent of a fixture's commands is the keeper.
     let source = "#[test]\nfn kills() {\n    let keeper = std::fs::read_to_string(std::env::var(\"KEEPER\").unwrap()).unwrap();\n    let kill = std::process::Command::new(\"kill\").args([\"-9\", keeper.trim()]).status();\n    assert!(kill.unwrap().success());\n}\n";
     let package = Package::new("declared_keeper", source);
     package.write(
@@ -116,9 +102,9 @@ fn a_keeper_that_was_killed_is_a_teardown_that_failed() {
         "[fixtures.shop]\nbefore = [['sh', '-c', 'echo $PPID > {dir}/keeper']]\nstart = ['sleep', '600']\nenv = { KEEPER = '{dir}/keeper' }\n",
     );
     let command = ["cargo", "test", "--offline", "--tests"];
-    let output = package.cofferdam(&["observe"], &command).output().unwrap();
-    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    let output: CommandOutput = package.cofferdam(&["observe"], &command).output().unwrap().into();
+    let text = format!("{}{}", output.out, output.err);
+    assert_eq!(output.code, Some(1), "{text}");
     let report = "the teardown of fixture shop failed: its keeper was killed, or takes longer than 60 s\n";
     assert!(text.contains(report), "{text}");
 }
@@ -132,7 +118,7 @@ fn a_killed_command_takes_its_declared_fixtures_along() {
     let hold = package.path().join("hold");
     let torn_down = package.path().join("torn-down");
     for path in [&package.path().join("up"), &hold, &torn_down] {
-        pipe(path);
+        make_pipe(path);
     }
     let mut child = package.cofferdam(&["run"], &command);
     // What the killed command started goes on writing.
@@ -142,7 +128,7 @@ fn a_killed_command_takes_its_declared_fixtures_along() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(fs::read_to_string(torn_down).unwrap(), "torn down\n");
-    // Lets the test end, which nobody runs any more.
+    // Lets the test end, whose runner was killed.
     fs::write(hold, "").unwrap();
 }
 

@@ -1,8 +1,7 @@
 //! Declared fixtures that stay running between commands, and their variables.
 
-use crate::declared::pipe;
 use crate::observe::package::Package;
-use crate::recording::CommandOutput;
+use crate::recording::{CommandOutput, copy_variables, make_pipe};
 use crate::suites::has_nextest;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -180,7 +179,7 @@ fn two_runs_at_once_share_a_fixture_that_outlives_both_until_clean_ends_it() {
 #[test]
 fn a_fixture_ends_some_time_after_its_last_use_and_the_next_use_starts_it_anew() {
     let shop = Shop::new("warm_deadline");
-    pipe(&shop.path("torn-down"));
+    make_pipe(&shop.path("torn-down"));
     for starts in 1..=2 {
         shop.env(&["--keep-warm", "50ms"]);
         // Waits for the teardown.
@@ -206,7 +205,7 @@ fn a_teardown_that_failed_when_no_command_waited_is_reported_by_the_next() {
     };
     let ends_unattended = || {
         let _ = fs::remove_file(&torn_down);
-        pipe(&torn_down);
+        make_pipe(&torn_down);
         env("1ms");
         assert_eq!(fs::read_to_string(&torn_down).unwrap(), "\n");
         fs::remove_file(&torn_down).unwrap();
@@ -251,7 +250,7 @@ fn a_teardown_that_failed_when_no_command_waited_is_reported_by_the_next() {
 #[test]
 fn a_changed_declaration_starts_the_fixture_anew_and_ends_the_old_one() {
     let shop = Shop::new("warm_changed");
-    pipe(&shop.path("torn-down"));
+    make_pipe(&shop.path("torn-down"));
     let first = shop.env(&["--keep-warm", "10m"]);
     shop.declare("keep-warm = '20m'");
     assert_eq!(shop.env(&[]), first, "the time is no change");
@@ -266,7 +265,7 @@ fn a_changed_declaration_starts_the_fixture_anew_and_ends_the_old_one() {
 #[test]
 fn a_killed_host_takes_its_fixture_along_and_the_next_use_starts_both_anew() {
     let shop = Shop::new("warm_killed");
-    pipe(&shop.path("torn-down"));
+    make_pipe(&shop.path("torn-down"));
     let first = shop.env(&["--keep-warm", "10m"]);
     kill(shop.host().unwrap());
     assert_eq!(fs::read_to_string(shop.path("torn-down")).unwrap(), "torn down\n");
@@ -424,18 +423,12 @@ fn nextest_gets_the_variables_from_the_setup_script_that_env_prints() {
     );
     package.write(".config/nextest.toml", &printed.out);
 
-    let described = package.without_command(&[]);
     #[expect(clippy::disallowed_methods, reason = "nextest, as an IDE starts it")]
     let mut nextest = Command::new("cargo");
     nextest
         .args(["nextest", "run", "--offline"])
         .current_dir(package.path());
-    for (name, value) in described.get_envs() {
-        match value {
-            Some(value) => nextest.env(name, value),
-            None => nextest.env_remove(name),
-        };
-    }
+    copy_variables(&package.without_command(&[]), &mut nextest);
     let installed = Path::new(env!("CARGO_BIN_EXE_cargo-cofferdam")).parent().unwrap();
     #[expect(clippy::disallowed_methods, reason = "this test's, with one more directory")]
     let path = std::env::var("PATH").unwrap();

@@ -1,10 +1,9 @@
 //! Documentation tests that use the library: rustdoc compiles each by itself, or from edition 2024 on all as one program.
 
 use crate::observe::package::Package;
-use crate::recording::CommandOutput;
+use crate::recording::{CommandOutput, make_pipe};
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
 
 /// Doctests that append a line about themselves; two of them run at one time, because each waits for the other at a pipe.
 const DOCUMENTED: &str = r#"
@@ -46,11 +45,7 @@ fn each_has_a_process_and_a_worker_and_no_name(edition: &str) {
         &manifest.replace("dev-dependencies", "dependencies"),
     );
     package.write("src/lib.rs", DOCUMENTED);
-    #[expect(clippy::disallowed_methods, reason = "std makes no pipes")]
-    let made = Command::new("mkfifo")
-        .arg(package.path().join("met/pipe"))
-        .status();
-    assert!(made.unwrap().success());
+    make_pipe(&package.path().join("met/pipe"));
     let command = ["cargo", "test", "--offline", "--doc", "--", "--test-threads=2"];
     let output: CommandOutput = package.cofferdam(&["run"], &command).output().unwrap().into();
     assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);

@@ -36,11 +36,6 @@ pub(crate) fn run(package: &Package, words: &[&str], command: &[&str]) -> Comman
     cofferdam.env("TMPDIR", temp).output().unwrap().into()
 }
 
-fn report(output: &CommandOutput) -> Value {
-    let line = output.out.lines().last().unwrap_or_default();
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err))
-}
-
 /// `class: tests < culprits through resources` of each cause, sorted.
 fn causes(report: &Value) -> Vec<String> {
     let names = |value: &Value| {
@@ -75,7 +70,7 @@ fn causes(report: &Value) -> Vec<String> {
 fn a_hunt_names_the_class_the_culprit_and_the_resource_of_each_unstable_test() {
     let package = office();
     let output = run(&package, &["hunt", "--format", "json"], &CARGO);
-    let causes = causes(&report(&output));
+    let causes = causes(&output.report());
     assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     for wanted in [
         format!("victim: {VICTIM} < {POLLUTER} through env"),
@@ -193,7 +188,7 @@ fn a_brittle_test_is_found_though_another_sets_its_state_in_each_order() {
     );
     // With this seed, another test comes before it in the random order, too.
     let output = run(&package, &["hunt", "--format", "json", "--seed", "1"], &CARGO);
-    let causes = causes(&report(&output));
+    let causes = causes(&output.report());
     let is_found = |cause: &String| cause.starts_with("brittle: b_needs < ");
     assert!(causes.len() == 1 && causes.iter().all(is_found), "{causes:#?}");
 }
@@ -227,7 +222,7 @@ fn under_nextest_a_brittle_test_passes_in_one_process_and_a_race_through_a_file_
     let command = [&NEXTEST[..], &["--no-fail-fast"]].concat();
     let output = run(&package, &["hunt", "--format", "json"], &command);
     assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
-    let causes = causes(&report(&output));
+    let causes = causes(&output.report());
     assert!(
         causes.contains(&format!("brittle: {BRITTLE} < {SETTER} through ")),
         "{causes:#?}"
@@ -261,7 +256,7 @@ fn the_failed_tests_of_a_junit_report_are_examined() {
     let words = ["hunt", "--format", "json", "--failed-in", "junit.xml"];
     let output = run(&package, &words, &CARGO);
     assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
-    let causes = causes(&report(&output));
+    let causes = causes(&output.report());
     let victim = format!("victim: {VICTIM} < {POLLUTER} through env");
     assert!(causes.contains(&victim), "{causes:#?}");
     package.write("junit.xml", "<html/>");
@@ -326,7 +321,7 @@ fn the_example_in_the_documentation_has_the_fields_of_the_report() {
     let example = example.split("```").next().unwrap();
     let example: Value = serde_json::from_str(example).unwrap();
     let package = office();
-    let real = report(&run(&package, &["hunt", VICTIM, "--format", "json"], &CARGO));
+    let real = run(&package, &["hunt", VICTIM, "--format", "json"], &CARGO).report();
     let keys = |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
     assert_eq!(keys(&example), keys(&real));
     let victim = |report: &Value| report["causes"].as_array().unwrap()[0].clone();
@@ -409,7 +404,7 @@ fn failed_documentation_tests_are_reported_and_the_command_runs_again_as_it_is()
     let output = run(&package, &["hunt", "--format", "json"], &CARGO);
     assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     assert_eq!(
-        report(&output)["command_runs"],
+        output.report()["command_runs"],
         serde_json::json!({"failed": 0, "runs": 4})
     );
     // Without merged documentation tests, none is known by its name.
@@ -437,7 +432,7 @@ fn documentation_tests_that_pass_one_after_the_other_race() {
     package.write("src/lib.rs", &(example("first") + &example("second")));
     let output = run(&package, &["hunt", "--format", "json"], &CARGO);
     assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
-    let mut causes = causes(&report(&output));
+    let mut causes = causes(&output.report());
     let cause = causes.pop().unwrap();
     assert!(
         causes.is_empty() && cause.starts_with("race: ") && cause.ends_with(" through file"),
@@ -476,7 +471,7 @@ fn tests_that_abort_exit_or_always_fail_are_failing() {
     let output = run(&package, &["hunt", "--format", "json"], &command);
     assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     let wanted = ["failing: b_aborts b_exits b_kills case_1_größe <  through "];
-    assert_eq!(causes(&report(&output)), wanted, "{}", output.err);
+    assert_eq!(causes(&output.report()), wanted, "{}", output.err);
     for (name, why) in [
         ("b_aborts", "signal 6 ended its process"),
         ("b_exits", "its process exited with status 0 while it ran"),
@@ -620,7 +615,7 @@ fn a_test_that_hangs_after_another_is_a_victim() {
     );
     assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     assert_eq!(
-        causes(&report(&output)),
+        causes(&output.report()),
         ["victim: a_hangs < c_sets through "],
         "{}",
         output.err
@@ -710,7 +705,7 @@ fn tests_that_wait_for_each_other_forever_are_a_race() {
     let package = Package::new("deadlock", suite);
     let words = ["hunt", "--format", "json", "--time-budget", "40s"];
     let output = run(&package, &words, &CARGO);
-    let report = report(&output);
+    let report = output.report();
     let found = causes(&report);
     let is_race = |cause: &String| cause.starts_with("race: first second < ");
     assert!(
@@ -728,7 +723,7 @@ fn tests_that_end_their_program_always_fail() {
         "#[test] fn aborts() { std::process::abort() }\n#[test] fn exits() { std::process::exit(0) }\n";
     let package = Package::new("ending", suite);
     let output = run(&package, &["hunt", "--format", "json"], &CARGO);
-    let causes = causes(&report(&output));
+    let causes = causes(&output.report());
     assert_eq!(causes, ["failing: aborts exits <  through "], "{}", output.err);
 }
 

@@ -11,7 +11,9 @@ mod check;
 mod clean;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 mod declared;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 mod declared_warm;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 mod doctests;
 mod fix;
 #[cfg(target_os = "linux")]

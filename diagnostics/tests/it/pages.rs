@@ -74,7 +74,7 @@ fn every_variable_that_is_read_or_set_stands_on_its_page_and_none_else_of_ours()
     let gone: Vec<_> = described.filter(|word| !used.contains(word)).collect();
     assert!(
         gone.is_empty(),
-        "docs/reference/variables.md tells of {gone:?}, which nobody reads or sets"
+        "docs/reference/variables.md names {gone:?}, which the code neither reads nor sets"
     );
 }
 

@@ -174,13 +174,26 @@ pub(crate) fn by_way_of(before: &[&str], command: &Command) -> Command {
     if let Some(dir) = command.get_current_dir() {
         whole.current_dir(dir);
     }
-    for (name, value) in command.get_envs() {
+    copy_variables(command, &mut whole);
+    whole
+}
+
+/// Sets and removes the variables of the first command for the second.
+pub(crate) fn copy_variables(from: &Command, to: &mut Command) {
+    for (name, value) in from.get_envs() {
         match value {
-            Some(value) => whole.env(name, value),
-            None => whole.env_remove(name),
+            Some(value) => to.env(name, value),
+            None => to.env_remove(name),
         };
     }
-    whole
+}
+
+/// Creates a named pipe, whose reader waits for a writer.
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "std makes no named pipes")]
+pub(crate) fn make_pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
 }
 
 /// Returns the same command with default signal handling: `nohup` and background shells pass on ignored signals.
@@ -209,6 +222,14 @@ impl From<Output> for CommandOutput {
     }
 }
 
+impl CommandOutput {
+    /// Returns the report that a command with `--format json` prints in its last line.
+    pub(crate) fn report(&self) -> Value {
+        let line = self.out.lines().last().unwrap_or_default();
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
+    }
+}
+
 /// Runs it and returns its output.
 pub(crate) fn output_of(dir: &Path, args: &[&str]) -> CommandOutput {
     cofferdam(dir, args).output().unwrap().into()
@@ -217,9 +238,5 @@ pub(crate) fn output_of(dir: &Path, args: &[&str]) -> CommandOutput {
 /// Runs it with `--format json`, and returns its exit code and its report.
 pub(crate) fn json_of(dir: &Path, args: &[&str]) -> (Option<i32>, Value) {
     let output = output_of(dir, args);
-    let last = output.out.lines().last().unwrap_or_default();
-    (
-        output.code,
-        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err)),
-    )
+    (output.code, output.report())
 }

@@ -127,9 +127,8 @@ fn conflicts_are_reported_after_the_output_of_the_command() {
 fn a_failed_command_keeps_its_exit_code_and_failure_and_conflicts_are_reported() {
     let base = tempfile::tempdir().unwrap();
     let output = output_of(base.path(), "conflicted 42", &["--format", "json"]);
-    let report: serde_json::Value = serde_json::from_str(output.out.lines().last().unwrap()).unwrap();
     assert_eq!(
-        report["exit_code"],
+        output.report()["exit_code"],
         serde_json::json!({"process": 42, "command": 42, "verdict": 1})
     );
     assert_eq!(output.code, Some(42));

@@ -1,6 +1,5 @@
 //! A suite of async tests under real runners.
 
-use super::kept::TOKIO;
 use crate::stranger::{Suite, text};
 use std::collections::HashSet;
 
@@ -9,7 +8,7 @@ fn suite() -> Suite {
         ("src/lib.rs", ""),
         ("tests/suite.rs", include_str!("suite/async_tests.rs")),
     ];
-    Suite::new("async-suite", &["macros", "tokio"], TOKIO, &files)
+    Suite::new("async-suite", &["macros", "tokio"], "", &files)
 }
 
 /// Runs the suite, and returns the workers that built a pool, once for each build.

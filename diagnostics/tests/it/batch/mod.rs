@@ -11,7 +11,7 @@ mod signals;
 mod sources;
 mod submitting;
 
-use crate::recording::{CommandOutput, cofferdam, with_signals};
+use crate::recording::{CommandOutput, cofferdam, make_pipe, with_signals};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -57,9 +57,7 @@ struct Pipe {
 impl Pipe {
     fn new(dir: &Path) -> Self {
         let path = dir.join("pipe");
-        #[expect(clippy::disallowed_methods, reason = "std makes no pipes with names")]
-        let made = Command::new("mkfifo").arg(&path).status().unwrap();
-        assert!(made.success());
+        make_pipe(&path);
         Self { path }
     }
 

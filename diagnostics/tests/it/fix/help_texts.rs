@@ -77,35 +77,36 @@ const ISOLATED: [(Kind, &str, &str); 3] = [
     ),
 ];
 
-const HELPERS: &str = r#"
-use std::{error::Error, ffi, io, path::Path, process::Command, thread::sleep, time::Duration};
+/// The beginning of each program: a function that fails if another test uses the file.
+const USES_A_FILE: &str = r#"
+use std::{error::Error, path::Path, thread::sleep, time::Duration};
 type Outcome = Result<(), Box<dyn Error>>;
-#[allow(dead_code)]
 fn used(path: &Path) -> Outcome {
     std::fs::write(path, "x")?;
     sleep(Duration::from_millis(5));
     assert_eq!(std::fs::read_to_string(path)?, "x");
     Ok(std::fs::remove_file(path)?)
 }
-#[allow(dead_code)]
+"#;
+
+/// Functions that use other resources.
+const USES_OTHERS: &str = r#"
+use std::{ffi, io, process::Command};
 fn child(command: &mut Command) -> Outcome {
     assert!(command.status()?.success());
     Ok(())
 }
-#[allow(dead_code)]
 fn commits(dir: &Path) -> Outcome {
     child(Command::new("git").args(["init", "-q"]).arg(dir))?;
     std::fs::write(dir.join("a"), "x")?;
     child(Command::new("git").args(["add", "a"]).current_dir(dir))
 }
-#[allow(dead_code)]
 fn serves(path: &Path) -> Outcome {
     let server = std::os::unix::net::UnixListener::bind(path)?;
     sleep(Duration::from_millis(5));
     drop(server);
     Ok(std::fs::remove_file(path)?)
 }
-#[allow(dead_code)]
 fn counts(name: String) -> Outcome {
     unsafe extern "C" {
         fn shm_open(name: *const ffi::c_char, flags: ffi::c_int, mode: ffi::c_uint) -> ffi::c_int;
@@ -150,7 +151,7 @@ fn program(api: SuiteApi) -> String {
         api,
         ..HelpContext::default()
     };
-    let mut text = HELPERS.to_owned();
+    let mut text = format!("{USES_A_FILE}{USES_OTHERS}");
     let mut test = |attribute: &str, name: &str, body: &str| {
         // Several programs contain the same tests, and need separate files.
         let body = body
@@ -247,7 +248,7 @@ fn harness() -> String {
     let lock = shared(Kind::File, "/shop/case.csv", &suite);
     let lock = codes(&lock)[0];
     format!(
-        "{HELPERS}\nfn main() -> Outcome {{\n    let args: Vec<String> = std::env::args().collect();\n    \
+        "{USES_A_FILE}\nfn main() -> Outcome {{\n    let args: Vec<String> = std::env::args().collect();\n    \
          if args.iter().any(|arg| arg == \"--list\") {{\n        \
          if !args.iter().any(|arg| arg == \"--ignored\") {{ println!(\"quiet: test\\nloud: test\"); }}\n        \
          return Ok(());\n    }}\n    {lock}\n    used(&std::env::temp_dir().join(\"helped-case.csv\"))\n}}\n"

@@ -1,7 +1,7 @@
 //! `fix --apply` on real suites: what failed is repeated with the changes.
 
 use crate::observe::package::Package;
-use crate::recording::CommandOutput;
+use crate::recording::{CommandOutput, make_pipe};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -253,9 +253,7 @@ fn a_signal_while_a_scene_runs_takes_the_changes_back() {
     let package = with_stand_in(Package::new("till", TILL), IDENTITY);
     reproduce(&package, &CARGO, 1);
     let fifo = package.path().join("met/fifo");
-    #[expect(clippy::disallowed_methods, reason = "std makes no named pipes")]
-    let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
-    assert!(made.success());
+    make_pipe(&fifo);
     // Ctrl-C may be ignored where this runs, as in the background of a script.
     let words = ["fix", "--apply", "--allow-no-vcs", "--time-budget", "1h"];
     let child = package

@@ -25,10 +25,7 @@ const LEAVING: &str = include_str!("suites/leaving.rs");
 /// time.
 pub(super) fn graded(package: &Package, options: &[&str], command: &[&str]) -> (Vec<String>, Value) {
     let options = [&["--confirm", "--time-budget", "1h", "--format", "json"], options].concat();
-    let output = package.observe(&options, command);
-    let line = output.out.lines().last().unwrap_or_default();
-    let report: Value =
-        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err));
+    let report = package.observe(&options, command).report();
     let met = package.path().canonicalize().unwrap().join("met");
     let name = |resource: &Value| {
         let name = Path::new(resource["name"].as_str().unwrap());

@@ -2,6 +2,7 @@
 
 use super::package::Package;
 use super::{CARGO, NEXTEST, statics};
+use crate::recording::CommandOutput;
 
 const BEGINNING: &str = include_str!("suites/beginning.rs");
 
@@ -16,14 +17,8 @@ fn package() -> Package {
 /// Observes the suite, and returns the report with the exit code.
 fn observe(package: &Package, command: &[&str], variable: &str, value: &str) -> (serde_json::Value, i32) {
     let mut observe = package.command(&["--format", "json"], command);
-    let output = observe.env(variable, value).output().unwrap();
-    let out = String::from_utf8_lossy(&output.stdout).into_owned();
-    let report = out
-        .lines()
-        .last()
-        .and_then(|line| serde_json::from_str(line).ok());
-    let report = report.unwrap_or_else(|| panic!("{out}{}", String::from_utf8_lossy(&output.stderr)));
-    (report, output.status.code().unwrap())
+    let output: CommandOutput = observe.env(variable, value).output().unwrap().into();
+    (output.report(), output.code.unwrap())
 }
 
 #[test]
@@ -63,7 +58,7 @@ fn a_test_that_a_harness_begins_is_observed_by_its_name_under_both_runners() {
 #[test]
 fn each_test_that_a_harness_begins_uses_the_statics_that_it_shares() {
     let options = ["--format", "json", "--memory", "require", "--list-statics"];
-    let report = statics::report(&statics::observe(&package(), &options, &CARGO));
+    let report = statics::observe(&package(), &options, &CARGO).report();
     let list = report["observed"]["statics"]["list"].as_array().unwrap();
     let shared = list.iter().find(|one| one["name"] == "beginning::USED");
     let writers = shared.and_then(|shared| shared["writers"].as_array());

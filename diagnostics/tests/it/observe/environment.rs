@@ -17,6 +17,6 @@ fn tests_with_guards_of_the_environment_do_not_conflict_and_one_without_does() {
     ] {
         let mut observe = package.command(&["--format", "json"], &command);
         let output: CommandOutput = observe.env(variable, "1").output().unwrap().into();
-        super::agree(&package.conflicts(&output.out, &output.err), wanted);
+        super::agree(&package.conflicts(&output), wanted);
     }
 }

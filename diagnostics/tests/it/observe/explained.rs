@@ -22,11 +22,6 @@ fn observed(
     observe.envs(variable).output().unwrap().into()
 }
 
-fn report(output: &CommandOutput) -> Value {
-    let line = output.out.lines().last().unwrap_or_default();
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err))
-}
-
 #[test]
 fn each_failed_test_says_how_it_does_alone_and_after_those_before_it() {
     let package = Package::new("explaining", EXPLAINING);
@@ -107,7 +102,7 @@ fn without_further_runs_failed_tests_are_only_named() {
     let named = "failed: c_fails (explaining)";
     assert!(output.out.lines().any(|line| line == named), "{}", output.out);
     let output = observed(&package, &["--no-explain", "--format", "json"], &IN_ORDER, None);
-    assert_eq!(report(&output)["observed"]["failed"][0]["alone"], Value::Null);
+    assert_eq!(output.report()["observed"]["failed"][0]["alone"], Value::Null);
 }
 
 #[test]

@@ -65,14 +65,14 @@ impl Package {
         self.cofferdam(&[&["observe"], options].concat(), command)
     }
 
-    /// `cargo cofferdam WORDS -- COMMAND`, in the package.
+    /// Returns `cargo cofferdam WORDS -- COMMAND`, in the package.
     pub(crate) fn cofferdam(&self, words: &[&str], command: &[&str]) -> Command {
         let mut cofferdam = self.without_command(words);
         cofferdam.arg("--").args(command);
         cofferdam
     }
 
-    /// `cargo cofferdam WORDS`, in the package.
+    /// Returns `cargo cofferdam WORDS`, in the package.
     pub(crate) fn without_command(&self, words: &[&str]) -> Command {
         #[expect(clippy::disallowed_methods, reason = "the program under test")]
         let mut cofferdam = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
@@ -100,15 +100,12 @@ impl Package {
     /// Returns `kind name: writers × readers` of each conflict, sorted; a path from `met/` on.
     pub(crate) fn met(&self, command: &[&str], options: &[&str]) -> Vec<String> {
         let options = [&["--format", "json"], options].concat();
-        let output = self.observe(&options, command);
-        self.conflicts(&output.out, &output.err)
+        self.conflicts(&self.observe(&options, command))
     }
 
-    /// Returns the same of the report in the last line of `out`.
-    pub(crate) fn conflicts(&self, out: &str, err: &str) -> Vec<String> {
-        let line = out.lines().last().unwrap_or_default();
-        let report: serde_json::Value =
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
+    /// Returns the same of a command that has ended.
+    pub(crate) fn conflicts(&self, output: &CommandOutput) -> Vec<String> {
+        let report = output.report();
         assert_eq!(report["account"]["lost"], serde_json::json!([]), "{report}");
         let met = self.path().canonicalize().unwrap().join("met");
         let mut found: Vec<String> = report["conflicts"]

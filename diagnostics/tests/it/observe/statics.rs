@@ -167,12 +167,7 @@ fn text<'t>(one: &'t serde_json::Value, name: &str) -> &'t str {
     one[name].as_str().unwrap_or_default()
 }
 
-pub(super) fn report(output: &CommandOutput) -> serde_json::Value {
-    serde_json::from_str(output.out.lines().last().unwrap())
-        .unwrap_or_else(|error| panic!("{error}: {}{}", output.out, output.err))
-}
-
-/// It fails when a new Rust names or lays out its locks otherwise.
+/// Fails when a new Rust names or lays out its locks differently.
 #[test]
 fn exactly_the_statics_that_one_test_changes_and_another_uses_are_listed() {
     let package = Package::new("sharing", SHARING);
@@ -180,7 +175,7 @@ fn exactly_the_statics_that_one_test_changes_and_another_uses_are_listed() {
     let options = ["--format", "json", "--memory", "require", "--list-statics"];
     let output = observe(&package, &options, &command);
     assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
-    let report = report(&output);
+    let report = output.report();
     let wanted = [
         "sharing::FLAG: 1 × 1",
         "sharing::GENERATED: 1 × 1",
@@ -259,7 +254,7 @@ fn shared_statics_are_one_line_and_change_no_verdict() {
     let listed = observe(&package, &["--list-statics"], &command);
     let row = "\n  shared::FLAG (tests/shared.rs:19)\n    write  a_flag  tests/shared.rs:";
     assert!(listed.out.contains(row), "{}{}", listed.out, listed.err);
-    let json = report(&observe(&package, &["--format", "json"], &command));
+    let json = observe(&package, &["--format", "json"], &command).report();
     assert_eq!(json["observed"]["statics"]["shared"], 13, "{json}");
     assert_eq!(
         json["observed"]["statics"]["list"],
@@ -290,7 +285,7 @@ fn uses_both() { unsafe { OWN += *CALLS.get() + Worker::current().id().len() as 
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     let output = observe(&package, &["--format", "json", "--list-statics"], &command);
     assert_eq!(
-        shared(&report(&output)),
+        shared(&output.report()),
         ["borrowing::OWN: 2 × 0"],
         "{}",
         output.out
