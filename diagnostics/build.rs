@@ -1,19 +1,24 @@
 //! Builds the observer and the runner, which are embedded in the binary: `cargo install` installs neither.
 //!
-//! The compiler is called as cargo would call it: for the same target, with the same linker. On targets other than Linux
-//! with glibc on x86_64 there is no observer, and `observe` reports that.
+//! The compiler is called as cargo would call it, with the same linker. Both are built for Linux with glibc on x86_64, as the
+//! test programs are, also where the binary itself is linked with musl. Elsewhere there is no observer, and `observe` reports
+//! that.
 
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// The target of the test programs.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The target of a binary that runs on each Linux.
+const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
 
 fn main() {
     println!("cargo::rerun-if-changed=observer");
     println!("cargo::rerun-if-changed=runner");
     println!("cargo::rustc-check-cfg=cfg(has_observer)");
-    if variable("TARGET") != TARGET {
+    if ![TARGET, STATIC_TARGET].contains(&variable("TARGET").as_str()) {
         return;
     }
     println!("cargo::rustc-cfg=has_observer");
@@ -54,7 +59,8 @@ fn build(room: &str, file: &str, options: &[&str]) {
         rustc.args(["-C", option]);
     }
     rustc.args(options);
-    if let Some(linker) = optional("RUSTC_LINKER") {
+    // A linker that was set for musl would find musl's libraries.
+    if let Some(linker) = optional("RUSTC_LINKER").filter(|_| variable("TARGET") == TARGET) {
         rustc.args(["-C", &format!("linker={linker}")]);
     }
     rustc.arg("-o").arg(out).arg(format!("{room}/lib.rs"));

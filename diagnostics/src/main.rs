@@ -130,6 +130,7 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Backup(args) => report::show_backup(args.format, &commands::backup::backup(&args)?)?,
         Command::Metrics(args) => report::show_metrics(&commands::metrics::metrics(&args)?)?,
         Command::Completions(args) => report::show_text(&commands::completions::completions(&args))?,
+        Command::Man(args) => commands::man::man(&args)?,
         Command::Env(args) => match commands::env::env(&args)? {
             Printed::Variables(variables) => report::show_env(args.format, &variables)?,
             Printed::Config(text) => report::show_text(text.as_bytes())?,

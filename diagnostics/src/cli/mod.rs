@@ -7,7 +7,7 @@ mod run;
 
 pub(crate) use env_args::{EnvArgs, EnvFormat};
 pub(crate) use hunt::{HuntArgs, RerunArgs};
-pub(crate) use ledger::{BackupArgs, CompletionsArgs, ListArgs, MetricsArgs, ShowArgs, StatusArgs};
+pub(crate) use ledger::{BackupArgs, CompletionsArgs, ListArgs, ManArgs, MetricsArgs, ShowArgs, StatusArgs};
 pub(crate) use run::{GuardArgs, RunArgs, SubmitArgs};
 
 use crate::exit_code::NoRecords;
@@ -124,6 +124,9 @@ pub(crate) enum Command {
                             cargo cofferdam completions fish > ~/.config/fish/completions/cargo-cofferdam.fish\n\n\
                             The scripts complete `cargo-cofferdam`; cargo completes the words after `cargo` itself.")]
     Completions(CompletionsArgs),
+    /// Write manual pages to a directory.
+    #[command(after_help = "Examples:\n  cargo cofferdam man ~/.local/share/man/man1")]
+    Man(ManArgs),
 }
 
 /// The declared fixtures of a command.
@@ -178,7 +181,8 @@ impl Command {
             | Self::Show(_)
             | Self::Backup(_)
             | Self::Metrics(_)
-            | Self::Completions(_) => None,
+            | Self::Completions(_)
+            | Self::Man(_) => None,
         }
     }
 }

@@ -15,6 +15,7 @@ mod here;
 pub(crate) mod hunt;
 pub(crate) mod list;
 pub(crate) mod locks;
+pub(crate) mod man;
 pub(crate) mod metrics;
 pub(crate) mod observe;
 mod recordings;

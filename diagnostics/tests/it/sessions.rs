@@ -1,4 +1,4 @@
-//! `status`, `list`, `show`, `backup` and `completions`, over ledgers that sessions wrote.
+//! `status`, `list`, `show`, `backup`, `completions` and `man`, over ledgers that sessions wrote.
 
 use crate::ledger::role::Played;
 use crate::ledger::{add, end, folder, start};
@@ -265,6 +265,28 @@ fn completions_know_every_command() {
     }
     let unknown = output_of(base.path(), &["completions", "csh"]);
     assert_eq!(unknown.code, Some(2));
+}
+
+#[test]
+fn each_command_has_a_manual_page_and_hidden_ones_have_none() {
+    let base = tempfile::tempdir().unwrap();
+    let written = output_of(base.path(), &["man", "new/man1"]);
+    assert_eq!(
+        (written.code, written.out.as_str()),
+        (Some(0), ""),
+        "{}",
+        written.err
+    );
+    let page = |name: &str| std::fs::read_to_string(base.path().join("new/man1").join(name));
+    assert!(page("cargo-cofferdam.1").unwrap().contains("observe"));
+    assert!(
+        page("cargo-cofferdam-observe.1")
+            .unwrap()
+            .contains("\\-\\-confirm")
+    );
+    assert!(page("cargo-cofferdam-guard.1").is_err());
+    let failed = output_of(base.path(), &["man", "new/man1/cargo-cofferdam.1"]);
+    assert_eq!(failed.code, Some(3), "{}", failed.err);
 }
 
 #[cfg(unix)]
