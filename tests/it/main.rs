@@ -15,6 +15,8 @@ mod house;
 mod isolated;
 mod locator;
 mod markdown;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod published;
 #[path = "../../src/sys/role.rs"]
 mod role;
 mod rooms;

@@ -395,6 +395,17 @@ mod tests {
     }
 
     #[test]
+    fn the_observer_can_be_loaded_with_glibc_2_34() {
+        let text = String::from_utf8_lossy(OBSERVER);
+        let needed = text.split("GLIBC_2.").skip(1).filter_map(|rest| {
+            let digits = rest.split(|next: char| !next.is_ascii_digit()).next();
+            digits?.parse::<u32>().ok()
+        });
+        let newest = needed.max().unwrap();
+        assert!(newest <= 34, "2.{newest}");
+    }
+
+    #[test]
     fn dropping_a_launch_removes_its_directory() {
         let settings = LaunchSettings {
             call_stacks: true,
