@@ -26,13 +26,17 @@ mod report;
     expect(dead_code, unused_imports, reason = "without an observer, no scene runs")
 )]
 mod scene;
+mod settings;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 use cli::{CleanArgs, Cli, Command, FixArgs, HostArgs, ListFormat};
 use commands::Refused;
+use commands::config::Shown;
 use commands::env::Printed;
 use exit_code::Ended;
+use settings::{Settings, Source};
 use std::error::Error;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -49,26 +53,18 @@ fn main() -> ExitCode {
             }
         });
     }
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(error) => {
-            // clap also returns help and version as errors.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() {
-                exit_code::USAGE
-            } else {
-                exit_code::NONE
-            });
-        }
+    let (cli, settings) = match parsed(&arguments) {
+        Ok(parsed) => parsed,
+        Err(code) => return ExitCode::from(code),
     };
-    if let Some(settings) = cli.command.fixtures_of_tests()
-        && let Err(error) = commands::start_fixtures(settings, report::announce_fixtures)
+    if let Some(keep_warm) = cli.command.keeps_warm()
+        && let Err(error) = commands::start_fixtures(settings.file(), keep_warm, report::announce_fixtures)
     {
         return ExitCode::from(refused_or_failed(&*error));
     }
     let (shown, result) = match cli.command {
         Command::Run(args) => {
-            let result = commands::run::run(&args, &mut report::Progress::new(&args));
+            let result = commands::run::run(&args, settings.file(), &mut report::Progress::new(&args));
             (args.shown_as(), result)
         }
         Command::Guard(args) => {
@@ -98,7 +94,7 @@ fn main() -> ExitCode {
         Command::Fix(args) => return fix(&args),
         Command::Clean(args) => return clean(&args),
         Command::Locks(args) => return locks(args.format),
-        other => return looked(look(other)),
+        other => return looked(look(other, &settings)),
     };
     let code = match result {
         Ok(outcome) => {
@@ -121,8 +117,37 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Runs the commands that read sessions or submit a job to one.
-fn look(command: Command) -> Result<(), Box<dyn Error>> {
+/// Parses the command line, whose defaults are the settings. Prints what is wrong with them, and returns an exit code.
+fn parsed(arguments: &[OsString]) -> Result<(Cli, Settings), u8> {
+    let refuse = |error: clap::Error| {
+        // clap also returns help and version as errors.
+        let _ = error.print();
+        if error.use_stderr() {
+            exit_code::USAGE
+        } else {
+            exit_code::NONE
+        }
+    };
+    let cli = Cli::try_parse_from(arguments).map_err(refuse)?;
+    let source = match cli.command.runs_jobs_of() {
+        Some(file) => Source::Named(file.to_owned()),
+        None if cli.command.has_settings() => cli.settings.source(),
+        None => Source::Nowhere,
+    };
+    let profile = cli.settings.profile.as_deref();
+    let settings = commands::settings(&Cli::command(), &source, profile).map_err(|error| {
+        report::complain(&error);
+        exit_code::USAGE
+    })?;
+    let matches = settings.defaults(Cli::command()).try_get_matches_from(arguments);
+    let cli = matches
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(refuse)?;
+    Ok((cli, settings))
+}
+
+/// Runs the commands that read settings or sessions, or submit a job to a session.
+fn look(command: Command, settings: &Settings) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Status(args) => commands::status::status(&args, report::show_status(args.format))?,
         Command::List(args) => report::show_list(args.format, &commands::list::list(&args)?)?,
@@ -131,7 +156,11 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Metrics(args) => report::show_metrics(&commands::metrics::metrics(&args)?)?,
         Command::Completions(args) => report::show_text(&commands::completions::completions(&args))?,
         Command::Man(args) => commands::man::man(&args)?,
-        Command::Env(args) => match commands::env::env(&args)? {
+        Command::Config(args) => match commands::config::config(&args, settings)? {
+            Shown::Schema(schema) => report::show_text(schema.as_bytes())?,
+            Shown::Settings(effective) => report::show_config(args.format, &effective)?,
+        },
+        Command::Env(args) => match commands::env::env(&args, settings.file())? {
             Printed::Variables(variables) => report::show_env(args.format, &variables)?,
             Printed::Config(text) => report::show_text(text.as_bytes())?,
             Printed::Nothing => {}

@@ -11,6 +11,7 @@ pub(crate) use ledger::{BackupArgs, CompletionsArgs, ListArgs, ManArgs, MetricsA
 pub(crate) use run::{GuardArgs, RunArgs, SubmitArgs};
 
 use crate::exit_code::NoRecords;
+use crate::settings::Source;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -27,8 +28,39 @@ use std::time::Duration;
                   found, 1 conflicts found, 2 wrong usage, 3 no verdict."
 )]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The settings of every command.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct SettingsArgs {
+    /// Read settings from this file
+    ///
+    /// The default is the nearest `cofferdam.toml` in the working directory or above it, otherwise `[workspace.metadata.cofferdam]`
+    /// in the manifest of the workspace.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Ignore settings
+    #[arg(long, global = true, conflicts_with = "config")]
+    no_config: bool,
+    /// Add the settings of this profile
+    #[arg(long, value_name = "NAME", global = true, conflicts_with = "no_config")]
+    pub(crate) profile: Option<String>,
+}
+
+impl SettingsArgs {
+    /// Returns where the settings are.
+    pub(crate) fn source(&self) -> Source {
+        match &self.config {
+            Some(file) => Source::Named(file.clone()),
+            None if self.no_config => Source::Nowhere,
+            None => Source::Nearest,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,6 +150,13 @@ pub(crate) enum Command {
                             cargo cofferdam metrics --run-namespace nightly > cofferdam.prom\n\n\
                             node_exporter's textfile collector reads a file that ends in .prom.")]
     Metrics(MetricsArgs),
+    /// Show the settings of every command, and where they come from.
+    #[command(
+        after_help = "Examples:\n  cargo cofferdam config\n  cargo cofferdam config --profile ci observe\n  \
+                            cargo cofferdam config --schema > cofferdam.schema.json\n\n\
+                            Exit codes: 0 the settings were shown, 2 wrong usage, or a settings file that cannot be used."
+    )]
+    Config(ConfigArgs),
     /// Print a shell completion script.
     #[command(after_help = "Examples:\n  \
                             cargo cofferdam completions bash > ~/.local/share/bash-completion/completions/cargo-cofferdam\n  \
@@ -129,45 +168,16 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
-/// The declared fixtures of a command.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FixturesOfTests<'a> {
-    pub(crate) settings: SettingsFile<'a>,
-    /// The time for which they stay running; `None` if the settings file says so.
-    pub(crate) keep_warm: Option<Duration>,
-}
-
-/// The settings file of a command.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum SettingsFile<'a> {
-    /// The nearest in the working directory or above it, if there is one.
-    Nearest,
-    Named(&'a Path),
-}
-
 impl Command {
-    /// Returns the declared fixtures of the tests that the command runs; `None` if it runs none or needs none.
-    pub(crate) fn fixtures_of_tests(&self) -> Option<FixturesOfTests<'_>> {
-        let nearest = |keep_warm| {
-            Some(FixturesOfTests {
-                settings: SettingsFile::Nearest,
-                keep_warm,
-            })
-        };
+    /// Returns the time for which the fixtures of the tests that the command runs stay running, if it says so; `None` if it runs
+    /// no tests or needs no fixtures.
+    pub(crate) fn keeps_warm(&self) -> Option<Option<Duration>> {
         match self {
-            Self::Run(args) if args.source.no_config => None,
-            Self::Run(args) => Some(FixturesOfTests {
-                settings: args
-                    .source
-                    .config
-                    .as_deref()
-                    .map_or(SettingsFile::Nearest, SettingsFile::Named),
-                keep_warm: args.warm.keep_warm,
-            }),
-            Self::Observe(args) => nearest(args.warm.keep_warm),
-            Self::Hunt(args) => nearest(args.warm.keep_warm),
-            Self::Rerun(args) => nearest(args.warm.keep_warm),
-            Self::Fix(args) if !args.command.is_empty() => nearest(None),
+            Self::Run(args) => Some(args.warm.keep_warm),
+            Self::Observe(args) => Some(args.warm.keep_warm),
+            Self::Hunt(args) => Some(args.warm.keep_warm),
+            Self::Rerun(args) => Some(args.warm.keep_warm),
+            Self::Fix(args) if !args.command.is_empty() => Some(None),
             Self::Fix(_)
             | Self::Submit(_)
             | Self::Guard(_)
@@ -175,6 +185,7 @@ impl Command {
             | Self::Env(_)
             | Self::Check(_)
             | Self::Clean(_)
+            | Self::Config(_)
             | Self::Locks(_)
             | Self::Status(_)
             | Self::List(_)
@@ -183,6 +194,23 @@ impl Command {
             | Self::Metrics(_)
             | Self::Completions(_)
             | Self::Man(_) => None,
+        }
+    }
+
+    /// Returns whether settings apply to it.
+    pub(crate) fn has_settings(&self) -> bool {
+        match self {
+            Self::Guard(_) | Self::Host(_) | Self::Completions(_) | Self::Man(_) => false,
+            Self::Config(args) => !args.schema,
+            _ => true,
+        }
+    }
+
+    /// Returns the settings file that it runs the jobs of, if it does.
+    pub(crate) fn runs_jobs_of(&self) -> Option<&Path> {
+        match self {
+            Self::Run(args) => args.source.settings_file(),
+            _ => None,
         }
     }
 }
@@ -407,6 +435,19 @@ pub(crate) struct CleanArgs {
     /// Also remove recordings and named, foreign or unreadable runs.
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// Output format.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
+    /// Print the JSON schema of the settings file instead.
+    #[arg(long, conflicts_with_all = ["format", "command"])]
+    pub(crate) schema: bool,
+    /// Show only the options of this command.
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
 }
 
 #[derive(Debug, Args)]

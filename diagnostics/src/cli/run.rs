@@ -8,7 +8,7 @@ use cofferdam_batch::jobs::values::{GroupLimit, TimeLimit, TimeSpan, at_least_on
 use cofferdam_batch::ledger::WaitPolicy;
 use std::ffi::OsString;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(super) const EXAMPLES: &str = "Examples:
   cargo cofferdam run -- cargo test
@@ -104,14 +104,6 @@ pub(crate) struct SourceArgs {
     /// Each line is a command, as words or as JSON. A file whose name ends in `.toml` has `[[job]]` tables.
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub(crate) from: Option<PathBuf>,
-    /// Read settings from this file
-    ///
-    /// The default is the nearest `cofferdam.toml` in the working directory or above it.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Ignore `cofferdam.toml`
-    #[arg(long, conflicts_with = "config")]
-    pub(crate) no_config: bool,
 }
 
 #[derive(Debug, Default, Args)]
@@ -138,6 +130,15 @@ pub(crate) struct RoundsArgs {
     /// `--repeat` limits the number of times.
     #[arg(long, conflicts_with = "from")]
     pub(crate) until_fail: bool,
+}
+
+impl SourceArgs {
+    /// Returns the settings file whose jobs run.
+    pub(crate) fn settings_file(&self) -> Option<&Path> {
+        self.from
+            .as_deref()
+            .filter(|from| from.extension().is_some_and(|extension| extension == "toml"))
+    }
 }
 
 impl RoundsArgs {

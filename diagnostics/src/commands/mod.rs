@@ -5,6 +5,7 @@ pub(crate) mod baseline_check;
 pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod env;
 #[cfg(has_observer)]
 mod failed_tests;
@@ -29,12 +30,11 @@ pub(crate) mod submit;
 mod suite;
 mod test_command;
 
-use crate::cli::{FixturesOfTests, SettingsFile};
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{self, Coverage, Statics};
 use crate::fixtures::Declared;
+use crate::settings::{Settings, SettingsError, Source};
 use baseline_check::Compared;
-use cofferdam_batch::jobs::settings;
 #[cfg(has_observer)]
 use cofferdam_batch::{
     executor::{foreground, job::JobId, job_event::AttemptOutcome},
@@ -71,24 +71,33 @@ impl std::error::Error for Refused {}
 
 /// Starts the fixtures that the settings file declares. `announce` gets their names before.
 pub(crate) fn start_fixtures(
-    requested: FixturesOfTests<'_>,
+    settings: Option<&Path>,
+    keep_warm: Option<Duration>,
     announce: impl FnOnce(&[&str]),
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let dir = here::working_dir();
-    let Some(declared) = declared(requested.settings, &dir)? else {
+    let Some(declared) = declared(settings)? else {
         return Ok(());
     };
     announce(&declared.names());
-    Ok(declared.start(&dir, requested.keep_warm)?)
+    Ok(declared.start(&here::working_dir(), keep_warm)?)
+}
+
+/// Returns the settings of the commands of `cli` in the working directory.
+///
+/// # Errors
+///
+/// They cannot be used.
+pub(crate) fn settings(
+    cli: &clap::Command,
+    source: &Source,
+    profile: Option<&str>,
+) -> Result<Settings, SettingsError> {
+    Settings::read(cli, &here::working_dir(), source, profile)
 }
 
 /// Returns the fixtures that the settings file declares; `None` if there are none.
-fn declared(settings: SettingsFile<'_>, dir: &Path) -> Result<Option<Declared>, Box<dyn std::error::Error>> {
-    let file = match settings {
-        SettingsFile::Nearest => settings::find(dir),
-        SettingsFile::Named(file) => Some(file.to_owned()),
-    };
-    let Some(file) = file else { return Ok(None) };
+fn declared(settings: Option<&Path>) -> Result<Option<Declared>, Box<dyn std::error::Error>> {
+    let Some(file) = settings else { return Ok(None) };
     let file = std::path::absolute(file)?;
     let declared = Declared::read(&file).map_err(|error| Refused::new(&error))?;
     if declared.names().is_empty() {

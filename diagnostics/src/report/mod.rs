@@ -8,6 +8,7 @@ mod confirmed;
 #[cfg(has_observer)]
 mod confirming;
 mod diff;
+mod effective_settings;
 mod env_variables;
 mod fix;
 mod fixing;
@@ -59,6 +60,7 @@ use crate::commands::status::ActiveSessions;
 use crate::commands::submit::Submitted;
 use crate::commands::{Outcome, Refused};
 use crate::fixtures::Exports;
+use crate::settings::Effective;
 use anstream::{AutoStream, ColorChoice, StripStream};
 use cofferdam_batch::ledger::Backup;
 use std::io::{self, IsTerminal as _, Write};
@@ -125,6 +127,11 @@ pub(crate) fn show_env(format: EnvFormat, variables: &Exports) -> Result<(), Rep
 /// Shows the locks.
 pub(crate) fn show_locks(format: ListFormat, all: &Locks) -> Result<(), ReportError> {
     to_stdout(|mut out| locks::write(&mut out, format, all))
+}
+
+/// Shows the effective settings.
+pub(crate) fn show_config(format: ListFormat, all: &[Effective]) -> Result<(), ReportError> {
+    to_stdout(|mut out| effective_settings::write(&mut out, format, all))
 }
 
 /// Shows the session that took a job.

@@ -34,4 +34,5 @@ mod postgres;
 mod recording;
 mod run;
 mod sessions;
+mod settings;
 mod suites;

@@ -1,4 +1,4 @@
-//! Reads `cofferdam.toml`: limits for every session, and jobs.
+//! Reads `cofferdam.toml` for sessions: jobs and the limits of groups. The limits of sessions are options.
 
 use super::spec::{JobSpec, without_values};
 use super::values::{ByteSize, Rate, TimeLimit, TimeSpan, at_least_one};
@@ -6,7 +6,6 @@ use crate::executor::job::{Job, JobId};
 use crate::executor::policy::OnError;
 use clap::Args;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -15,27 +14,20 @@ use std::path::{Path, PathBuf};
 /// The name of the settings file.
 const NAME: &str = "cofferdam.toml";
 
-/// The content of a settings file.
+/// The part of a settings file about jobs.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Settings {
-    #[serde(default)]
-    pub run: RunLimits,
     /// For single groups, the highest number of jobs at the same time.
     #[serde(default)]
     pub groups: BTreeMap<String, NonZeroUsize>,
-    /// The fixtures of tests, which are not for jobs.
-    #[serde(default, rename = "fixtures")]
-    _fixtures: IgnoredAny,
     #[serde(default, rename = "job")]
     jobs: Vec<toml::Spanned<JobSpec>>,
     #[serde(skip)]
     job_lines: Vec<usize>,
 }
 
-/// The limits of a session, from the command line and from the settings file.
-#[derive(Clone, Debug, Default, Args, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+/// The limits of a session.
+#[derive(Clone, Debug, Default, Args)]
 pub struct RunLimits {
     /// Run at most N jobs at once [default: cores; rounds: 1]
     #[arg(short, long, value_name = "N", help_heading = "Limits", value_parser = at_least_one::<NonZeroUsize>)]
@@ -57,7 +49,6 @@ pub struct RunLimits {
     pub on_error: Option<OnError>,
     /// Treat these exit codes as critical (see `--on-error stop-critical`)
     #[arg(long, value_name = "CODE", value_delimiter = ',', help_heading = "Limits")]
-    #[serde(default)]
     pub critical_exit: Vec<u8>,
     /// Treat a failure as critical if the output matches
     #[arg(long, value_name = "REGEX", help_heading = "Limits")]
@@ -78,29 +69,6 @@ pub struct RunLimits {
     /// The default is a twentieth of the machine's memory, at most 512M.
     #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     pub keep_free: Option<ByteSize>,
-}
-
-impl RunLimits {
-    /// Fills the limits that are not set from `others`.
-    pub fn or(self, others: Self) -> Self {
-        Self {
-            jobs: self.jobs.or(others.jobs),
-            rate: self.rate.or(others.rate),
-            timeout: self.timeout.or(others.timeout),
-            retries: self.retries.or(others.retries),
-            grace: self.grace.or(others.grace),
-            on_error: self.on_error.or(others.on_error),
-            critical_exit: match self.critical_exit {
-                codes if codes.is_empty() => others.critical_exit,
-                codes => codes,
-            },
-            critical_pattern: self.critical_pattern.or(others.critical_pattern),
-            max_fail: self.max_fail.or(others.max_fail),
-            job_memory: self.job_memory.or(others.job_memory),
-            memory: self.memory.or(others.memory),
-            keep_free: self.keep_free.or(others.keep_free),
-        }
-    }
 }
 
 /// An unusable settings file.
@@ -193,16 +161,10 @@ fn line_of(text: &str, at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const COMPLETE: &str = r#"
 [run]
 jobs = 3
-rate = "50/s"
-timeout = 90
-on-error = "stop-critical"
-critical-exit = [2, 137]
-memory = "2G"
 
 [groups]
 database = 1
@@ -222,12 +184,8 @@ group = "database"
     }
 
     #[test]
-    fn a_file_has_limits_groups_and_jobs() {
+    fn a_file_has_groups_and_jobs() {
         let settings = Settings::parse(file(), COMPLETE).unwrap();
-        assert_eq!(settings.run.jobs, NonZeroUsize::new(3));
-        assert_eq!(settings.run.timeout, Some(TimeLimit(Duration::from_secs(90))));
-        assert_eq!(settings.run.on_error, Some(OnError::StopCritical));
-        assert_eq!(settings.run.memory, Some(ByteSize(2 << 30)));
         assert_eq!(settings.groups["database"].get(), 1);
         let jobs = settings.jobs(file()).unwrap();
         let names: Vec<_> = jobs.iter().map(|job| (job.id.0, job.name.as_str())).collect();
@@ -235,24 +193,12 @@ group = "database"
     }
 
     #[test]
-    fn the_command_line_takes_precedence() {
-        let line = RunLimits {
-            jobs: NonZeroUsize::new(9),
-            ..RunLimits::default()
-        };
-        let both = line.or(Settings::parse(file(), COMPLETE).unwrap().run);
-        assert_eq!(both.jobs, NonZeroUsize::new(9));
-        assert_eq!(both.critical_exit, [2, 137]);
-    }
-
-    #[test]
     fn errors_have_a_line_and_contain_no_value() {
         for (text, expected) in [
             (
-                "[run]\njobs = \"hunter2\"",
+                "[groups]\njobs = \"hunter2\"",
                 "cofferdam.toml:2: invalid type, expected ",
             ),
-            ("[run]\nspeed = 1", "cofferdam.toml:2: unknown field `speed`"),
             ("[run\n", "cofferdam.toml:1: "),
             ("", "cofferdam.toml: the file is empty"),
             (

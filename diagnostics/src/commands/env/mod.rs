@@ -3,7 +3,7 @@
 mod env_file;
 
 use super::{Refused, declared, here};
-use crate::cli::{EnvArgs, EnvFormat, SettingsFile};
+use crate::cli::{EnvArgs, EnvFormat};
 use crate::fixtures::{Declared, Exports};
 use env_file::EnvFile;
 use std::error::Error;
@@ -26,7 +26,7 @@ pub(crate) enum Printed {
 }
 
 /// Returns the variables of the fixtures, or gives them to a file or to nextest.
-pub(crate) fn env(args: &EnvArgs) -> Result<Printed, Box<dyn Error>> {
+pub(crate) fn env(args: &EnvArgs, settings: Option<&Path>) -> Result<Printed, Box<dyn Error>> {
     let dir = here::working_dir();
     // A file that cannot be written is reported before anything starts.
     let place = match &args.env_file {
@@ -34,7 +34,7 @@ pub(crate) fn env(args: &EnvArgs) -> Result<Printed, Box<dyn Error>> {
         None if args.nextest_env => Some(VariablesFile::Nextest(nextest_file()?)),
         None => None,
     };
-    let declared = declared(SettingsFile::Nearest, &dir)?.ok_or_else(|| {
+    let declared = declared(settings)?.ok_or_else(|| {
         Refused::new(
             &"no fixture is declared: add `[fixtures.NAME]` to a cofferdam.toml in or above this directory",
         )

@@ -36,10 +36,14 @@ use std::path::Path;
 use std::sync::Arc;
 use watch::{BatchStart, SessionStart, Watch};
 
-pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<dyn Error>> {
+pub(crate) fn run(
+    args: &RunArgs,
+    settings: Option<&Path>,
+    watch: &mut dyn Watch,
+) -> Result<Outcome, Box<dyn Error>> {
     let dir = here::working_dir();
     let baseline = BaselineCheck::read(&args.baseline)?;
-    let plan = Plan::of(args, &dir)?;
+    let plan = Plan::of(args, settings)?;
     let base = cofferdam::diagnostics::base_dir(Some(&dir))?;
     let name = recordings::new_name();
     let mut namespace = session_dirs::namespace(args.run_namespace.as_deref(), &name)?;

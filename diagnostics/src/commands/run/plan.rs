@@ -8,12 +8,12 @@ use cofferdam_batch::executor::options::MemoryLimits;
 use cofferdam_batch::executor::policy::{CriticalFailures, ErrorPolicy};
 use cofferdam_batch::jobs::job_file;
 use cofferdam_batch::jobs::rounds::Rounds;
-use cofferdam_batch::jobs::settings::{self, RunLimits, Settings};
+use cofferdam_batch::jobs::settings::{RunLimits, Settings};
 use cofferdam_batch::jobs::spec;
 use cofferdam_batch::proc;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// The jobs of a session.
@@ -41,22 +41,13 @@ const GRACE: Duration = Duration::from_secs(5);
 const LISTED: usize = 10;
 
 impl Plan {
-    pub(super) fn of(args: &RunArgs, dir: &Path) -> Result<Self, Refused> {
-        let from = args.source.from.as_deref();
-        // A settings file given to `--from` also sets the limits.
-        let named = from.filter(|from| is_settings(from));
-        let file = named
-            .or(args.source.config.as_deref())
-            .map(Path::to_owned)
-            .or_else(|| settings::find(dir).filter(|_| !args.source.no_config));
-        let (file, settings) = match file {
-            Some(file) => {
-                let settings = Settings::read(&file).map_err(|error| Refused::new(&error))?;
-                (file, settings)
-            }
-            None => (PathBuf::new(), Settings::default()),
-        };
-        let limits = args.limits.clone().or(settings.run.clone());
+    /// Plans the session. `file` is the settings file.
+    pub(super) fn of(args: &RunArgs, file: Option<&Path>) -> Result<Self, Refused> {
+        let settings = file.map(Settings::read).transpose();
+        let settings = settings
+            .map_err(|error| Refused::new(&error))?
+            .unwrap_or_default();
+        let limits = args.limits.clone();
         let mut groups: BTreeMap<String, usize> = settings
             .groups
             .iter()
@@ -64,7 +55,7 @@ impl Plan {
             .collect();
         groups.extend(args.group_limit.iter().map(|one| (one.group.clone(), one.limit)));
         let policy = policy(args, &limits)?;
-        let work = work(args, &file, settings)?;
+        let work = work(args, file.unwrap_or(Path::new("")), settings)?;
         Ok(Self {
             work,
             limits,
@@ -119,10 +110,6 @@ impl Plan {
     }
 }
 
-fn is_settings(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "toml")
-}
-
 fn policy(args: &RunArgs, limits: &RunLimits) -> Result<ErrorPolicy, Refused> {
     let pattern = limits.critical_pattern.as_deref().map(regex::bytes::Regex::new);
     let pattern = pattern.transpose().map_err(|error| {
@@ -149,7 +136,9 @@ fn policy(args: &RunArgs, limits: &RunLimits) -> Result<ErrorPolicy, Refused> {
 }
 
 fn work(args: &RunArgs, file: &Path, settings: Settings) -> Result<Work, Refused> {
-    if let Some(from) = args.source.from.as_deref().filter(|from| !is_settings(from)) {
+    if let Some(from) = args.source.from.as_deref()
+        && args.source.settings_file().is_none()
+    {
         return from_job_file(from);
     }
     let job = (!args.command.is_empty())

@@ -168,7 +168,7 @@ fn a_settings_file_provides_limits_and_jobs_and_the_command_line_takes_precedenc
         .into();
     assert!(
         bad.err
-            .contains("cofferdam.toml:2: invalid value, expected a nonzero"),
+            .contains("cofferdam.toml:2: `jobs` in [run]: invalid value `0`"),
         "{}",
         bad.err
     );
