@@ -26,6 +26,7 @@ mod report;
     expect(dead_code, unused_imports, reason = "without an observer, no scene runs")
 )]
 mod scene;
+mod shards;
 
 use clap::Parser as _;
 use cli::{CleanArgs, Cli, Command, FixArgs, HostArgs, ListFormat};
@@ -135,6 +136,7 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
             Printed::Config(text) => report::show_text(text.as_bytes())?,
             Printed::Nothing => {}
         },
+        Command::Shards(args) => report::show_shards(args.format, &commands::shards::shards(&args)?)?,
         Command::Submit(args) => report::show_submitted(args.format, &commands::submit::submit(&args)?)?,
         Command::Run(_)
         | Command::Guard(_)

@@ -4,11 +4,13 @@ mod env_args;
 mod hunt;
 mod ledger;
 mod run;
+mod shards;
 
 pub(crate) use env_args::{EnvArgs, EnvFormat};
 pub(crate) use hunt::{HuntArgs, RerunArgs};
 pub(crate) use ledger::{BackupArgs, CompletionsArgs, ListArgs, MetricsArgs, ShowArgs, StatusArgs};
 pub(crate) use run::{GuardArgs, RunArgs, SubmitArgs};
+pub(crate) use shards::{ShardsArgs, ShardsFormat};
 
 use crate::exit_code::NoRecords;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -53,7 +55,7 @@ pub(crate) enum Command {
     /// Report conflicts in an earlier recording.
     #[command(after_help = "Examples:\n  cargo cofferdam check\n  \
                             cargo cofferdam check target/cofferdam/runs\n  \
-                            cargo cofferdam check --format github shard-1/ shard-2/")]
+                            cargo cofferdam check --format github --shards shard-1/ shard-2/")]
     Check(CheckArgs),
     /// Run an unmodified suite and report tests that share resources.
     #[command(after_help = "Examples:\n  cargo cofferdam observe -- cargo test\n  \
@@ -69,6 +71,9 @@ pub(crate) enum Command {
     /// Run some tests of a suite in a given order or company.
     #[command(after_help = hunt::RERUN_EXAMPLES)]
     Rerun(RerunArgs),
+    /// Split a suite into shards that take equally long.
+    #[command(after_help = shards::EXAMPLES)]
+    Shards(ShardsArgs),
     /// Print the variables of declared fixtures that stay running.
     #[command(after_help = env_args::EXAMPLES)]
     Env(EnvArgs),
@@ -171,6 +176,7 @@ impl Command {
             | Self::Host(_)
             | Self::Env(_)
             | Self::Check(_)
+            | Self::Shards(_)
             | Self::Clean(_)
             | Self::Locks(_)
             | Self::Status(_)
@@ -293,6 +299,9 @@ pub(crate) struct CheckArgs {
     /// Exit with 3 if a process could not record everything.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Compare the recordings as shards of one run on one machine.
+    #[arg(long, requires = "paths")]
+    pub(crate) shards: bool,
     /// Journals, snapshots, or directories of them [default: the newest session].
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,

@@ -21,6 +21,7 @@ mod recordings;
 #[cfg(has_observer)]
 pub(crate) mod rerun;
 pub(crate) mod run;
+pub(crate) mod shards;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod submit;

@@ -3,34 +3,61 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+/// A runner of tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TestRunner {
+    Cargo,
+    Nextest,
+}
+
 /// Returns whether the command is `cargo test`, `cargo nextest run` or an alias of them that runs tests.
 pub(super) fn is_test_command(command: &[OsString]) -> bool {
+    let Some((runner, at)) = runner(command) else {
+        return false;
+    };
+    let words = command.iter().skip(at + 1);
+    let words: Vec<&str> = words.map(|word| word.to_str().unwrap_or_default()).collect();
+    let ours = match runner {
+        TestRunner::Cargo => words.split(|word| *word == "--").next().unwrap_or_default(),
+        TestRunner::Nextest => &words,
+    };
+    !ours.contains(&"--no-run") && !only_prints(&words)
+}
+
+/// Returns the runner of `cargo test`, `cargo nextest run` or an alias of them, and the index of the word `test` or `run`.
+pub(super) fn runner(command: &[OsString]) -> Option<(TestRunner, usize)> {
     let words: Vec<&str> = command
         .iter()
         .map(|word| word.to_str().unwrap_or_default())
         .collect();
-    let Some((program, mut rest)) = words.split_first() else {
-        return false;
-    };
+    let (program, mut rest) = words.split_first()?;
     let program = Path::new(program).file_stem().and_then(|stem| stem.to_str());
-    if program == Some("cargo-nextest") {
-        rest = rest.strip_prefix(&["nextest"]).unwrap_or(rest);
-    } else if program == Some("cargo") {
-        let Some(words) = after_options(rest) else {
-            return false;
-        };
-        rest = match words {
-            ["test" | "t", rest @ ..] => {
-                let ours = rest.split(|word| *word == "--").next().unwrap_or_default();
-                return !ours.contains(&"--no-run") && !only_prints(rest);
-            }
-            ["nextest", rest @ ..] => rest,
-            _ => return false,
-        };
-    } else {
-        return false;
+    // The subcommand and all words behind it are left.
+    let at = |rest: &[&str]| words.len() - rest.len();
+    match program {
+        Some("cargo-nextest") => rest = rest.strip_prefix(&["nextest"]).unwrap_or(rest),
+        Some("cargo") => match after_options(rest)? {
+            words @ ["test" | "t", ..] => return Some((TestRunner::Cargo, at(words))),
+            ["nextest", behind @ ..] => rest = behind,
+            _ => return None,
+        },
+        _ => return None,
     }
-    matches!(after_options(rest), Some(["run" | "r", rest @ ..]) if !rest.contains(&"--no-run") && !only_prints(rest))
+    let words = after_options(rest)?;
+    matches!(words, ["run" | "r", ..]).then(|| (TestRunner::Nextest, at(words)))
+}
+
+/// Returns whether cargo finds `cargo-nextest`, without starting it.
+pub(super) fn has_nextest() -> bool {
+    let program = format!("cargo-nextest{}", std::env::consts::EXE_SUFFIX);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cargo searches there for its subcommands"
+    )]
+    let (path, home) = (std::env::var_os("PATH"), std::env::var_os("CARGO_HOME"));
+    let dirs = path.iter().flat_map(std::env::split_paths);
+    let of_cargo = home.map(|home| Path::new(&home).join("bin"));
+    dirs.chain(of_cargo).any(|dir| dir.join(&program).is_file())
 }
 
 /// Returns whether the packages locked in the workspace at or above `dir` depend on cofferdam; `None` without a lock file.

@@ -1,6 +1,7 @@
 //! Completes conflicts with what an observation knows of their tests.
 
 use super::log::attribution::ObservedTest;
+use super::log::results::{ReportedOutcome, TestResult};
 use crate::findings::Program;
 use cofferdam_conflicts::{Conflict, Runner, Test, Use};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -27,17 +28,26 @@ impl ObservedTests {
     }
 }
 
-/// Returns the tests that ran, by program.
-pub(crate) fn ran(observed: &ObservedTests) -> Vec<Program> {
-    let mut programs: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+/// Returns the tests that ran, by program, with the times of those that passed.
+pub(crate) fn ran(observed: &ObservedTests, results: &[TestResult]) -> Vec<Program> {
+    let mut programs: BTreeMap<(String, String), (BTreeSet<String>, BTreeMap<String, u64>)> = BTreeMap::new();
     for test in &observed.tests {
         let program = (package(observed, test.pid), test.binary.clone());
-        programs.entry(program).or_default().insert(test.name.clone());
+        let (tests, _) = programs.entry(program).or_default();
+        tests.insert(test.name.clone());
     }
-    let one = |((package, binary), tests): ((String, String), BTreeSet<String>)| Program {
+    for result in results {
+        let program = (package(observed, result.pid), result.binary.clone());
+        let passed = result.ended.filter(|_| result.outcome == ReportedOutcome::Passed);
+        if let (Some(ended), Some((_, micros))) = (passed, programs.get_mut(&program)) {
+            micros.insert(result.name.clone(), ended.saturating_sub(result.began));
+        }
+    }
+    let one = |((package, binary), (tests, micros))| Program {
         binary,
         package,
-        tests: tests.into_iter().collect(),
+        tests: BTreeSet::into_iter(tests).collect(),
+        micros,
     };
     programs.into_iter().map(one).collect()
 }
