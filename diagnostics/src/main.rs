@@ -62,12 +62,17 @@ fn main() -> ExitCode {
             });
         }
     };
-    if let Some(settings) = cli.command.fixtures_of_tests()
+    let Some(command) = cli.command else {
+        let shown = commands::next_steps::next_steps()
+            .and_then(|next| Ok(report::show_next_steps(cli.format, &next)?));
+        return looked(shown);
+    };
+    if let Some(settings) = command.fixtures_of_tests()
         && let Err(error) = commands::start_fixtures(settings, report::announce_fixtures)
     {
         return ExitCode::from(refused_or_failed(&*error));
     }
-    let (shown, result) = match cli.command {
+    let (shown, result) = match command {
         Command::Run(args) => {
             let result = commands::run::run(&args, &mut report::Progress::new(&args));
             (args.shown_as(), result)

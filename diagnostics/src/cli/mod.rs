@@ -25,12 +25,17 @@ use std::time::Duration;
     name = "cargo cofferdam",
     bin_name = "cargo cofferdam",
     version,
-    after_help = "Exit codes: that of the command if it failed (4 if one of several failed); otherwise 0 no conflict \
+    args_conflicts_with_subcommands = true,
+    after_help = "Without a command, it says what to do next, and starts nothing.\n\
+                  Exit codes: that of the command if it failed (4 if one of several failed); otherwise 0 no conflict \
                   found, 1 conflicts found, 2 wrong usage, 3 no verdict."
 )]
 pub(crate) struct Cli {
+    /// Format of the next steps.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -493,7 +498,9 @@ mod tests {
     #[test]
     fn arguments_after_the_dashes_belong_to_the_command() {
         let cli = Cli::try_parse_from(["x", "run", "--", "cargo", "test", "--", "--format", "json"]).unwrap();
-        let Command::Run(args) = cli.command else { panic!() };
+        let Some(Command::Run(args)) = cli.command else {
+            panic!()
+        };
         assert_eq!(args.command, ["cargo", "test", "--", "--format", "json"]);
         assert_eq!(args.shown.format, Format::Human);
     }

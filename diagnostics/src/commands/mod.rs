@@ -16,6 +16,7 @@ pub(crate) mod hunt;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod metrics;
+pub(crate) mod next_steps;
 pub(crate) mod observe;
 mod recordings;
 #[cfg(has_observer)]

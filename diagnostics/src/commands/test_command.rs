@@ -60,12 +60,13 @@ pub(super) fn has_nextest() -> bool {
     dirs.chain(of_cargo).any(|dir| dir.join(&program).is_file())
 }
 
-/// Returns whether the packages locked in the workspace at or above `dir` depend on cofferdam; `None` without a lock file.
-pub(super) fn has_library(dir: &Path) -> Option<bool> {
+/// Returns whether the workspace at or above `dir` has locked a package of this name; `None` without a lock file.
+pub(super) fn depends_on(dir: &Path, package: &str) -> Option<bool> {
     let locked = dir
         .ancestors()
         .find_map(|above| std::fs::read_to_string(above.join("Cargo.lock")).ok())?;
-    Some(locked.lines().any(|line| line == "name = \"cofferdam\""))
+    let line = format!("name = \"{package}\"");
+    Some(locked.lines().any(|locked| locked == line))
 }
 
 /// Returns whether the arguments make the command print something instead of running tests.
@@ -99,7 +100,7 @@ mod tests {
         for (packages, known) in [("shop", false), ("cofferdam-macros", false), ("cofferdam", true)] {
             let lock = format!("version = 4\n\n[[package]]\nname = \"{packages}\"\n");
             std::fs::write(dir.path().join("Cargo.lock"), lock).unwrap();
-            assert_eq!(has_library(&below), Some(known), "{packages}");
+            assert_eq!(depends_on(&below, "cofferdam"), Some(known), "{packages}");
         }
     }
 

@@ -30,24 +30,31 @@ impl ObservedTests {
 
 /// Returns the tests that ran, by program, with the times of those that passed.
 pub(crate) fn ran(observed: &ObservedTests, results: &[TestResult]) -> Vec<Program> {
-    let mut programs: BTreeMap<(String, String), (BTreeSet<String>, BTreeMap<String, u64>)> = BTreeMap::new();
+    let mut programs: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for test in &observed.tests {
         let program = (package(observed, test.pid), test.binary.clone());
-        let (tests, _) = programs.entry(program).or_default();
-        tests.insert(test.name.clone());
+        programs.entry(program).or_default().insert(test.name.clone());
     }
+    let mut times: BTreeMap<(String, String), BTreeMap<String, u64>> = BTreeMap::new();
     for result in results {
-        let program = (package(observed, result.pid), result.binary.clone());
-        let passed = result.ended.filter(|_| result.outcome == ReportedOutcome::Passed);
-        if let (Some(ended), Some((_, micros))) = (passed, programs.get_mut(&program)) {
-            micros.insert(result.name.clone(), ended.saturating_sub(result.began));
+        if let Some(ended) = result.ended.filter(|_| result.outcome == ReportedOutcome::Passed) {
+            let program = (package(observed, result.pid), result.binary.clone());
+            let micros = ended.saturating_sub(result.began);
+            times
+                .entry(program)
+                .or_default()
+                .insert(result.name.clone(), micros);
         }
     }
-    let one = |((package, binary), (tests, micros))| Program {
-        binary,
-        package,
-        tests: BTreeSet::into_iter(tests).collect(),
-        micros,
+    let one = |(program, tests): ((String, String), BTreeSet<String>)| {
+        let micros = times.remove(&program).unwrap_or_default();
+        let (package, binary) = program;
+        Program {
+            binary,
+            package,
+            tests: tests.into_iter().collect(),
+            micros,
+        }
     };
     programs.into_iter().map(one).collect()
 }

@@ -24,6 +24,7 @@ mod list;
 mod locks;
 mod metrics;
 mod migration;
+mod next_steps;
 mod observed;
 mod progress;
 #[cfg(has_observer)]
@@ -55,6 +56,7 @@ use crate::commands::fix::{Fixed, Migrated};
 use crate::commands::list::SessionList;
 use crate::commands::locks::Locks;
 use crate::commands::metrics::SessionMetrics;
+use crate::commands::next_steps::NextSteps;
 use crate::commands::shards::Sharded;
 use crate::commands::show::SessionDetails;
 use crate::commands::status::ActiveSessions;
@@ -127,6 +129,11 @@ pub(crate) fn show_env(format: EnvFormat, variables: &Exports) -> Result<(), Rep
 /// Shows the locks.
 pub(crate) fn show_locks(format: ListFormat, all: &Locks) -> Result<(), ReportError> {
     to_stdout(|mut out| locks::write(&mut out, format, all))
+}
+
+/// Shows the next steps in a project.
+pub(crate) fn show_next_steps(format: ListFormat, next: &NextSteps) -> Result<(), ReportError> {
+    to_stdout(|out| next_steps::write(out, format, next))
 }
 
 /// Shows a suite in shards. Tests that are too long are named on standard error where the output is for a program.

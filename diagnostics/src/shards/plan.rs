@@ -162,7 +162,8 @@ impl Plan {
             without_time: units
                 .iter()
                 .zip(&recorded)
-                .filter_map(|(unit, time)| time.is_none().then(|| unit.tests()))
+                .filter(|(_, time)| time.is_none())
+                .map(|(unit, _)| unit.tests())
                 .sum(),
             assumed: unknown.filter(|_| has_times).map(|unit| assumed[unit]),
             micros,
