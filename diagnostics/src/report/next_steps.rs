@@ -136,10 +136,14 @@ fn describe(project: &Project) -> String {
 }
 
 fn describe_observation(observed: &LastObservation) -> String {
-    // Full seconds, and minutes from the first on.
+    // From the first minute on, seconds do not matter.
     const MINUTE: u64 = 60_000_000;
-    let unit = if observed.age < MINUTE { 1_000_000 } else { MINUTE };
-    let age = span(0, observed.age - observed.age % unit);
+    let rest = if observed.age < MINUTE {
+        0
+    } else {
+        observed.age % MINUTE
+    };
+    let age = span(0, observed.age - rest);
     let mut failed: Vec<&str> = observed.failed.iter().take(NAMED).map(String::as_str).collect();
     if observed.failed.len() > NAMED {
         failed.push("…");

@@ -127,13 +127,11 @@ fn human(mut out: &mut impl Write, sharded: &Sharded) -> io::Result<()> {
     table::write(&mut out, ["shard", "tests", "time"], &rows)?;
     warn(out, plan)?;
     let times = match (plan.without_time, plan.assumed) {
-        (0, _) => String::new(),
+        (0, _) => format!(", {}", text_of(plan.micros)),
         (number, Some(assumed)) => {
             let verb = if number == 1 { "counts" } else { "count" };
-            format!(
-                "; {number} without a recorded time {verb} as {}",
-                text_of(assumed)
-            )
+            let (all, assumed) = (text_of(plan.micros), text_of(assumed));
+            format!(", {all}; {number} without a recorded time {verb} as {assumed}")
         }
         (_, None) => "; no test has a recorded time, so the shards have equal numbers of tests".to_owned(),
     };

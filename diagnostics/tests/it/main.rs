@@ -27,6 +27,8 @@ mod locks;
 mod metrics;
 mod namespace;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+mod next_steps;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 mod observe;
 mod pages;
 #[cfg(target_os = "linux")]
@@ -34,4 +36,6 @@ mod postgres;
 mod recording;
 mod run;
 mod sessions;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+mod shards;
 mod suites;
