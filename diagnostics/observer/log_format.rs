@@ -9,7 +9,7 @@ pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"cofflog\n");
 /// The version of the log that this build writes. The observer travels inside the binary: no other is ever read.
 pub(crate) const VERSION: u64 = 1;
 /// Where the first record begins.
-pub(crate) const HEADER: usize = 136;
+pub(crate) const HEADER: usize = 144;
 /// In the first word of each record.
 pub(crate) const MARK: u16 = 0xc0f0;
 /// Added to the mark of a record that is complete.
@@ -50,6 +50,8 @@ pub(crate) mod header {
     pub(crate) const STATUS: usize = 15;
     /// [`super::MEMORY_SEEN`] or another of the `MEMORY_` values.
     pub(crate) const MEMORY: usize = 16;
+    /// The moment at which the process exited, by the clock of records.
+    pub(crate) const EXITED_AT: usize = 17;
 }
 
 /// Raw system calls are not recorded, because that was not requested.

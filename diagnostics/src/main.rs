@@ -27,6 +27,7 @@ mod report;
 )]
 mod scene;
 mod settings;
+mod shards;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 use cli::{CleanArgs, Cli, Command, FixArgs, HostArgs, ListFormat};
@@ -57,12 +58,18 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(code) => return ExitCode::from(code),
     };
-    if let Some(keep_warm) = cli.command.keeps_warm()
+    let format = cli.format;
+    let Some(command) = cli.command else {
+        let shown = commands::next_steps::next_steps()
+            .and_then(|next| Ok(report::show_next_steps(format, &next)?));
+        return looked(shown);
+    };
+    if let Some(keep_warm) = command.keeps_warm()
         && let Err(error) = commands::start_fixtures(settings.file(), keep_warm, report::announce_fixtures)
     {
         return ExitCode::from(refused_or_failed(&*error));
     }
-    let (shown, result) = match cli.command {
+    let (shown, result) = match command {
         Command::Run(args) => {
             let result = commands::run::run(&args, settings.file(), &mut report::Progress::new(&args));
             (args.shown_as(), result)
@@ -129,9 +136,12 @@ fn parsed(arguments: &[OsString]) -> Result<(Cli, Settings), u8> {
         }
     };
     let cli = Cli::try_parse_from(arguments).map_err(refuse)?;
-    let source = match cli.command.runs_jobs_of() {
-        Some(file) => Source::Named(file.to_owned()),
-        None if cli.command.has_settings() => cli.settings.source(),
+    let source = match &cli.command {
+        Some(command) => match command.runs_jobs_of() {
+            Some(file) => Source::Named(file.to_owned()),
+            None if command.has_settings() => cli.settings.source(),
+            None => Source::Nowhere,
+        },
         None => Source::Nowhere,
     };
     let profile = cli.settings.profile.as_deref();
@@ -165,6 +175,7 @@ fn look(command: Command, settings: &Settings) -> Result<(), Box<dyn Error>> {
             Printed::Config(text) => report::show_text(text.as_bytes())?,
             Printed::Nothing => {}
         },
+        Command::Shards(args) => report::show_shards(args.format, &commands::shards::shards(&args)?)?,
         Command::Submit(args) => report::show_submitted(args.format, &commands::submit::submit(&args)?)?,
         Command::Run(_)
         | Command::Guard(_)

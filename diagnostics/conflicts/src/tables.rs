@@ -23,6 +23,8 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) boot: Name,
     pub(crate) binary: Name,
+    /// The run that recorded it, if several count as one.
+    shard: Option<Name>,
     /// Whether the programs of its run follow one another.
     pub(crate) in_turn: bool,
 }
@@ -177,8 +179,8 @@ impl<K: Eq + Hash, R> Table<K, R> {
 pub(crate) struct State {
     pub(crate) names: Names,
     pub(crate) runs: Table<Name, Run>,
-    /// By run, process number, start, boot.
-    pub(crate) processes: Table<(u32, u32, u64, Name), Process>,
+    /// By the name of the run, process number, start, boot.
+    pub(crate) processes: Table<(Name, u32, u64, Name), Process>,
     pub(crate) lanes: Table<Lane, Lane>,
     /// By process and number. Executions of snapshots have the number of their lane.
     pub(crate) executions: Table<(u32, Numbered), Execution>,
@@ -205,6 +207,8 @@ pub(crate) struct State {
     pub(crate) fixtures: HashSet<(u32, Name)>,
     pub(crate) failed_teardowns: Vec<FailedTeardown>,
 
+    /// Set if all runs count as one, on one machine.
+    pub(crate) joins_runs: bool,
     /// The maximum number of uses that a conflict lists, if it was set.
     pub(crate) listed: Option<usize>,
     pub(crate) claimed: u64,
@@ -252,7 +256,13 @@ pub(crate) struct ProcessFacts<'a> {
 
 impl State {
     pub(crate) fn process(&mut self, facts: &ProcessFacts<'_>) -> u32 {
-        let name = self.names.name(facts.run);
+        let recorded = self.names.name(facts.run);
+        let shard = self.joins_runs.then_some(recorded);
+        let name = if self.joins_runs {
+            self.names.name("")
+        } else {
+            recorded
+        };
         let run = self.runs.row(name, || Run {
             name,
             first: facts.at,
@@ -262,11 +272,12 @@ impl State {
         let boot = self.names.name(facts.boot);
         let binary = self.names.name(facts.binary);
         self.processes
-            .row((run, facts.pid, facts.started, boot), || Process {
+            .row((recorded, facts.pid, facts.started, boot), || Process {
                 run,
                 pid: facts.pid,
-                boot,
+                boot: if shard.is_some() { name } else { boot },
                 binary,
+                shard,
                 in_turn: false,
             })
     }
@@ -278,10 +289,11 @@ impl State {
     }
 
     pub(crate) fn lane(&mut self, process: u32, worker: &str) -> u32 {
-        let run = self.processes.get(process).run;
+        let Process { run, shard, .. } = *self.processes.get(process);
+        let of_shard = shard.map(|shard| format!("{}/{worker}", self.names.text(shard)));
         let lane = Lane {
             run,
-            worker: self.names.name(worker),
+            worker: self.names.name(of_shard.as_deref().unwrap_or(worker)),
             alone: is_of_all_workers(worker).then_some(Alone::Process(process)),
         };
         self.lanes.row(lane, || lane)

@@ -4,11 +4,13 @@ mod env_args;
 mod hunt;
 mod ledger;
 mod run;
+mod shards;
 
 pub(crate) use env_args::{EnvArgs, EnvFormat};
 pub(crate) use hunt::{HuntArgs, RerunArgs};
 pub(crate) use ledger::{BackupArgs, CompletionsArgs, ListArgs, ManArgs, MetricsArgs, ShowArgs, StatusArgs};
 pub(crate) use run::{GuardArgs, RunArgs, SubmitArgs};
+pub(crate) use shards::{ShardsArgs, ShardsFormat};
 
 use crate::exit_code::NoRecords;
 use crate::settings::Source;
@@ -24,14 +26,19 @@ use std::time::Duration;
     name = "cargo cofferdam",
     bin_name = "cargo cofferdam",
     version,
-    after_help = "Exit codes: that of the command if it failed (4 if one of several failed); otherwise 0 no conflict \
+    args_conflicts_with_subcommands = true,
+    after_help = "Without a command, it says what to do next, and starts nothing.\n\
+                  Exit codes: that of the command if it failed (4 if one of several failed); otherwise 0 no conflict \
                   found, 1 conflicts found, 2 wrong usage, 3 no verdict."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
+    /// Format of the next steps.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 /// The settings of every command.
@@ -85,7 +92,7 @@ pub(crate) enum Command {
     /// Report conflicts in an earlier recording.
     #[command(after_help = "Examples:\n  cargo cofferdam check\n  \
                             cargo cofferdam check target/cofferdam/runs\n  \
-                            cargo cofferdam check --format github shard-1/ shard-2/")]
+                            cargo cofferdam check --format github --shards shard-1/ shard-2/")]
     Check(CheckArgs),
     /// Run an unmodified suite and report tests that share resources.
     #[command(after_help = "Examples:\n  cargo cofferdam observe -- cargo test\n  \
@@ -101,6 +108,9 @@ pub(crate) enum Command {
     /// Run some tests of a suite in a given order or company.
     #[command(after_help = hunt::RERUN_EXAMPLES)]
     Rerun(RerunArgs),
+    /// Split a suite into shards that take equally long.
+    #[command(after_help = shards::EXAMPLES)]
+    Shards(ShardsArgs),
     /// Print the variables of declared fixtures that stay running.
     #[command(after_help = env_args::EXAMPLES)]
     Env(EnvArgs),
@@ -184,6 +194,7 @@ impl Command {
             | Self::Host(_)
             | Self::Env(_)
             | Self::Check(_)
+            | Self::Shards(_)
             | Self::Clean(_)
             | Self::Config(_)
             | Self::Locks(_)
@@ -325,6 +336,9 @@ pub(crate) struct CheckArgs {
     /// Exit with 3 if a process could not record everything.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Compare the recordings as shards of one run on one machine.
+    #[arg(long, requires = "paths")]
+    pub(crate) shards: bool,
     /// Journals, snapshots, or directories of them [default: the newest session].
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
@@ -529,7 +543,9 @@ mod tests {
     #[test]
     fn arguments_after_the_dashes_belong_to_the_command() {
         let cli = Cli::try_parse_from(["x", "run", "--", "cargo", "test", "--", "--format", "json"]).unwrap();
-        let Command::Run(args) = cli.command else { panic!() };
+        let Some(Command::Run(args)) = cli.command else {
+            panic!()
+        };
         assert_eq!(args.command, ["cargo", "test", "--", "--format", "json"]);
         assert_eq!(args.shown.format, Format::Human);
     }

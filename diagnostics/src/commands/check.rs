@@ -16,7 +16,11 @@ pub(crate) fn check(args: CheckArgs) -> Result<Outcome, Box<dyn Error>> {
         };
         Findings::new(vec![base.join("runs")], &evidence)
     } else {
-        let mut evidence = Evidence::new();
+        let mut evidence = if args.shards {
+            Evidence::of_shards()
+        } else {
+            Evidence::new()
+        };
         for path in &args.paths {
             evidence.read(path);
         }

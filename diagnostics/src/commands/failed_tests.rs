@@ -31,6 +31,13 @@ pub(super) fn unfinished(observed: &ObservationResult) -> Vec<FailedTest> {
     of(observed, &TestResult::is_unfinished)
 }
 
+/// Returns the names of both.
+pub(super) fn named(observed: &ObservationResult) -> Vec<TestId> {
+    let all = failed(observed).into_iter().chain(unfinished(observed));
+    all.map(|FailedTest { binary, name, .. }| TestId { binary, name })
+        .collect()
+}
+
 fn of(observed: &ObservationResult, is_wanted: &dyn Fn(&TestResult) -> bool) -> Vec<FailedTest> {
     let wanted = observed.results.iter().filter(|result| is_wanted(result));
     let mut tests: BTreeMap<(&str, &str), FailedTest> = BTreeMap::new();

@@ -18,11 +18,13 @@ pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod man;
 pub(crate) mod metrics;
+pub(crate) mod next_steps;
 pub(crate) mod observe;
 mod recordings;
 #[cfg(has_observer)]
 pub(crate) mod rerun;
 pub(crate) mod run;
+pub(crate) mod shards;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod submit;

@@ -141,6 +141,7 @@ pub(super) fn kept(
         command: ended.code(),
         ended_early: ended != crate::exit_code::Ended::Passed && stops_at_first_failure(command),
         account: observed.account.clone(),
+        failed: super::failed_tests::named(observed),
         conflicts: take(&mut observed.conflicts),
         locked: take(&mut observed.locked),
         reproductions: Vec::new(),

@@ -3,42 +3,70 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+/// A runner of tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TestRunner {
+    Cargo,
+    Nextest,
+}
+
 /// Returns whether the command is `cargo test`, `cargo nextest run` or an alias of them that runs tests.
 pub(super) fn is_test_command(command: &[OsString]) -> bool {
+    let Some((runner, at)) = runner(command) else {
+        return false;
+    };
+    let words = command.iter().skip(at + 1);
+    let words: Vec<&str> = words.map(|word| word.to_str().unwrap_or_default()).collect();
+    let ours = match runner {
+        TestRunner::Cargo => words.split(|word| *word == "--").next().unwrap_or_default(),
+        TestRunner::Nextest => &words,
+    };
+    !ours.contains(&"--no-run") && !only_prints(&words)
+}
+
+/// Returns the runner of `cargo test`, `cargo nextest run` or an alias of them, and the index of the word `test` or `run`.
+pub(super) fn runner(command: &[OsString]) -> Option<(TestRunner, usize)> {
     let words: Vec<&str> = command
         .iter()
         .map(|word| word.to_str().unwrap_or_default())
         .collect();
-    let Some((program, mut rest)) = words.split_first() else {
-        return false;
-    };
+    let (program, mut rest) = words.split_first()?;
     let program = Path::new(program).file_stem().and_then(|stem| stem.to_str());
-    if program == Some("cargo-nextest") {
-        rest = rest.strip_prefix(&["nextest"]).unwrap_or(rest);
-    } else if program == Some("cargo") {
-        let Some(words) = after_options(rest) else {
-            return false;
-        };
-        rest = match words {
-            ["test" | "t", rest @ ..] => {
-                let ours = rest.split(|word| *word == "--").next().unwrap_or_default();
-                return !ours.contains(&"--no-run") && !only_prints(rest);
-            }
-            ["nextest", rest @ ..] => rest,
-            _ => return false,
-        };
-    } else {
-        return false;
+    // The subcommand and all words behind it are left.
+    let at = |rest: &[&str]| words.len() - rest.len();
+    match program {
+        Some("cargo-nextest") => rest = rest.strip_prefix(&["nextest"]).unwrap_or(rest),
+        Some("cargo") => match after_options(rest)? {
+            words @ ["test" | "t", ..] => return Some((TestRunner::Cargo, at(words))),
+            ["nextest", behind @ ..] => rest = behind,
+            _ => return None,
+        },
+        _ => return None,
     }
-    matches!(after_options(rest), Some(["run" | "r", rest @ ..]) if !rest.contains(&"--no-run") && !only_prints(rest))
+    let words = after_options(rest)?;
+    matches!(words, ["run" | "r", ..]).then(|| (TestRunner::Nextest, at(words)))
 }
 
-/// Returns whether the packages locked in the workspace at or above `dir` depend on cofferdam; `None` without a lock file.
-pub(super) fn has_library(dir: &Path) -> Option<bool> {
+/// Returns whether cargo finds `cargo-nextest`, without starting it.
+pub(super) fn has_nextest() -> bool {
+    let program = format!("cargo-nextest{}", std::env::consts::EXE_SUFFIX);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cargo searches there for its subcommands"
+    )]
+    let (path, home) = (std::env::var_os("PATH"), std::env::var_os("CARGO_HOME"));
+    let dirs = path.iter().flat_map(std::env::split_paths);
+    let of_cargo = home.map(|home| Path::new(&home).join("bin"));
+    dirs.chain(of_cargo).any(|dir| dir.join(&program).is_file())
+}
+
+/// Returns whether the workspace at or above `dir` has locked a package of this name; `None` without a lock file.
+pub(super) fn depends_on(dir: &Path, package: &str) -> Option<bool> {
     let locked = dir
         .ancestors()
         .find_map(|above| std::fs::read_to_string(above.join("Cargo.lock")).ok())?;
-    Some(locked.lines().any(|line| line == "name = \"cofferdam\""))
+    let line = format!("name = \"{package}\"");
+    Some(locked.lines().any(|locked| locked == line))
 }
 
 /// Returns whether the arguments make the command print something instead of running tests.
@@ -72,7 +100,7 @@ mod tests {
         for (packages, known) in [("shop", false), ("cofferdam-macros", false), ("cofferdam", true)] {
             let lock = format!("version = 4\n\n[[package]]\nname = \"{packages}\"\n");
             std::fs::write(dir.path().join("Cargo.lock"), lock).unwrap();
-            assert_eq!(has_library(&below), Some(known), "{packages}");
+            assert_eq!(depends_on(&below, "cofferdam"), Some(known), "{packages}");
         }
     }
 

@@ -24,8 +24,10 @@ pub(crate) use shared_uses::SharedUse;
 #[cfg(has_observer)]
 pub(crate) use shared_uses::shared_uses;
 
+use crate::scene::TestId;
 use cofferdam_conflicts::Conflict;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The counts of an observation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -57,6 +59,9 @@ pub(crate) struct Observation {
     pub(crate) ended_early: bool,
     /// The programs that were started, and those that were lost.
     pub(crate) account: Account,
+    /// The tests that failed or did not end.
+    #[serde(default)]
+    pub(crate) failed: Vec<TestId>,
     /// The conflicts, the most severe first.
     pub(crate) conflicts: Vec<Conflict>,
     /// The conflicts that the tests' own locks prevent.
@@ -76,4 +81,7 @@ pub(crate) struct Program {
     pub(crate) package: String,
     /// The names of the tests.
     pub(crate) tests: Vec<String>,
+    /// The time that each passed test took, in microseconds.
+    #[serde(default)]
+    pub(crate) micros: BTreeMap<String, u64>,
 }

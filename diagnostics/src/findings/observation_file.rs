@@ -1,6 +1,6 @@
 //! An observation as a file that other commands read; docs/reference/findings.md describes it.
 
-use super::Observation;
+use super::{Observation, Program};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
@@ -96,6 +96,21 @@ impl Observation {
         Self::from_bytes(&bytes, path)
     }
 
+    /// Returns the programs with their tests of each kept observation below `base`, the newest first. One that cannot be
+    /// read is left out.
+    pub(crate) fn programs_of_all(base: &Path) -> Vec<Vec<Program>> {
+        #[derive(Deserialize)]
+        struct Ran {
+            ran: Vec<Program>,
+        }
+        let read = |path: &PathBuf| {
+            let ran: Ran = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+            Some(ran.ran)
+        };
+        let sessions = sessions(&base.join(FOLDER));
+        sessions.iter().rev().filter_map(read).collect()
+    }
+
     fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, ObservationError> {
         /// The field that every version has.
         #[derive(Deserialize)]
@@ -111,8 +126,8 @@ impl Observation {
     }
 }
 
-/// A session's name begins with its moment.
-fn forget_old(folder: &Path) {
+/// Returns the files of sessions, the oldest first: a session's name begins with its moment.
+fn sessions(folder: &Path) -> Vec<PathBuf> {
     let mut sessions: Vec<(u64, PathBuf)> = fs::read_dir(folder)
         .into_iter()
         .flatten()
@@ -124,8 +139,13 @@ fn forget_old(folder: &Path) {
         })
         .collect();
     sessions.sort();
+    sessions.into_iter().map(|(_, path)| path).collect()
+}
+
+fn forget_old(folder: &Path) {
+    let mut sessions = sessions(folder);
     let old = sessions.len().saturating_sub(KEPT);
-    for (_, path) in sessions.drain(..old) {
+    for path in sessions.drain(..old) {
         // What cannot be removed now is tried again by the next session.
         let _ = fs::remove_file(path);
     }
@@ -177,6 +197,7 @@ mod tests {
             command: 0,
             ended_early: false,
             account: Account::default(),
+            failed: Vec::new(),
             conflicts: vec![Conflict {
                 kind: Kind::SharedResource,
                 resource: Some(Resource::file("/w/report.csv")),

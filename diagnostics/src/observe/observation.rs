@@ -129,7 +129,7 @@ impl ObservedCommand {
             watched,
             conflicts,
             locked,
-            ran: ran(&observed_tests),
+            ran: ran(&observed_tests, &results),
             account,
             accesses,
             results,

@@ -1,6 +1,7 @@
 //! Completes conflicts with what an observation knows of their tests.
 
 use super::log::attribution::ObservedTest;
+use super::log::results::{ReportedOutcome, TestResult};
 use crate::findings::Program;
 use cofferdam_conflicts::{Conflict, Runner, Test, Use};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -27,17 +28,33 @@ impl ObservedTests {
     }
 }
 
-/// Returns the tests that ran, by program.
-pub(crate) fn ran(observed: &ObservedTests) -> Vec<Program> {
+/// Returns the tests that ran, by program, with the times of those that passed.
+pub(crate) fn ran(observed: &ObservedTests, results: &[TestResult]) -> Vec<Program> {
     let mut programs: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for test in &observed.tests {
         let program = (package(observed, test.pid), test.binary.clone());
         programs.entry(program).or_default().insert(test.name.clone());
     }
-    let one = |((package, binary), tests): ((String, String), BTreeSet<String>)| Program {
-        binary,
-        package,
-        tests: tests.into_iter().collect(),
+    let mut times: BTreeMap<(String, String), BTreeMap<String, u64>> = BTreeMap::new();
+    for result in results {
+        if let Some(ended) = result.ended.filter(|_| result.outcome == ReportedOutcome::Passed) {
+            let program = (package(observed, result.pid), result.binary.clone());
+            let micros = ended.saturating_sub(result.began);
+            times
+                .entry(program)
+                .or_default()
+                .insert(result.name.clone(), micros);
+        }
+    }
+    let one = |(program, tests): ((String, String), BTreeSet<String>)| {
+        let micros = times.remove(&program).unwrap_or_default();
+        let (package, binary) = program;
+        Program {
+            binary,
+            package,
+            tests: tests.into_iter().collect(),
+            micros,
+        }
     };
     programs.into_iter().map(one).collect()
 }

@@ -25,11 +25,13 @@ mod list;
 mod locks;
 mod metrics;
 mod migration;
+mod next_steps;
 mod observed;
 mod progress;
 #[cfg(has_observer)]
 mod rerun;
 mod session_text;
+mod shards;
 mod shell_line;
 mod show;
 mod status;
@@ -49,12 +51,14 @@ pub(crate) use progress::Progress;
 #[cfg(has_observer)]
 pub(crate) use rerun::see_rerun;
 
-use crate::cli::{EnvFormat, Format, ListFormat, Shown};
+use crate::cli::{EnvFormat, Format, ListFormat, ShardsFormat, Shown};
 use crate::commands::clean::Swept;
 use crate::commands::fix::{Fixed, Migrated};
 use crate::commands::list::SessionList;
 use crate::commands::locks::Locks;
 use crate::commands::metrics::SessionMetrics;
+use crate::commands::next_steps::NextSteps;
+use crate::commands::shards::Sharded;
 use crate::commands::show::SessionDetails;
 use crate::commands::status::ActiveSessions;
 use crate::commands::submit::Submitted;
@@ -132,6 +136,20 @@ pub(crate) fn show_locks(format: ListFormat, all: &Locks) -> Result<(), ReportEr
 /// Shows the effective settings.
 pub(crate) fn show_config(format: ListFormat, all: &[Effective]) -> Result<(), ReportError> {
     to_stdout(|mut out| effective_settings::write(&mut out, format, all))
+}
+
+/// Shows the next steps in a project.
+pub(crate) fn show_next_steps(format: ListFormat, next: &NextSteps) -> Result<(), ReportError> {
+    to_stdout(|out| next_steps::write(out, format, next))
+}
+
+/// Shows a suite in shards. Tests that are too long are named on standard error where the output is for a program.
+pub(crate) fn show_shards(format: ShardsFormat, sharded: &Sharded) -> Result<(), ReportError> {
+    if matches!(format, ShardsFormat::Nextest | ShardsFormat::Cargo) {
+        // An error is ignored: the shards are the same without the warning.
+        let _ = shards::warn(&mut anstream::stderr().lock(), &sharded.plan);
+    }
+    to_stdout(|mut out| shards::write(&mut out, format, sharded))
 }
 
 /// Shows the session that took a job.

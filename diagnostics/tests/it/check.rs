@@ -117,6 +117,44 @@ fn directories_of_several_machines_are_merged_and_their_workers_distinguished_by
 }
 
 #[test]
+fn shards_have_the_conflicts_that_one_run_of_all_tests_has() {
+    let base = tempfile::tempdir().unwrap();
+    let recorded = |run: &str, worker: &str, test: &str, at: u64| {
+        let folder = run_folder(base.path(), run, "s1", 1);
+        Journal::new(run, "s1", worker, 10 + at as u32)
+            .test(1, test, "file:/shop/report.csv", at, at + 9)
+            .write(&folder);
+        folder.to_str().unwrap().to_owned()
+    };
+    let conflicts = |args: &[&str]| {
+        let (code, report) = json_of(base.path(), &[&["check", "--format", "json"], args].concat());
+        let all = report["conflicts"].as_array().unwrap().iter();
+        let named = all.map(|conflict| {
+            let tests = conflict["tests"].as_array().unwrap().iter();
+            let tests: Vec<_> = tests.map(|test| test["name"].clone()).collect();
+            json!([
+                conflict["kind"],
+                conflict["resource"],
+                conflict["between_runs"],
+                tests
+            ])
+        });
+        (code, named.collect::<Vec<_>>())
+    };
+    recorded("whole", "w0", "a", 10);
+    let whole = recorded("whole", "w1", "b", 50);
+    let (one, two) = (
+        recorded("shard-1", "w0", "a", 10),
+        recorded("shard-2", "w0", "b", 50),
+    );
+    let in_one_run = conflicts(&[&whole]);
+    assert_eq!((in_one_run.0, in_one_run.1.len()), (Some(1), 1));
+    assert_eq!(conflicts(&["--shards", &one, &two]), in_one_run);
+    // By default, two runs are two runs.
+    assert_ne!(conflicts(&[&one, &two]), in_one_run);
+}
+
+#[test]
 fn an_unreadable_file_is_named_and_the_rest_is_reported() {
     let base = tempfile::tempdir().unwrap();
     let folder = isolated(base.path(), "r1", "s1", 1);
@@ -158,7 +196,6 @@ fn a_wrong_command_line_is_exit_code_2() {
     let base = tempfile::tempdir().unwrap();
     for args in [
         &["fly"][..],
-        &[],
         &["run"],
         &["run", "--"],
         &["check", "--format", "xml"],

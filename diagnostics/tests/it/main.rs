@@ -27,6 +27,8 @@ mod locks;
 mod metrics;
 mod namespace;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+mod next_steps;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 mod observe;
 mod pages;
 #[cfg(target_os = "linux")]
@@ -35,4 +37,6 @@ mod recording;
 mod run;
 mod sessions;
 mod settings;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+mod shards;
 mod suites;

@@ -321,6 +321,7 @@ fn every_command_has_help_with_an_example() {
     for command in [
         "run",
         "submit",
+        "shards",
         "status",
         "list",
         "show",

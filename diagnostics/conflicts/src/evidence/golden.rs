@@ -167,6 +167,43 @@ fn a_file_on_another_machine_is_another_file() {
 }
 
 #[test]
+fn shards_of_several_machines_conflict_as_if_they_were_one_run() {
+    let shard = |run: &str, test: &str, guards: &[&str], at: u64| {
+        let mut lane = Lane::on(run, "w0", 7, run);
+        lane.test(at, 1, test)
+            .guarded(at, 1, 0, file(), Access::Write, guards)
+            .end(at + 9, 1);
+        lane
+    };
+    let together = |lanes: &[&Lane]| {
+        let mut evidence = Evidence::of_shards();
+        for lane in lanes {
+            evidence.take_in(Path::new("j.ndjson"), lane.text.as_bytes());
+        }
+        evidence
+    };
+    let (one, two) = (shard("r1", "a", &[], 0), shard("r2", "b", &[], 50));
+    assert_eq!(report(&[&one, &two]), "");
+    let evidence = together(&[&one, &two]);
+    let [conflict] = &evidence.conflicts()[..] else {
+        panic!()
+    };
+    assert!(!conflict.between_runs && !conflict.overlapped);
+    let workers: Vec<_> = conflict
+        .tests
+        .iter()
+        .map(|test| (test.name(), &*test.worker))
+        .collect();
+    assert_eq!(workers, [("a", "r1/w0"), ("b", "r2/w0")]);
+    assert_eq!((evidence.watched().runs, evidence.watched().workers), (1, 2));
+    // A lock that both take would exclude them, and a test does not conflict with itself.
+    let guarded = [shard("r1", "a", &["db"], 0), shard("r2", "b", &["db"], 50)];
+    assert_eq!(together(&guarded.each_ref()).conflicts(), []);
+    let again = [shard("r1", "a", &[], 0), shard("r2", "a", &[], 50)];
+    assert_eq!(together(&again.each_ref()).conflicts(), []);
+}
+
+#[test]
 fn a_lock_on_another_machine_is_another_lock() {
     let on = |run: &str, boot: &str| {
         let mut lane = Lane::on(run, "w0", 7, boot);

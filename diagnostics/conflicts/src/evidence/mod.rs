@@ -82,6 +82,18 @@ pub struct Watched {
     pub torn: u64,
 }
 
+/// The time that a recorded test took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TestTime<'a> {
+    /// The name of its program.
+    pub binary: &'a str,
+    /// Its name there.
+    pub name: &'a str,
+    /// The time in microseconds.
+    pub micros: u64,
+}
+
 impl Evidence {
     /// The maximum number of problems that are kept; the others are counted.
     const KEPT: usize = 50;
@@ -97,6 +109,14 @@ impl Evidence {
             session: Some(session.into()),
             ..Self::default()
         }
+    }
+
+    /// Creates an empty collection that takes all runs for parts of one on one machine, as the shards of a suite are: their
+    /// tests conflict as if they had run together.
+    pub fn of_shards() -> Self {
+        let mut evidence = Self::default();
+        evidence.state.joins_runs = true;
+        evidence
     }
 
     /// Takes in a journal (`*.ndjson`), a snapshot (`*.json`), a session's account (`*.account`), failed teardowns of fixtures
@@ -176,6 +196,20 @@ impl Evidence {
     /// Returns every conflict, warning and note, the most severe first, always in the same order.
     pub fn conflicts(&self) -> Vec<Conflict> {
         detect::all(&self.state)
+    }
+
+    /// Returns the time of each test from its first use of cofferdam to its end.
+    pub fn test_times(&self) -> impl Iterator<Item = TestTime<'_>> {
+        let rows = self.state.executions.rows.iter();
+        rows.filter_map(|row| {
+            let name = self.state.text(row.test?);
+            let binary = self.state.processes.get(row.process).binary;
+            (row.end > row.begin).then(|| TestTime {
+                binary: self.state.text(binary),
+                name,
+                micros: row.end - row.begin,
+            })
+        })
     }
 
     /// Returns the counters of caches by worker and locator, from journals of processes that ended by themselves. Snapshots

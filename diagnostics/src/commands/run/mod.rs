@@ -245,7 +245,7 @@ impl Session<'_> {
             });
         let mut outcome = Outcome::new(Some(ran.ended), findings, no_records, self.args.strict);
         outcome.is_stopped = ran.is_stopped;
-        outcome.has_library = test_command::has_library(&here::working_dir());
+        outcome.has_library = test_command::depends_on(&here::working_dir(), "cofferdam");
         outcome.batch = batch;
         let has_failed = matches!(ran.ended, Ended::Failed { .. }) && !ran.is_stopped;
         if has_failed && is_test_command(&self.args.command) {

@@ -122,6 +122,11 @@ impl Log {
         (status & format::EXITED != 0).then_some(status as u8)
     }
 
+    /// Returns the moment at which the process exited, in microseconds since 1970; its start if it has not.
+    pub(crate) fn exited_at(&self) -> u64 {
+        self.moment(self.header(header::EXITED_AT))
+    }
+
     /// Returns the start of the process, in microseconds since 1970.
     pub(crate) fn began(&self) -> u64 {
         self.header(header::REAL_TIME) / 1000
@@ -262,6 +267,14 @@ pub(crate) mod test_log {
         pub(crate) fn exits(&mut self, status: Option<u8>) -> &mut Self {
             let status = status.map_or(0, |status| format::EXITED | u64::from(status));
             self.bytes[header::STATUS * 8..header::STATUS * 8 + 8].copy_from_slice(&status.to_ne_bytes());
+            self
+        }
+
+        /// Sets the moment at which the process exited, in microseconds.
+        pub(crate) fn exits_at(&mut self, at: u64) -> &mut Self {
+            let nanos = at * 1000;
+            self.bytes[header::EXITED_AT * 8..header::EXITED_AT * 8 + 8]
+                .copy_from_slice(&nanos.to_ne_bytes());
             self
         }
 

@@ -70,7 +70,7 @@ fn of(log: &Log) -> Vec<TestResult> {
             failure,
             pid: log.pid(),
             began: log.records().next().map_or(0, |record| record.at),
-            ended: log.exit_status().map(|_| facts.last),
+            ended: log.exit_status().map(|_| log.exited_at().max(facts.last)),
         }];
     }
     let (mut text, mut is_complete) = (Vec::new(), true);
@@ -165,6 +165,18 @@ mod tests {
         let logs = [log(1, Some(0)), log(2, Some(101)), log(3, None)];
         let wanted = |outcome| one("shop::orders", "orders::a", outcome);
         assert_eq!(found(&logs), [wanted(Passed), wanted(Failed), wanted(Failed)]);
+    }
+
+    #[test]
+    fn a_process_of_one_test_lasts_until_it_exits() {
+        let mut log = LogBuilder::new(1, 1, true);
+        log.record(3, 0, Kind::Named, 0, "a", b"shop")
+            .exits(Some(0))
+            .exits_at(90);
+        let [result] = &of_all([log.log()].iter())[..] else {
+            panic!()
+        };
+        assert_eq!((result.began, result.ended), (3, Some(90)));
     }
 
     #[test]

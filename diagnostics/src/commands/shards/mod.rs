@@ -1,0 +1,110 @@
+//! `shards`: splits the tests of a command into shards that take equally long.
+
+#[cfg(has_observer)]
+mod cargo_programs;
+mod junit_times;
+mod nextest_programs;
+mod recorded_times;
+
+use super::test_command::{self, TestRunner};
+use super::{Refused, here};
+use crate::cli::{ShardsArgs, ShardsFormat};
+use crate::shards::{ListedProgram, Plan};
+use std::error::Error;
+use std::ffi::OsString;
+use std::process::{Command, Stdio};
+
+/// The outcome of `shards`.
+#[derive(Debug)]
+pub(crate) struct Sharded {
+    pub(crate) plan: Plan,
+    /// The only shard to show, from 1.
+    pub(crate) only: Option<usize>,
+}
+
+pub(crate) fn shards(args: &ShardsArgs) -> Result<Sharded, Box<dyn Error>> {
+    let command = if args.command.is_empty() {
+        default_command(args.format)
+    } else {
+        args.command.clone()
+    };
+    let Some((runner, at)) = test_command::runner(&command) else {
+        return Err(Refused::new(
+            &"the command has to be `cargo nextest run` or `cargo test`, with their arguments",
+        )
+        .into());
+    };
+    match (args.format, runner) {
+        (ShardsFormat::Nextest, TestRunner::Cargo) => {
+            return Err(Refused::new(&"`--format nextest` needs `cargo nextest run` as the command").into());
+        }
+        (ShardsFormat::Cargo, TestRunner::Nextest) => {
+            return Err(Refused::new(&"`--format cargo` needs `cargo test` as the command").into());
+        }
+        _ => {}
+    }
+    let mut times = junit_times::read(&args.times).map_err(|why| Refused::new(&why))?;
+    let base = cofferdam::diagnostics::base_dir(Some(&here::working_dir()))?;
+    recorded_times::add(&mut times, &base)?;
+    let programs = match runner {
+        TestRunner::Nextest => nextest_programs::list(&command, at)?,
+        TestRunner::Cargo => list_cargo(&command, at)?,
+    };
+    let plan = Plan::new(&programs, &times, args.count(), runner == TestRunner::Nextest)
+        .map_err(|why| Refused::new(&why))?;
+    let only = args.shard.map(|shard| shard.number);
+    Ok(Sharded { plan, only })
+}
+
+fn default_command(format: ShardsFormat) -> Vec<OsString> {
+    let is_nextest = match format {
+        ShardsFormat::Nextest => true,
+        ShardsFormat::Cargo => false,
+        ShardsFormat::Human | ShardsFormat::Json => test_command::has_nextest(),
+    };
+    let words: &[&str] = if is_nextest {
+        &["cargo", "nextest", "run"]
+    } else {
+        &["cargo", "test"]
+    };
+    words.iter().map(OsString::from).collect()
+}
+
+#[cfg(has_observer)]
+fn list_cargo(command: &[OsString], at: usize) -> Result<Vec<ListedProgram>, Box<dyn Error>> {
+    cargo_programs::list(command, at)
+}
+
+/// Fails: test programs are asked for their tests as for a rerun.
+#[cfg(not(has_observer))]
+fn list_cargo(_command: &[OsString], _at: usize) -> Result<Vec<ListedProgram>, Box<dyn Error>> {
+    Err(Refused::new(
+        &"the tests of `cargo test` are listed on Linux on x86_64 with glibc only: use `cargo nextest run`",
+    )
+    .into())
+}
+
+/// Runs a command that lists, and returns what it printed. What it says of compiling and of errors is the user's to see.
+fn output_of(command: &[OsString]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let (program, arguments) = command.split_first().ok_or("there is no command")?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the user's command, which lists in place of running"
+    )]
+    let mut listing = Command::new(program);
+    let output = listing
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("could not start {}: {error}", program.display()))?;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(format!(
+            "the tests could not be listed ({}): give the command only with arguments that choose tests",
+            output.status
+        )
+        .into())
+    }
+}
