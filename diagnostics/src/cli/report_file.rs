@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ReportArgs {
-    /// Also write a report file; FORMAT is json (repeatable).
+    /// Also write a report file; FORMAT is json or junit (repeatable).
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = parse)]
     pub(crate) files: Vec<ReportFile>,
 }
@@ -22,6 +22,8 @@ pub(crate) struct ReportFile {
 pub(crate) enum FileFormat {
     /// The line of `--format json`.
     Json,
+    /// JUnit XML.
+    Junit,
 }
 
 impl FileFormat {
