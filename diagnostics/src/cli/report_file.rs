@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ReportArgs {
-    /// Also write a report file; FORMAT is json or junit (repeatable).
+    /// Also write a report file; FORMAT is json, junit or sarif (repeatable).
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = parse)]
     pub(crate) files: Vec<ReportFile>,
 }
@@ -24,6 +24,8 @@ pub(crate) enum FileFormat {
     Json,
     /// JUnit XML.
     Junit,
+    /// SARIF 2.1.0.
+    Sarif,
 }
 
 impl FileFormat {

@@ -8,15 +8,25 @@ use super::source_place::{SourcePlace, Sources};
 use crate::baseline::{Known, Roots, Standing};
 #[cfg(has_observer)]
 use crate::commands::hunt::{Cause, Hunted};
-use cofferdam::Access;
 use cofferdam::format::ResourceKind;
-use cofferdam_conflicts::{Conflict, Grade, Severity, Test, Use};
+use cofferdam::{Access, Resource};
+use cofferdam_conflicts::{Conflict, Grade, HelpContext, Kind, Severity, Test, Use};
 
 /// The number of tests whose source lines are listed.
 const LISTED: usize = 8;
 
+/// The rule that a finding breaks.
+#[derive(Clone, Copy, Debug)]
+enum About {
+    Conflict(Kind),
+    /// The cause of an unstable test, in a sentence.
+    #[cfg(has_observer)]
+    Cause(&'static str),
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Finding<'a> {
+    about: About,
     /// The name of its kind, the same in every version: `shared-resource`, `hunt/victim`.
     pub(super) kind: String,
     /// The resource's kind, if there is one resource.
@@ -85,8 +95,9 @@ impl<'a> Finding<'a> {
             }
         }
         Self {
+            about: About::Conflict(conflict.kind),
             kind: conflict.kind.to_string(),
-            resource: conflict.resource.as_ref().map(cofferdam::Resource::kind),
+            resource: conflict.resource.as_ref().map(Resource::kind),
             severity: conflict.severity(),
             grade: conflict.grade,
             subject: Known::of(conflict, roots).conflict,
@@ -120,6 +131,7 @@ impl<'a> Finding<'a> {
         let culprits = first.culprits.iter().map(ToString::to_string);
         let names: Vec<String> = std::iter::once(first.test.to_string()).chain(culprits).collect();
         Self {
+            about: About::Cause(first.class.about()),
             kind: format!("hunt/{}", first.class.id()),
             resource: match cause.uses.as_slice() {
                 [one] => Some(one.resource.kind()),
@@ -145,11 +157,60 @@ impl<'a> Finding<'a> {
         self.severity == Severity::Conflict && self.standing.is_none_or(Standing::fails)
     }
 
+    /// Returns the name of its rule, which is the same in every version: `shared-resource/file`, `hunt/victim`.
+    pub(super) fn rule(&self) -> String {
+        match (self.about, self.resource) {
+            (About::Conflict(kind), Some(resource)) => format!("{kind}/{}", resource.key()),
+            _ => self.kind.clone(),
+        }
+    }
+
+    /// Returns its rule in a sentence.
+    pub(super) fn about(&self) -> String {
+        let text = match self.about {
+            About::Conflict(kind) => about_conflict(kind),
+            #[cfg(has_observer)]
+            About::Cause(text) => text,
+        };
+        match (self.about, self.resource) {
+            (About::Conflict(_), Some(resource)) => format!("{text} ({})", resource.label()),
+            _ => text.to_owned(),
+        }
+    }
+
+    /// Returns the help for every finding of its rule.
+    pub(super) fn help_of_rule(&self) -> String {
+        match (self.about, self.resource) {
+            (About::Conflict(Kind::SharedResource), Some(kind)) => {
+                HelpContext::default().help(&Resource::new(kind, "NAME"))
+            }
+            _ => self.help.clone(),
+        }
+    }
+
     /// Returns the message, the details and the help, line by line.
     pub(super) fn lines(&self) -> Vec<String> {
         let message = std::iter::once(format!("{}.", self.message));
         let help = std::iter::once(format!("Help: {}", self.help));
         message.chain(self.details.iter().cloned()).chain(help).collect()
+    }
+}
+
+fn about_conflict(kind: Kind) -> &'static str {
+    match kind {
+        Kind::SharedInstance => "Two workers use one instance that is not declared as shared",
+        Kind::SharedResource => {
+            "Tests use one resource, at least one of them writes, and they have no lock in common"
+        }
+        Kind::WorkerTwice => "One worker of a run is alive in two processes",
+        Kind::ForeignUse => "A lazy proxy is used by a worker other than its owner",
+        Kind::TeardownFailed => "A command of a fixture's teardown failed",
+        Kind::TwoEpochs => "An old instance was held when its service was rebuilt in the same test",
+        Kind::OrderLeak => "A later test program finds what an earlier one left",
+        Kind::Leaked => "An instance was held after its test, locator or process ended",
+        Kind::Thrashing => "A service was evicted and rebuilt repeatedly",
+        Kind::Quarantined => "A test ended while its threads still ran",
+        Kind::Rebuilt => "A service was built in many tests, at a cost",
     }
 }
 

@@ -4,6 +4,7 @@ mod json_file;
 mod junit;
 #[cfg(test)]
 mod sample;
+mod sarif;
 
 #[cfg(has_observer)]
 use super::hunt;
@@ -105,6 +106,7 @@ fn write_one(file: &ReportFile, reported: Reported<'_>) -> io::Result<()> {
     match file.format {
         FileFormat::Json => json_file::write(&mut text, reported),
         FileFormat::Junit => junit::write(&mut text, reported),
+        FileFormat::Sarif => sarif::write(&mut text, reported),
     }?;
     if is_special(&file.path) {
         return fs::write(&file.path, text);

@@ -13,7 +13,11 @@ use std::path::{Path, PathBuf};
 pub(in crate::report) const HOSTILE: &str = "(a|ü|\\PC|\\x00|\\x1b\\[31m|\r|\n|\t|\u{202e}|\u{fffe}|%|%0A|,|:|::error::|##\\[error\\]|<|>|&|\"|'|\\]\\]>|`|\\||\\\\|-->){1,12}";
 
 /// The directory of the command, which is no repository and has no workspace.
-const DIR: &str = if cfg!(windows) { "C:\\nowhere\\shop" } else { "/nowhere/shop" };
+const DIR: &str = if cfg!(windows) {
+    "C:\\nowhere\\shop"
+} else {
+    "/nowhere/shop"
+};
 /// A moment, in microseconds.
 const BEGAN: u64 = 1_700_000_000_000_000;
 
