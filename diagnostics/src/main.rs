@@ -30,11 +30,12 @@ mod settings;
 mod shards;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
-use cli::{CleanArgs, Cli, Command, FixArgs, HostArgs, ListFormat};
+use cli::{CleanArgs, Cli, Command, FixArgs, HostArgs, ListFormat, ReportArgs};
 use commands::Refused;
 use commands::config::Shown;
 use commands::env::Printed;
 use exit_code::Ended;
+use report::files::Reported;
 use settings::{Settings, Source};
 use std::error::Error;
 use std::ffi::OsString;
@@ -60,16 +61,20 @@ fn main() -> ExitCode {
     };
     let format = cli.format;
     let Some(command) = cli.command else {
-        let shown = commands::next_steps::next_steps()
-            .and_then(|next| Ok(report::show_next_steps(format, &next)?));
+        let shown =
+            commands::next_steps::next_steps().and_then(|next| Ok(report::show_next_steps(format, &next)?));
         return looked(shown);
     };
+    let report = command.report().cloned().unwrap_or_default();
+    if let Err(refused) = report::files::prepare(&report.files) {
+        return ExitCode::from(refused_or_failed(&refused));
+    }
     if let Some(keep_warm) = command.keeps_warm()
         && let Err(error) = commands::start_fixtures(settings.file(), keep_warm, report::announce_fixtures)
     {
         return ExitCode::from(refused_or_failed(&*error));
     }
-    let (shown, result) = match command {
+    let (format, result) = match command {
         Command::Run(args) => {
             let result = commands::run::run(&args, settings.file(), &mut report::Progress::new(&args));
             (args.shown_as(), result)
@@ -80,15 +85,15 @@ fn main() -> ExitCode {
             return ExitCode::from(exit_code::NONE);
         }
         Command::Host(args) => return host(&args),
-        Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
+        Command::Check(args) => (args.format, commands::check::check(args)),
         #[cfg(has_observer)]
         Command::Observe(args) => {
             let progress = report::Confirming::default();
             let see = |event: observe::confirm::ConfirmEvent<'_>| progress.see(event);
-            (args.shown.clone(), commands::observe::observe(args, &see))
+            (args.format, commands::observe::observe(args, &see))
         }
         #[cfg(not(has_observer))]
-        Command::Observe(args) => (args.shown.clone(), commands::observe::observe(args)),
+        Command::Observe(args) => (args.format, commands::observe::observe(args)),
         #[cfg(has_observer)]
         Command::Hunt(args) => return hunt(&args),
         #[cfg(has_observer)]
@@ -105,23 +110,27 @@ fn main() -> ExitCode {
     };
     let code = match result {
         Ok(outcome) => {
-            let code = outcome.exit_code();
-            match report::show(&shown, &outcome) {
-                Ok(()) => code,
-                Err(error) => {
-                    report::complain(&error);
-                    // The exit code of a failed command outranks the failure to write the report.
-                    if matches!(outcome.command, Some(Ended::Failed { .. })) {
-                        code
-                    } else {
-                        exit_code::UNKNOWN
-                    }
-                }
+            let mut errors = report::files::write(&report.files, Reported::Outcome(&outcome));
+            errors.extend(report::show(format, &outcome).err());
+            errors.iter().for_each(|error| report::complain(error));
+            tell_github(&report, Reported::Outcome(&outcome));
+            // The exit code of a failed command outranks the failure to write a report.
+            if errors.is_empty() || matches!(outcome.command, Some(Ended::Failed { .. })) {
+                outcome.exit_code()
+            } else {
+                exit_code::UNKNOWN
             }
         }
         Err(error) => refused_or_failed(&*error),
     };
     ExitCode::from(code)
+}
+
+/// Reports to GitHub Actions. A failure changes no exit code: nobody may have asked for it.
+fn tell_github(report: &ReportArgs, reported: Reported<'_>) {
+    if let Err(error) = report::github::write(report.github, reported) {
+        report::complain(&error);
+    }
 }
 
 /// Parses the command line, whose defaults are the settings. Prints what is wrong with them, and returns an exit code.
@@ -225,9 +234,16 @@ fn hunt(args: &cli::HuntArgs) -> ExitCode {
     let mut hunting = report::Hunting::default();
     let result = commands::hunt::hunt(args, &mut |event| hunting.see(event));
     drop(hunting);
-    let result = result.and_then(|hunted| {
-        report::show_hunt(args.format, &hunted)?;
-        Ok(hunted.exit_code())
+    let result = result.map(|hunted| {
+        let mut errors = report::files::write(&args.report.files, Reported::Hunt(&hunted));
+        errors.extend(report::show_hunt(args.format, &hunted).err());
+        errors.iter().for_each(|error| report::complain(error));
+        tell_github(&args.report, Reported::Hunt(&hunted));
+        if errors.is_empty() {
+            hunted.exit_code()
+        } else {
+            exit_code::UNKNOWN
+        }
     });
     ExitCode::from(result.unwrap_or_else(|error| refused_or_failed(&*error)))
 }

@@ -3,12 +3,14 @@
 mod env_args;
 mod hunt;
 mod ledger;
+mod report_file;
 mod run;
 mod shards;
 
 pub(crate) use env_args::{EnvArgs, EnvFormat};
 pub(crate) use hunt::{HuntArgs, RerunArgs};
 pub(crate) use ledger::{BackupArgs, CompletionsArgs, ListArgs, ManArgs, MetricsArgs, ShowArgs, StatusArgs};
+pub(crate) use report_file::{FileFormat, GithubMode, ReportArgs, ReportFile};
 pub(crate) use run::{GuardArgs, RunArgs, SubmitArgs};
 pub(crate) use shards::{ShardsArgs, ShardsFormat};
 
@@ -92,13 +94,13 @@ pub(crate) enum Command {
     /// Report conflicts in an earlier recording.
     #[command(after_help = "Examples:\n  cargo cofferdam check\n  \
                             cargo cofferdam check target/cofferdam/runs\n  \
-                            cargo cofferdam check --format github --shards shard-1/ shard-2/")]
+                            cargo cofferdam check --shards shard-1/ shard-2/")]
     Check(CheckArgs),
     /// Run an unmodified suite and report tests that share resources.
     #[command(after_help = "Examples:\n  cargo cofferdam observe -- cargo test\n  \
                             cargo cofferdam observe --confirm -- cargo nextest run\n  \
                             cargo cofferdam observe --baseline conflicts.toml -- cargo test\n  \
-                            cargo cofferdam observe --format json --output report.json -- cargo test\n\n\
+                            cargo cofferdam observe --report sarif=cofferdam.sarif -- cargo test\n\n\
                             Files, ports, sockets, environment variables, the working directory, the umask and statics are observed; the heap \
                             and database rows are not. Linux on x86_64 with glibc only.")]
     Observe(ObserveArgs),
@@ -224,6 +226,33 @@ impl Command {
             _ => None,
         }
     }
+
+    /// Returns the report files of the command and its setting for GitHub, if it has them.
+    pub(crate) fn report(&self) -> Option<&ReportArgs> {
+        match self {
+            Self::Run(args) => Some(&args.report),
+            Self::Observe(args) => Some(&args.report),
+            Self::Check(args) => Some(&args.report),
+            Self::Hunt(args) => Some(&args.report),
+            Self::Rerun(_)
+            | Self::Fix(_)
+            | Self::Submit(_)
+            | Self::Guard(_)
+            | Self::Host(_)
+            | Self::Env(_)
+            | Self::Clean(_)
+            | Self::Locks(_)
+            | Self::Status(_)
+            | Self::List(_)
+            | Self::Show(_)
+            | Self::Backup(_)
+            | Self::Metrics(_)
+            | Self::Completions(_)
+            | Self::Config(_)
+            | Self::Man(_)
+            | Self::Shards(_) => None,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -247,8 +276,11 @@ pub(crate) struct HostArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ObserveArgs {
+    /// Output format.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
     #[command(flatten)]
-    pub(crate) shown: Shown,
+    pub(crate) report: ReportArgs,
     #[command(flatten)]
     pub(crate) baseline: BaselineArgs,
     /// Result when no test was observed [default: fail].
@@ -326,8 +358,11 @@ pub(crate) fn observed_command(arguments: &[OsString]) -> Option<&[OsString]> {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
+    /// Output format.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
     #[command(flatten)]
-    pub(crate) shown: Shown,
+    pub(crate) report: ReportArgs,
     #[command(flatten)]
     pub(crate) baseline: BaselineArgs,
     /// Result when nothing was recorded.
@@ -479,26 +514,6 @@ pub(crate) enum ListFormat {
     Json,
 }
 
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Shown {
-    /// Report format.
-    #[arg(long, default_value = "human")]
-    pub(crate) format: Format,
-    /// Write the report to this file; the terminal gets text.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Text for people.
-    Human,
-    /// One line of JSON.
-    Json,
-    /// GitHub Actions workflow commands.
-    Github,
-}
-
 /// Returns the arguments without the word `cofferdam`, which cargo passes as the first.
 pub(crate) fn arguments() -> Vec<OsString> {
     #[expect(
@@ -547,6 +562,6 @@ mod tests {
             panic!()
         };
         assert_eq!(args.command, ["cargo", "test", "--", "--format", "json"]);
-        assert_eq!(args.shown.format, Format::Human);
+        assert_eq!(args.format, ListFormat::Human);
     }
 }

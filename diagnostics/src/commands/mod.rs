@@ -33,7 +33,7 @@ mod suite;
 mod test_command;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
-use crate::findings::{self, Coverage, Statics};
+use crate::findings::{self, Coverage, Statics, TestResult};
 use crate::fixtures::Declared;
 use crate::settings::{Settings, SettingsError, Source};
 use baseline_check::Compared;
@@ -225,6 +225,8 @@ pub(crate) fn unobservable() -> Box<dyn std::error::Error> {
 /// What a command came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {
+    /// The directory that reported paths are relative to.
+    pub(crate) dir: PathBuf,
     /// The end of the started command, if there was one.
     pub(crate) command: Option<Ended>,
     /// Set if the command was stopped because it exceeded a limit.
@@ -245,6 +247,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     fn new(command: Option<Ended>, findings: Findings, no_records: NoRecords, is_strict: bool) -> Self {
         Self {
+            dir: here::working_dir(),
             command,
             is_stopped: false,
             batch: None,
@@ -303,6 +306,8 @@ pub(crate) struct Findings {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
     pub(crate) coverage: Coverage,
+    /// The results of the tests, in the order in which their programs began.
+    pub(crate) results: Vec<TestResult>,
     /// The tests that failed while they were observed.
     pub(crate) failed: Vec<FailedTest>,
     /// Whether the command ended at the first failure, so that other tests may not have run.

@@ -99,6 +99,7 @@ pub(crate) fn observe(
         problems: Vec::new(),
         observed: Some(super::Observed {
             coverage: observed.coverage,
+            results: observed.results,
             failed,
             unfinished,
             confirmed: rerun.map(|rerun| super::Confirmed {

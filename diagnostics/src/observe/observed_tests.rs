@@ -1,8 +1,8 @@
 //! Completes conflicts with what an observation knows of their tests.
 
 use super::log::attribution::ObservedTest;
-use super::log::results::{ReportedOutcome, TestResult};
 use crate::findings::Program;
+use crate::findings::{ReportedOutcome, TestResult};
 use cofferdam_conflicts::{Conflict, Runner, Test, Use};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;

@@ -16,6 +16,7 @@ use super::suite::{choose_all, collect};
 use super::{Interrupted, Refused, end_fixtures, here, observe, processors, recordings};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
+use crate::findings::TestResult;
 use crate::fix::named_statics;
 use crate::fix::test_sources::Sources;
 use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport, repeat_company};
@@ -58,6 +59,10 @@ pub(crate) struct Hunted {
     pub(crate) dir: PathBuf,
     /// All tests of the command.
     pub(crate) tests: Vec<TestId>,
+    /// The results of the tests in the first run of the command.
+    pub(crate) results: Vec<TestResult>,
+    /// The conflicts of that run.
+    pub(crate) conflicts: Vec<Conflict>,
     /// Programs whose tests could not be run one by one, and why.
     pub(crate) left_out: Vec<(String, &'static str)>,
     /// How the command itself ended.
@@ -312,6 +317,8 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         command: args.command.clone(),
         dir,
         tests,
+        results: observed.results,
+        conflicts: kept.conflicts,
         left_out: suite.left_out,
         ended,
         stopped,
