@@ -27,10 +27,11 @@ pub(crate) mod submit;
 #[cfg(has_observer)]
 mod suite;
 mod test_command;
+mod test_times;
 
 use crate::cli::{FixturesOfTests, SettingsFile};
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
-use crate::findings::{self, Coverage, Statics};
+use crate::findings::{self, Coverage, Statics, TestTime};
 use crate::fixtures::Declared;
 use baseline_check::Compared;
 use cofferdam_batch::jobs::settings;
@@ -285,6 +286,10 @@ pub(crate) struct Findings {
     pub(crate) observed: Option<Observed>,
     /// The comparison with a baseline, if requested.
     pub(crate) baseline: Option<Compared>,
+    /// The executions of tests with their times, or the first of them.
+    pub(crate) tests: Vec<TestTime>,
+    /// The directory that source places are relative to.
+    pub(crate) dir: PathBuf,
 }
 
 /// The facts about an observed suite besides its conflicts.
@@ -381,6 +386,8 @@ impl Findings {
             problem_count: evidence.problem_count(),
             observed: None,
             baseline: None,
+            tests: test_times::of_recording(evidence),
+            dir: here::working_dir(),
         }
     }
 

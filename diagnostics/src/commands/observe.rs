@@ -91,7 +91,9 @@ pub(crate) fn observe(
     let (guarded, mut conflicts): (Vec<_>, Vec<_>) = kept.conflicts.into_iter().partition(is_guarded);
     conflicts.extend(super::end_fixtures());
     let findings = Findings {
-        places: vec![dir],
+        tests: super::test_times::of_results(&observed.results),
+        places: vec![dir.clone()],
+        dir,
         watched: observed.watched,
         account: observed.account,
         conflicts,

@@ -10,6 +10,7 @@ mod reproduction;
 mod resource_json;
 mod shared_statics;
 mod shared_uses;
+mod test_time;
 
 pub(crate) use account::{Account, Entry};
 pub(crate) use folded::{Fold, folded};
@@ -23,6 +24,7 @@ pub(crate) use shared_statics::{SharedStatic, Statics};
 pub(crate) use shared_uses::SharedUse;
 #[cfg(has_observer)]
 pub(crate) use shared_uses::shared_uses;
+pub(crate) use test_time::{TestEnd, TestTime};
 
 use cofferdam_conflicts::Conflict;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! Workflow commands of GitHub Actions: an annotation for each finding.
 
-use super::last_line;
+use super::{last_line, place};
 use super::observed::{failed_tests, places};
 use super::summary::{last_line, nothing_recorded};
 use super::text::plain;
@@ -116,21 +116,11 @@ fn annotate(
     lines: &[String],
 ) -> io::Result<()> {
     write!(out, "::{level} ")?;
-    if let Some((file, line)) = place.and_then(split) {
+    if let Some((file, line)) = place.and_then(place::split) {
         write!(out, "file={},line={line},", property(file))?;
     }
     let message: Vec<_> = lines.iter().map(|line| data(line)).collect();
     writeln!(out, "title={}::{}", property(title), message.join("%0A"))
-}
-
-/// Returns file and line of `file:line` or `file:line:column`.
-fn split(place: &str) -> Option<(&str, u32)> {
-    let (rest, last) = place.rsplit_once(':')?;
-    let last: u32 = last.parse().ok()?;
-    let inner = rest
-        .rsplit_once(':')
-        .and_then(|(file, line)| Some((file, line.parse().ok()?)));
-    Some(inner.unwrap_or((rest, last)))
 }
 
 fn data(text: &str) -> String {
@@ -160,15 +150,6 @@ mod tests {
             (part("on", "w0"), part("on", "")),
             (" on w0".to_owned(), String::new())
         );
-    }
-
-    #[test]
-    fn a_place_becomes_file_and_line() {
-        assert_eq!(split("src/a.rs:12"), Some(("src/a.rs", 12)));
-        assert_eq!(split("src/a.rs:12:5"), Some(("src/a.rs", 12)));
-        assert_eq!(split("C:\\a.rs:12"), Some(("C:\\a.rs", 12)));
-        assert_eq!(split("somewhere"), None);
-        assert_eq!(split("a:b"), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod env_variables;
 mod fix;
 mod fixing;
 mod github;
+mod html;
 mod human;
 #[cfg(has_observer)]
 mod hunt;
@@ -25,6 +26,7 @@ mod locks;
 mod metrics;
 mod migration;
 mod observed;
+mod place;
 mod progress;
 #[cfg(has_observer)]
 mod rerun;

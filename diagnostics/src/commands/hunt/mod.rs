@@ -16,6 +16,7 @@ use super::suite::{choose_all, collect};
 use super::{Interrupted, Refused, end_fixtures, here, observe, processors, recordings};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
+use crate::findings::TestTime;
 use crate::fix::named_statics;
 use crate::fix::test_sources::Sources;
 use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport, repeat_company};
@@ -58,6 +59,8 @@ pub(crate) struct Hunted {
     pub(crate) dir: PathBuf,
     /// All tests of the command.
     pub(crate) tests: Vec<TestId>,
+    /// Their times in the first run of the command.
+    pub(crate) times: Vec<TestTime>,
     /// Programs whose tests could not be run one by one, and why.
     pub(crate) left_out: Vec<(String, &'static str)>,
     /// How the command itself ended.
@@ -312,6 +315,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         command: args.command.clone(),
         dir,
         tests,
+        times: super::test_times::of_results(&observed.results),
         left_out: suite.left_out,
         ended,
         stopped,

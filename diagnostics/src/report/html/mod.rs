@@ -1,0 +1,225 @@
+//! The report as one self-contained page: it loads nothing, and all of it can be read without its script.
+//!
+//! `conflict_card` and `cause_card` show findings, `timeline` and `test_table` tests on an `axis`, and `page` puts them together.
+//! `source_quotes` reads lines of the checkout, `quoted` shows them, `escaped` has the texts, and `policy` the hashes of what the
+//! page may run.
+
+mod axis;
+#[cfg(has_observer)]
+mod cause_card;
+mod conflict_card;
+mod escaped;
+mod page;
+mod policy;
+mod quoted;
+mod source_quotes;
+mod test_table;
+mod timeline;
+
+use super::text::count;
+use super::{baseline, batch, confirmed, last_line, observed, summary};
+#[cfg(has_observer)]
+use crate::commands::hunt::Hunted;
+use crate::commands::{Findings, Outcome};
+use crate::exit_code::Verdict;
+use crate::findings::TestTime;
+use anstream::StripStream;
+use conflict_card::{Cards, HEADINGS};
+use cofferdam_conflicts::{Conflict, Severity};
+use maud::{Markup, html};
+use page::{Page, Tone};
+use source_quotes::SourceQuotes;
+use std::collections::BTreeSet;
+use std::io;
+use timeline::{Mark, Timeline};
+
+/// The number of findings with source lines; the others are shown without.
+const DETAILED: usize = 500;
+
+/// Returns the page of `run`, `observe` or `check`.
+pub(super) fn of_outcome(outcome: &Outcome) -> io::Result<String> {
+    let findings = &outcome.findings;
+    let timeline = Timeline::of(&findings.tests);
+    let quotes = SourceQuotes::new(&findings.dir);
+    let cards = Cards {
+        findings,
+        quotes: &quotes,
+        timeline: timeline.as_ref(),
+    };
+    let numbered: Vec<(usize, &Conflict)> = HEADINGS
+        .into_iter()
+        .flat_map(|(severity, _)| findings.of_severity(severity))
+        .enumerate()
+        .map(|(index, conflict)| (index + 1, conflict))
+        .collect();
+    let mut marks: Vec<Mark> = Vec::new();
+    for (number, conflict) in &numbered {
+        cards.marks(*number, conflict, &mut marks);
+    }
+    let sections = html! {
+        @for (severity, heading) in HEADINGS {
+            @let own: Vec<_> = numbered.iter().filter(|(_, conflict)| conflict.severity() == severity).collect();
+            @if !own.is_empty() {
+                section aria-labelledby=(severity.as_str()) {
+                    h2 id=(severity.as_str()) { (heading) " (" (own.len()) ")" }
+                    @for (number, conflict) in own { (cards.markup(*number, conflict, *number > DETAILED)) }
+                }
+            }
+        }
+        @if numbered.is_empty() { p { "No finding in what was watched." } }
+    };
+    let mut unseen = lines(|out| last_line::write(out, findings))?;
+    unseen.extend(findings.problems.iter().map(|problem| format!("unreadable: {problem}")));
+    let more = findings.problem_count - findings.problems.len() as u64;
+    if more > 0 {
+        unseen.push(format!("unreadable: and {more} more"));
+    }
+    let kinds = numbered.iter().map(|(_, conflict)| conflict.kind.as_str()).collect();
+    let grades = numbered.iter().map(|(_, conflict)| cards.word(conflict)).collect();
+    Ok(page::markup(&Page {
+        title: title(findings.of_severity(Severity::Conflict).count(), "conflict"),
+        tone: match outcome.verdict {
+            Verdict::None => Tone::None,
+            Verdict::Conflicts => Tone::Conflict,
+            _ => Tone::Unknown,
+        },
+        verdict: summary::last_line(outcome),
+        numbers: numbers(findings),
+        tests: &findings.tests,
+        timeline: timeline.as_ref(),
+        marks: &marks,
+        kinds,
+        grades,
+        findings: sections,
+        failed: lines(|out| findings.observed.iter().try_for_each(|observed| observed::failed(out, observed)))?,
+        others: others(outcome)?,
+        watched: summary::extent(outcome),
+        unseen,
+    })
+    .into_string())
+}
+
+/// Returns the page of `hunt`.
+#[cfg(has_observer)]
+pub(super) fn of_hunt(hunted: &Hunted) -> io::Result<String> {
+    let timeline = Timeline::of(&hunted.times);
+    let quotes = SourceQuotes::new(&hunted.dir);
+    let numbered = || (1..).zip(&hunted.causes);
+    let sections = html! {
+        section aria-labelledby="causes" {
+            h2 id="causes" { "Causes (" (hunted.causes.len()) ")" }
+            @for (number, cause) in numbered() { (cause_card::markup(number, cause, hunted, &quotes)) }
+            @if hunted.causes.is_empty() { p { "No cause was found." } }
+        }
+        (regimes(hunted))
+    };
+    let class = |cause: &crate::commands::hunt::Cause| cause.verdicts.first().map(|verdict| verdict.class.id());
+    let classes: BTreeSet<&str> = hunted.causes.iter().filter_map(class).collect();
+    Ok(page::markup(&Page {
+        title: title(hunted.causes.len(), "cause"),
+        tone: if hunted.causes.is_empty() { Tone::None } else { Tone::Conflict },
+        verdict: super::hunt::last_line(hunted),
+        numbers: vec![
+            (hunted.causes.len() as u64, "cause"),
+            ((hunted.tests.len() + hunted.doc_tests) as u64, "test"),
+            (u64::from(hunted.command_runs.runs), "run of the command as it is"),
+        ],
+        tests: &hunted.times,
+        timeline: timeline.as_ref(),
+        marks: &[],
+        kinds: classes,
+        grades: BTreeSet::new(),
+        findings: sections,
+        failed: Vec::new(),
+        others: lines(|out| super::hunt::notes(out, hunted))?,
+        watched: String::new(),
+        unseen: Vec::new(),
+    })
+    .into_string())
+}
+
+/// Writes in which ways the suite ran, and which tests failed in each.
+#[cfg(has_observer)]
+fn regimes(hunted: &Hunted) -> Markup {
+    /// The number of failed tests that are named for each.
+    const NAMED: usize = 10;
+    html! {
+        section aria-labelledby="regimes" {
+            h2 id="regimes" { "How the suite ran" }
+            ul {
+                @for regime in &hunted.report.regimes {
+                    li {
+                        strong { (regime.regime.to_string()) } ": "
+                        @match &regime.void {
+                            Some(why) => "no result: " (escaped::Plain(why)),
+                            None if regime.failed.is_empty() => "no test failed",
+                            None => {
+                                (count(regime.failed.len() as u64, "test")) " failed: "
+                                @for (index, test) in regime.failed.iter().take(NAMED).enumerate() {
+                                    @if index > 0 { ", " } (escaped::Plain(&test.to_string()))
+                                }
+                                @if regime.failed.len() > NAMED { " and " (regime.failed.len() - NAMED) " more" }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn title(number: usize, noun: &str) -> String {
+    format!("cofferdam: {}", count(number as u64, noun))
+}
+
+fn numbers(findings: &Findings) -> Vec<(u64, &'static str)> {
+    let tests = match &findings.observed {
+        Some(observed) => observed.coverage.tests,
+        None => findings.watched.tests,
+    };
+    let of_severity = |severity| findings.of_severity(severity).count() as u64;
+    let mut numbers = vec![
+        (of_severity(Severity::Conflict), "conflict"),
+        (of_severity(Severity::Warning), "warning"),
+        (of_severity(Severity::Note), "note"),
+        (tests, "test"),
+    ];
+    if let Some(observed) = &findings.observed {
+        numbers.push(((observed.failed.len() + observed.unfinished.len()) as u64, "failed test"));
+    }
+    numbers
+}
+
+/// Returns the lines of the text report that are about other things than conflicts.
+fn others(outcome: &Outcome) -> io::Result<Vec<String>> {
+    let findings = &outcome.findings;
+    lines(|out| {
+        if let Some(compared) = &findings.baseline {
+            baseline::write(out, compared)?;
+        }
+        if let Some(observed) = &findings.observed {
+            confirmed::guarded(out, observed)?;
+            confirmed::after(out, observed)?;
+            observed::statics(out, observed)?;
+        }
+        match &outcome.batch {
+            Some(batch) => batch::human(out, batch),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Returns the lines of a part of the text report, without colors. Their names are escaped already.
+fn lines(write: impl FnOnce(&mut StripStream<Vec<u8>>) -> io::Result<()>) -> io::Result<Vec<String>> {
+    let mut text = StripStream::new(Vec::new());
+    write(&mut text)?;
+    let text = String::from_utf8_lossy(&text.into_inner()).into_owned();
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
+}
+
+/// Returns the time of the first test, for the head of the page.
+fn began(tests: &[TestTime]) -> Option<String> {
+    let began = tests.iter().map(|test| test.began).min()?;
+    let at = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_micros(began))?;
+    Some(humantime::format_rfc3339_seconds(at).to_string().replace('T', " ").replace('Z', " UTC"))
+}
