@@ -32,6 +32,7 @@ use cli::{CleanArgs, Cli, Command, FixArgs, HostArgs, ListFormat};
 use commands::Refused;
 use commands::env::Printed;
 use exit_code::Ended;
+use report::files::Reported;
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -61,11 +62,16 @@ fn main() -> ExitCode {
             });
         }
     };
+    let (files, other) = cli.command.report_files();
+    if let Err(refused) = report::files::prepare(files, other.as_slice()) {
+        return ExitCode::from(refused_or_failed(&refused));
+    }
     if let Some(settings) = cli.command.fixtures_of_tests()
         && let Err(error) = commands::start_fixtures(settings, report::announce_fixtures)
     {
         return ExitCode::from(refused_or_failed(&*error));
     }
+    let files = files.to_vec();
     let (shown, result) = match cli.command {
         Command::Run(args) => {
             let result = commands::run::run(&args, &mut report::Progress::new(&args));
@@ -102,18 +108,14 @@ fn main() -> ExitCode {
     };
     let code = match result {
         Ok(outcome) => {
-            let code = outcome.exit_code();
-            match report::show(&shown, &outcome) {
-                Ok(()) => code,
-                Err(error) => {
-                    report::complain(&error);
-                    // The exit code of a failed command outranks the failure to write the report.
-                    if matches!(outcome.command, Some(Ended::Failed { .. })) {
-                        code
-                    } else {
-                        exit_code::UNKNOWN
-                    }
-                }
+            let mut errors = report::files::write(&files, Reported::Outcome(&outcome));
+            errors.extend(report::show(&shown, &outcome).err());
+            errors.iter().for_each(|error| report::complain(error));
+            // The exit code of a failed command outranks the failure to write a report.
+            if errors.is_empty() || matches!(outcome.command, Some(Ended::Failed { .. })) {
+                outcome.exit_code()
+            } else {
+                exit_code::UNKNOWN
             }
         }
         Err(error) => refused_or_failed(&*error),
@@ -184,9 +186,15 @@ fn hunt(args: &cli::HuntArgs) -> ExitCode {
     let mut hunting = report::Hunting::default();
     let result = commands::hunt::hunt(args, &mut |event| hunting.see(event));
     drop(hunting);
-    let result = result.and_then(|hunted| {
-        report::show_hunt(args.format, &hunted)?;
-        Ok(hunted.exit_code())
+    let result = result.map(|hunted| {
+        let mut errors = report::files::write(&args.report.files, Reported::Hunt(&hunted));
+        errors.extend(report::show_hunt(args.format, &hunted).err());
+        errors.iter().for_each(|error| report::complain(error));
+        if errors.is_empty() {
+            hunted.exit_code()
+        } else {
+            exit_code::UNKNOWN
+        }
     });
     ExitCode::from(result.unwrap_or_else(|error| refused_or_failed(&*error)))
 }

@@ -1,6 +1,6 @@
 //! Arguments of `hunt` and `rerun`.
 
-use super::{ListFormat, WarmArgs};
+use super::{ListFormat, ReportArgs, WarmArgs};
 use clap::Args;
 use std::ffi::OsString;
 use std::num::NonZeroU32;
@@ -35,6 +35,8 @@ pub(crate) struct HuntArgs {
     /// Output format.
     #[arg(long, default_value = "human")]
     pub(crate) format: ListFormat,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     /// Time limit for the first run, and again for the rest.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
     pub(crate) time_budget: Duration,

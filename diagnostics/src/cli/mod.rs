@@ -3,11 +3,13 @@
 mod env_args;
 mod hunt;
 mod ledger;
+mod report_file;
 mod run;
 
 pub(crate) use env_args::{EnvArgs, EnvFormat};
 pub(crate) use hunt::{HuntArgs, RerunArgs};
 pub(crate) use ledger::{BackupArgs, CompletionsArgs, ListArgs, MetricsArgs, ShowArgs, StatusArgs};
+pub(crate) use report_file::{FileFormat, ReportArgs, ReportFile};
 pub(crate) use run::{GuardArgs, RunArgs, SubmitArgs};
 
 use crate::exit_code::NoRecords;
@@ -181,6 +183,30 @@ impl Command {
             | Self::Completions(_) => None,
         }
     }
+
+    /// Returns the report files of the command, and the other file that it writes its report to.
+    pub(crate) fn report_files(&self) -> (&[ReportFile], Option<&Path>) {
+        match self {
+            Self::Run(args) => (&args.report.files, args.shown.output.as_deref()),
+            Self::Observe(args) => (&args.report.files, args.shown.output.as_deref()),
+            Self::Check(args) => (&args.report.files, args.shown.output.as_deref()),
+            Self::Hunt(args) => (&args.report.files, None),
+            Self::Rerun(_)
+            | Self::Fix(_)
+            | Self::Submit(_)
+            | Self::Guard(_)
+            | Self::Host(_)
+            | Self::Env(_)
+            | Self::Clean(_)
+            | Self::Locks(_)
+            | Self::Status(_)
+            | Self::List(_)
+            | Self::Show(_)
+            | Self::Backup(_)
+            | Self::Metrics(_)
+            | Self::Completions(_) => (&[], None),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -206,6 +232,8 @@ pub(crate) struct HostArgs {
 pub(crate) struct ObserveArgs {
     #[command(flatten)]
     pub(crate) shown: Shown,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     #[command(flatten)]
     pub(crate) baseline: BaselineArgs,
     /// Result when no test was observed [default: fail].
@@ -285,6 +313,8 @@ pub(crate) fn observed_command(arguments: &[OsString]) -> Option<&[OsString]> {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) shown: Shown,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     #[command(flatten)]
     pub(crate) baseline: BaselineArgs,
     /// Result when nothing was recorded.

@@ -1,6 +1,6 @@
 //! Arguments of `run`, `submit` and `guard`.
 
-use super::{BaselineArgs, Format, ListFormat, Shown, WarmArgs};
+use super::{BaselineArgs, Format, ListFormat, ReportArgs, Shown, WarmArgs};
 use crate::exit_code::NoRecords;
 use clap::Args;
 use cofferdam_batch::jobs::settings::RunLimits;
@@ -26,6 +26,8 @@ A single command keeps the terminal, as if started by hand; the jobs of a batch 
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) shown: Shown,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     #[command(flatten)]
     pub(crate) baseline: BaselineArgs,
     /// Set the result if nothing was recorded

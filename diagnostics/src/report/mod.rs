@@ -9,6 +9,7 @@ mod confirmed;
 mod confirming;
 mod diff;
 mod env_variables;
+pub(crate) mod files;
 mod fix;
 mod fixing;
 mod github;

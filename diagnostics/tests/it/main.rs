@@ -32,6 +32,7 @@ mod pages;
 #[cfg(target_os = "linux")]
 mod postgres;
 mod recording;
+mod report_files;
 mod run;
 mod sessions;
 mod suites;

@@ -1,0 +1,17 @@
+//! The line of `--format json`.
+
+use super::Reported;
+#[cfg(has_observer)]
+use crate::cli::ListFormat;
+#[cfg(has_observer)]
+use crate::report::hunt;
+use crate::report::json::Json;
+use std::io::{self, Write};
+
+pub(super) fn write(mut out: &mut dyn Write, reported: Reported<'_>) -> io::Result<()> {
+    match reported {
+        Reported::Outcome(outcome) => Json(outcome).write(&mut out),
+        #[cfg(has_observer)]
+        Reported::Hunt(hunted) => hunt::write(out, ListFormat::Json, hunted),
+    }
+}

@@ -1,0 +1,98 @@
+//! The files of `--report`.
+
+use crate::recording::{conflicted, output_of};
+use std::fs;
+use std::path::Path;
+
+/// A run with a conflict, and the output of `check` with these arguments.
+fn check(base: &Path, args: &[&str]) -> crate::recording::CommandOutput {
+    conflicted(base, "r1", "s1", 1);
+    output_of(base, &[&["check"], args].concat())
+}
+
+#[test]
+fn a_file_gets_the_report_and_the_terminal_its_text() {
+    let base = tempfile::tempdir().unwrap();
+    fs::write(base.path().join("old.json"), "old").unwrap();
+    let args = [
+        "--report",
+        "json=new/dir/report.json",
+        "--report",
+        "json=old.json",
+    ];
+    let output = check(base.path(), &args);
+    assert_eq!(output.code, Some(1), "{}", output.err);
+    assert!(output.out.contains("\ncofferdam: 1 conflict"), "{}", output.out);
+    let line = check(base.path(), &["--format", "json"]).out;
+    for file in ["new/dir/report.json", "old.json"] {
+        assert_eq!(
+            fs::read_to_string(base.path().join(file)).unwrap(),
+            line,
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn a_report_that_could_not_be_written_is_refused_before_the_command_runs() {
+    let base = tempfile::tempdir().unwrap();
+    fs::write(base.path().join("file"), "").unwrap();
+    for (reports, wanted) in [
+        (
+            &["json=file/report.json"][..],
+            "a report cannot be written to file/report.json: ",
+        ),
+        (&["json=."], "a report cannot be written to .: is a directory"),
+        (
+            &["json=a.json", "json=./a.json"],
+            "two reports would be written to ./a.json: give each a file of its own",
+        ),
+        (&["toml=a"], "`toml` is not a format; use one of json"),
+        (&["json"], "expected FORMAT=FILE with one of json"),
+    ] {
+        let mut args = vec!["run"];
+        args.extend(reports.iter().flat_map(|report| ["--report", report]));
+        args.extend(["--", "touch", "ran"]);
+        let output = output_of(base.path(), &args);
+        assert_eq!(output.code, Some(2), "{}{}", output.out, output.err);
+        assert!(output.err.contains(wanted), "{}", output.err);
+        assert!(!base.path().join("ran").exists());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_turns_out_not_to_be_writable_is_an_error_unless_the_command_failed() {
+    let base = tempfile::tempdir().unwrap();
+    for (status, code) in [(0, 3), (7, 7)] {
+        let spoil = format!("rm -rf reports; touch reports; exit {status}");
+        let args = [
+            "run",
+            "--report",
+            "json=reports/a.json",
+            "--report",
+            "json=b.json",
+            "--",
+        ];
+        let output = output_of(base.path(), &[&args[..], &["sh", "-c", &spoil]].concat());
+        assert_eq!(output.code, Some(code), "{}{}", output.out, output.err);
+        assert!(
+            output
+                .err
+                .contains("could not write the report to reports/a.json: "),
+            "{}",
+            output.err
+        );
+        assert!(base.path().join("b.json").exists());
+        fs::remove_file(base.path().join("reports")).unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_device_is_written_to_and_stays() {
+    let base = tempfile::tempdir().unwrap();
+    let output = check(base.path(), &["--report", "json=/dev/stderr"]);
+    assert!(output.err.contains("{\"version\":2"), "{}", output.err);
+    assert!(fs::symlink_metadata("/dev/stderr").unwrap().is_symlink());
+}
