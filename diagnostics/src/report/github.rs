@@ -1,9 +1,9 @@
 //! Workflow commands of GitHub Actions: an annotation for each finding.
 
-use super::{last_line, place};
 use super::observed::{failed_tests, places};
 use super::summary::{last_line, nothing_recorded};
 use super::text::plain;
+use super::{last_line, place};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
 use cofferdam_conflicts::{Conflict, Severity};

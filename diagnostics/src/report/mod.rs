@@ -13,7 +13,6 @@ pub(crate) mod files;
 mod fix;
 mod fixing;
 mod github;
-mod html;
 mod human;
 #[cfg(has_observer)]
 mod hunt;

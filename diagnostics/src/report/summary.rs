@@ -20,10 +20,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         .filter(|compared| !compared.accepted.is_empty());
     let new = if settled.is_some() { "new " } else { "" };
     let mut line = match outcome.verdict {
-        Verdict::None => format!(
-            "no {new}conflict in what was watched: {}",
-            extent
-        ),
+        Verdict::None => format!("no {new}conflict in what was watched: {}", extent),
         Verdict::Conflicts => {
             format!(
                 "{}{} in what was watched: {}",

@@ -8,7 +8,9 @@ use maud::{Markup, html};
 /// Writes the list. The script reads from it what it draws when the timeline is enlarged.
 pub(super) fn markup(tests: &[TestTime], timeline: &Timeline<'_>) -> Markup {
     let axis = timeline.axis();
-    let has_results = tests.iter().any(|test| test.ended.is_none() || test.result != crate::findings::TestEnd::NotKnown);
+    let has_results = tests
+        .iter()
+        .any(|test| test.ended.is_none() || test.result != crate::findings::TestEnd::NotKnown);
     html! {
         div.scroll tabindex="0" role="region" aria-label="All tests" {
             table id="tests" {

@@ -78,10 +78,16 @@ impl SourceQuotes {
 
     fn read(&self, name: &str) -> Option<SourceFile> {
         let root = self.root.as_ref()?;
-        let found = [&self.dir, root].into_iter().find_map(|dir| dir.join(name).canonicalize().ok());
+        let found = [&self.dir, root]
+            .into_iter()
+            .find_map(|dir| dir.join(name).canonicalize().ok());
         // Links are resolved: what they lead to has to be in the checkout, too.
-        let path = found.filter(|path| path.starts_with(root) && path.extension().is_some_and(|end| end == "rs"))?;
-        let meta = path.metadata().ok().filter(|meta| meta.is_file() && meta.len() <= LONGEST_FILE)?;
+        let path =
+            found.filter(|path| path.starts_with(root) && path.extension().is_some_and(|end| end == "rs"))?;
+        let meta = path
+            .metadata()
+            .ok()
+            .filter(|meta| meta.is_file() && meta.len() <= LONGEST_FILE)?;
         let changed = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
         let text = std::fs::read_to_string(path).ok()?;
         let shortened = |line: &str| line.replace('\t', "    ").chars().take(LONGEST_LINE).collect();
@@ -106,7 +112,10 @@ mod tests {
             let quote = quotes.quote(place, u64::MAX)?;
             Some((quote.first, quote.line, quote.lines.join("|")))
         };
-        assert_eq!(quoted("a.rs:3:7"), Some((1, 3, "one|two|    three|four|five".to_owned())));
+        assert_eq!(
+            quoted("a.rs:3:7"),
+            Some((1, 3, "one|two|    three|four|five".to_owned()))
+        );
         assert_eq!(quoted("a.rs:1"), Some((1, 1, "one|two|    three".to_owned())));
         assert_eq!(quoted("a.rs:6"), Some((4, 6, "four|five|six".to_owned())));
         for place in ["a.rs:0", "a.rs:7", "b.rs:1", "a.rs", ""] {
@@ -120,7 +129,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let checkout = dir.path().join("checkout");
         fs::create_dir(&checkout).unwrap();
-        for file in ["secret.rs", "checkout/token.txt", "checkout/.env", "checkout/a.rs"] {
+        for file in [
+            "secret.rs",
+            "checkout/token.txt",
+            "checkout/.env",
+            "checkout/a.rs",
+        ] {
             fs::write(dir.path().join(file), "a secret\n").unwrap();
         }
         #[cfg(unix)]

@@ -16,28 +16,40 @@ mod source_quotes;
 mod test_table;
 mod timeline;
 
-use super::text::count;
-use super::{baseline, batch, confirmed, last_line, observed, summary};
+use super::Reported;
 #[cfg(has_observer)]
 use crate::commands::hunt::Hunted;
 use crate::commands::{Findings, Outcome};
 use crate::exit_code::Verdict;
 use crate::findings::TestTime;
+#[cfg(has_observer)]
+use crate::report::hunt;
+use crate::report::text::count;
+use crate::report::{baseline, batch, confirmed, last_line, observed, summary};
 use anstream::StripStream;
-use conflict_card::{Cards, HEADINGS};
 use cofferdam_conflicts::{Conflict, Severity};
+use conflict_card::{Cards, HEADINGS};
 use maud::{Markup, html};
 use page::{Page, Tone};
 use source_quotes::SourceQuotes;
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Write};
 use timeline::{Mark, Timeline};
 
 /// The number of findings with source lines; the others are shown without.
 const DETAILED: usize = 500;
 
+pub(super) fn write(out: &mut dyn Write, reported: Reported<'_>) -> io::Result<()> {
+    let page = match reported {
+        Reported::Outcome(outcome) => of_outcome(outcome),
+        #[cfg(has_observer)]
+        Reported::Hunt(hunted) => of_hunt(hunted),
+    };
+    out.write_all(page?.as_bytes())
+}
+
 /// Returns the page of `run`, `observe` or `check`.
-pub(super) fn of_outcome(outcome: &Outcome) -> io::Result<String> {
+fn of_outcome(outcome: &Outcome) -> io::Result<String> {
     let findings = &outcome.findings;
     let timeline = Timeline::of(&findings.tests);
     let quotes = SourceQuotes::new(&findings.dir);
@@ -69,13 +81,24 @@ pub(super) fn of_outcome(outcome: &Outcome) -> io::Result<String> {
         @if numbered.is_empty() { p { "No finding in what was watched." } }
     };
     let mut unseen = lines(|out| last_line::write(out, findings))?;
-    unseen.extend(findings.problems.iter().map(|problem| format!("unreadable: {problem}")));
+    unseen.extend(
+        findings
+            .problems
+            .iter()
+            .map(|problem| format!("unreadable: {problem}")),
+    );
     let more = findings.problem_count - findings.problems.len() as u64;
     if more > 0 {
         unseen.push(format!("unreadable: and {more} more"));
     }
-    let kinds = numbered.iter().map(|(_, conflict)| conflict.kind.as_str()).collect();
-    let grades = numbered.iter().map(|(_, conflict)| cards.word(conflict)).collect();
+    let kinds = numbered
+        .iter()
+        .map(|(_, conflict)| conflict.kind.as_str())
+        .collect();
+    let grades = numbered
+        .iter()
+        .map(|(_, conflict)| cards.word(conflict))
+        .collect();
     Ok(page::markup(&Page {
         title: title(findings.of_severity(Severity::Conflict).count(), "conflict"),
         tone: match outcome.verdict {
@@ -91,7 +114,12 @@ pub(super) fn of_outcome(outcome: &Outcome) -> io::Result<String> {
         kinds,
         grades,
         findings: sections,
-        failed: lines(|out| findings.observed.iter().try_for_each(|observed| observed::failed(out, observed)))?,
+        failed: lines(|out| {
+            findings
+                .observed
+                .iter()
+                .try_for_each(|observed| observed::failed(out, observed))
+        })?,
         others: others(outcome)?,
         watched: summary::extent(outcome),
         unseen,
@@ -101,7 +129,7 @@ pub(super) fn of_outcome(outcome: &Outcome) -> io::Result<String> {
 
 /// Returns the page of `hunt`.
 #[cfg(has_observer)]
-pub(super) fn of_hunt(hunted: &Hunted) -> io::Result<String> {
+fn of_hunt(hunted: &Hunted) -> io::Result<String> {
     let timeline = Timeline::of(&hunted.times);
     let quotes = SourceQuotes::new(&hunted.dir);
     let numbered = || (1..).zip(&hunted.causes);
@@ -113,12 +141,17 @@ pub(super) fn of_hunt(hunted: &Hunted) -> io::Result<String> {
         }
         (regimes(hunted))
     };
-    let class = |cause: &crate::commands::hunt::Cause| cause.verdicts.first().map(|verdict| verdict.class.id());
+    let class =
+        |cause: &crate::commands::hunt::Cause| cause.verdicts.first().map(|verdict| verdict.class.id());
     let classes: BTreeSet<&str> = hunted.causes.iter().filter_map(class).collect();
     Ok(page::markup(&Page {
         title: title(hunted.causes.len(), "cause"),
-        tone: if hunted.causes.is_empty() { Tone::None } else { Tone::Conflict },
-        verdict: super::hunt::last_line(hunted),
+        tone: if hunted.causes.is_empty() {
+            Tone::None
+        } else {
+            Tone::Conflict
+        },
+        verdict: hunt::last_line(hunted),
         numbers: vec![
             (hunted.causes.len() as u64, "cause"),
             ((hunted.tests.len() + hunted.doc_tests) as u64, "test"),
@@ -131,7 +164,7 @@ pub(super) fn of_hunt(hunted: &Hunted) -> io::Result<String> {
         grades: BTreeSet::new(),
         findings: sections,
         failed: Vec::new(),
-        others: lines(|out| super::hunt::notes(out, hunted))?,
+        others: lines(|out| hunt::notes(out, hunted))?,
         watched: String::new(),
         unseen: Vec::new(),
     })
@@ -151,7 +184,7 @@ fn regimes(hunted: &Hunted) -> Markup {
                     li {
                         strong { (regime.regime.to_string()) } ": "
                         @match &regime.void {
-                            Some(why) => "no result: " (escaped::Plain(why)),
+                            Some(why) => { "no result: " (escaped::Plain(why)) }
                             None if regime.failed.is_empty() => "no test failed",
                             None => {
                                 (count(regime.failed.len() as u64, "test")) " failed: "
@@ -185,7 +218,10 @@ fn numbers(findings: &Findings) -> Vec<(u64, &'static str)> {
         (tests, "test"),
     ];
     if let Some(observed) = &findings.observed {
-        numbers.push(((observed.failed.len() + observed.unfinished.len()) as u64, "failed test"));
+        numbers.push((
+            (observed.failed.len() + observed.unfinished.len()) as u64,
+            "failed test",
+        ));
     }
     numbers
 }
@@ -214,12 +250,21 @@ fn lines(write: impl FnOnce(&mut StripStream<Vec<u8>>) -> io::Result<()>) -> io:
     let mut text = StripStream::new(Vec::new());
     write(&mut text)?;
     let text = String::from_utf8_lossy(&text.into_inner()).into_owned();
-    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
+    Ok(text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Returns the time of the first test, for the head of the page.
 fn began(tests: &[TestTime]) -> Option<String> {
     let began = tests.iter().map(|test| test.began).min()?;
     let at = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_micros(began))?;
-    Some(humantime::format_rfc3339_seconds(at).to_string().replace('T', " ").replace('Z', " UTC"))
+    Some(
+        humantime::format_rfc3339_seconds(at)
+            .to_string()
+            .replace('T', " ")
+            .replace('Z', " UTC"),
+    )
 }

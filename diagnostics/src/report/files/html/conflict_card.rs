@@ -131,9 +131,10 @@ impl Cards<'_> {
     /// Draws when the two tests ran and used the resource.
     fn meeting(&self, pair: &[&Test]) -> Markup {
         let spans: Vec<(u64, u64)> = pair.iter().filter_map(|test| self.span(test)).collect();
-        let (Some(begin), Some(end)) =
-            (spans.iter().map(|span| span.0).min(), spans.iter().map(|span| span.1).max())
-        else {
+        let (Some(begin), Some(end)) = (
+            spans.iter().map(|span| span.0).min(),
+            spans.iter().map(|span| span.1).max(),
+        ) else {
             return html! {};
         };
         if spans.len() < 2 || end == begin {
@@ -177,7 +178,11 @@ impl Cards<'_> {
     }
 
     fn others(&self, others: &[&Test], conflict: &Conflict) -> Markup {
-        let listed = conflict.tests.iter().map(|test| test.uses.len() as u64).sum::<u64>();
+        let listed = conflict
+            .tests
+            .iter()
+            .map(|test| test.uses.len() as u64)
+            .sum::<u64>();
         let unlisted = conflict.use_count.saturating_sub(listed);
         html! {
             @if !others.is_empty() || unlisted > 0 {
@@ -202,7 +207,9 @@ impl Cards<'_> {
 /// Returns the resource or service of a conflict.
 fn subject(conflict: &Conflict) -> String {
     let resource = conflict.resource.as_ref().map(ToString::to_string);
-    resource.or_else(|| conflict.service.clone()).unwrap_or_else(|| conflict.kind.to_string())
+    resource
+        .or_else(|| conflict.service.clone())
+        .unwrap_or_else(|| conflict.kind.to_string())
 }
 
 /// Returns the two tests to show, and the others: the pair with the most severe grade, or else a test that writes and one that
@@ -220,8 +227,14 @@ fn parted(conflict: &Conflict) -> (Vec<&Test>, Vec<&Test>) {
             std::iter::once(first()).chain(second).collect()
         }
     };
-    let shown = positions.iter().filter_map(|position| tests.get(*position)).collect();
-    let others = tests.iter().enumerate().filter(|(position, _)| !positions.contains(position));
+    let shown = positions
+        .iter()
+        .filter_map(|position| tests.get(*position))
+        .collect();
+    let others = tests
+        .iter()
+        .enumerate()
+        .filter(|(position, _)| !positions.contains(position));
     (shown, others.map(|(_, test)| test).collect())
 }
 
@@ -230,7 +243,11 @@ fn pairs(conflict: &Conflict) -> Markup {
         return html! {};
     }
     let name = |position: usize| conflict.tests.get(position).map_or("", Test::name);
-    let between = if conflict.kind == Kind::OrderLeak { "then" } else { "×" };
+    let between = if conflict.kind == Kind::OrderLeak {
+        "then"
+    } else {
+        "×"
+    };
     html! {
         details open[conflict.pairs.len() == 1] {
             summary { "Reruns" @if let Some(tried) = confirmed::all_tried(conflict) { ": " (tried) } }
@@ -261,7 +278,11 @@ fn verb(used: &Use) -> &'static str {
 
 fn role(test: &Test) -> &'static str {
     let accesses = |wanted| test.uses.iter().any(|used| used.access == Some(wanted));
-    match (accesses(Access::Write), accesses(Access::Read), accesses(Access::List)) {
+    match (
+        accesses(Access::Write),
+        accesses(Access::Read),
+        accesses(Access::List),
+    ) {
         (true, ..) => "writer",
         (_, true, _) => "reader",
         (_, _, true) => "lists it",
@@ -273,13 +294,21 @@ fn grade_meaning(conflict: &Conflict, is_observed: bool) -> &'static str {
     match conflict.grade {
         None if is_observed => "Seen in one run; `observe --confirm` runs the tests again and grades it.",
         None => "",
-        Some(Grade::Reproduced) => "Run again, one of the tests failed beside or after the other, and more rarely alone.",
+        Some(Grade::Reproduced) => {
+            "Run again, one of the tests failed beside or after the other, and more rarely alone."
+        }
         Some(Grade::Unguarded) => {
             "Run again with a pause at this resource, tests used it at one time. No failure was shown to come from that."
         }
-        Some(Grade::Potential) => "The tests were not run again, or the runs showed nothing: this is not decided.",
-        Some(Grade::OrderDependent) => "One test fails alone and passes if the other runs first: this is no race.",
-        Some(Grade::Guarded) => "Run again with a pause at this resource, the tests never used it at one time: something keeps them apart.",
+        Some(Grade::Potential) => {
+            "The tests were not run again, or the runs showed nothing: this is not decided."
+        }
+        Some(Grade::OrderDependent) => {
+            "One test fails alone and passes if the other runs first: this is no race."
+        }
+        Some(Grade::Guarded) => {
+            "Run again with a pause at this resource, the tests never used it at one time: something keeps them apart."
+        }
     }
 }
 
@@ -289,8 +318,12 @@ fn kind_meaning(kind: Kind) -> &'static str {
         Kind::SharedResource => "Several tests use one resource, and at least one changes it.",
         Kind::WorkerTwice => "One worker of a run was active in two processes at once.",
         Kind::ForeignUse => "A lazy proxy was used by another worker than its owner.",
-        Kind::TeardownFailed => "A command of a fixture's teardown failed, so what it removes may still be there.",
-        Kind::TwoEpochs => "An old instance was still held when its service was built again in the same test.",
+        Kind::TeardownFailed => {
+            "A command of a fixture's teardown failed, so what it removes may still be there."
+        }
+        Kind::TwoEpochs => {
+            "An old instance was still held when its service was built again in the same test."
+        }
         Kind::OrderLeak => "One program leaves a file that a later program finds.",
         Kind::Leaked => "An instance was still held when its test, locator or process ended.",
         Kind::Thrashing => "A service was evicted and built again at least three times.",

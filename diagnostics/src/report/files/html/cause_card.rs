@@ -19,7 +19,11 @@ pub(super) fn markup(number: usize, cause: &Cause, hunted: &Hunted, quotes: &Sou
     let [verdict, others @ ..] = cause.verdicts.as_slice() else {
         return html! {};
     };
-    let severity = if verdict.is_unexplained() { "warning" } else { "conflict" };
+    let severity = if verdict.is_unexplained() {
+        "warning"
+    } else {
+        "conflict"
+    };
     html! {
         article.card id=(format!("f{number}")) class=(severity) data-kind=(verdict.class.id()) data-grade=(verdict.class.id()) {
             h3 {
@@ -110,7 +114,9 @@ fn class_meaning(class: &Class) -> &'static str {
         Class::Race => "Race: it passes alone and in each order, and fails while another test runs.",
         Class::Own => "Own: it fails now and then alone, so no other test is needed.",
         Class::Load => "Load: it fails while the processors are busy.",
-        Class::Leftover => "Leftover: it fails when it runs again, or passes only with an empty temporary directory.",
+        Class::Leftover => {
+            "Leftover: it fails when it runs again, or passes only with an empty temporary directory."
+        }
         Class::TwoRuns => "Two runs: it fails while a second run of the suite goes on.",
         Class::Cascade => "Cascade: it fails only because another test failed first.",
         Class::Failing => "Failing: it fails in every run, so it is not unstable.",

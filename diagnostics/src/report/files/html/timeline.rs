@@ -108,10 +108,21 @@ impl<'a> Timeline<'a> {
         for mark in marks {
             marks_of.entry(self.lane_of[mark.test]).or_default().push(mark);
         }
-        let pieces: Vec<String> = self.axis.pieces().iter().map(|piece| {
-            let since = |moment: u64| moment - self.axis.begin();
-            format!("{},{},{:.0},{:.0}", since(piece.begin), since(piece.end), piece.from, piece.to)
-        }).collect();
+        let pieces: Vec<String> = self
+            .axis
+            .pieces()
+            .iter()
+            .map(|piece| {
+                let since = |moment: u64| moment - self.axis.begin();
+                format!(
+                    "{},{},{:.0},{:.0}",
+                    since(piece.begin),
+                    since(piece.end),
+                    piece.from,
+                    piece.to
+                )
+            })
+            .collect();
         html! {
             div.lanes id="lanes" data-pieces=(pieces.join(" ")) {
                 div.lane.axis aria-hidden="true" {
@@ -171,7 +182,10 @@ impl<'a> Timeline<'a> {
     }
 
     fn bar(&self, bar: &Bar) -> Markup {
-        let failed = bar.tests.iter().find(|test| self.tests[**test].result.is_failure());
+        let failed = bar
+            .tests
+            .iter()
+            .find(|test| self.tests[**test].result.is_failure());
         let first = failed.or(bar.tests.first()).copied().unwrap_or(0);
         let class = match (failed, self.tests[first].result) {
             (Some(_), TestEnd::Unfinished) => "bar unfinished",

@@ -122,7 +122,10 @@ impl Axis {
 fn round_step(least: u64) -> u64 {
     let mut power = 1;
     loop {
-        let step = [1, 2, 5].map(|digit| digit * power).into_iter().find(|step| *step >= least);
+        let step = [1, 2, 5]
+            .map(|digit| digit * power)
+            .into_iter()
+            .find(|step| *step >= least);
         if let Some(step) = step {
             return step;
         }
@@ -149,7 +152,10 @@ mod tests {
     fn labels_are_round_and_in_order() {
         let axis = Axis::of([(7_000, 1_207_000)].into_iter()).unwrap();
         let moments: Vec<u64> = axis.labels().iter().map(|(moment, _)| *moment).collect();
-        assert_eq!(moments, [0, 200_000, 400_000, 600_000, 800_000, 1_000_000, 1_200_000]);
+        assert_eq!(
+            moments,
+            [0, 200_000, 400_000, 600_000, 800_000, 1_000_000, 1_200_000]
+        );
     }
 
     proptest! {
