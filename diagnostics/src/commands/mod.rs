@@ -32,6 +32,7 @@ mod test_times;
 use crate::cli::{FixturesOfTests, SettingsFile};
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{self, Coverage, Statics, TestTime};
+use crate::fix::proposal::Proposal;
 use crate::fixtures::Declared;
 use baseline_check::Compared;
 use cofferdam_batch::jobs::settings;
@@ -290,6 +291,8 @@ pub(crate) struct Findings {
     pub(crate) tests: Vec<TestTime>,
     /// The directory that source places are relative to.
     pub(crate) dir: PathBuf,
+    /// The changes that `fix` proposes for an observed suite.
+    pub(crate) proposal: Option<Proposal>,
 }
 
 /// The facts about an observed suite besides its conflicts.
@@ -388,6 +391,7 @@ impl Findings {
             baseline: None,
             tests: test_times::of_recording(evidence),
             dir: here::working_dir(),
+            proposal: None,
         }
     }
 

@@ -91,7 +91,7 @@ fn needs_order(conflict: &Conflict) -> bool {
 }
 
 /// Returns what was seen of the tests' uses.
-pub(super) fn seen(conflict: &Conflict) -> &'static str {
+fn seen(conflict: &Conflict) -> &'static str {
     let is_known = is_known(conflict);
     if conflict.overlapped && is_known {
         "used it at one time"

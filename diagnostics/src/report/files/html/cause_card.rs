@@ -1,6 +1,6 @@
 //! A cause of failures that a hunt found: the tests, the proof, what they share, and what ends it.
 
-use super::escaped::Plain;
+use super::escaped::{Plain, with_code};
 use super::quoted;
 use super::source_quotes::SourceQuotes;
 use crate::commands::hunt::{Cause, Hunted};
@@ -25,7 +25,7 @@ pub(super) fn markup(number: usize, cause: &Cause, hunted: &Hunted, quotes: &Sou
         "conflict"
     };
     html! {
-        article.card id=(format!("f{number}")) class=(severity) data-kind=(verdict.class.id()) data-grade=(verdict.class.id()) {
+        article.card.(severity) id=(format!("f{number}")) data-kind=(verdict.class.id()) data-grade=(verdict.class.id()) {
             h3 {
                 span.badge { (verdict.class.id()) } " " (Plain(&verdict.test.to_string())) " " (Plain(&hunt::what(verdict)))
                 " " a.self href=(format!("#f{number}")) aria-label=(format!("Link to finding {number}")) { "#" (number) }
@@ -54,7 +54,7 @@ pub(super) fn markup(number: usize, cause: &Cause, hunted: &Hunted, quotes: &Sou
                     }
                 }
             }
-            p.help { strong { "To end it: " } (Plain(&hunt::help(cause, hunted))) }
+            p.help { strong { "To end it: " } (with_code(&hunt::help(cause, hunted))) }
             @if let Some(rerun) = hunt::rerun(verdict, hunted, &["YOUR-COMMAND".into()]) {
                 p.rerun {
                     strong { "To see it again" @if verdict.paused.is_some() { " (without the pauses)" } ": " }
@@ -72,8 +72,8 @@ fn resources(cause: &Cause, hunted: &Hunted, quotes: &SourceQuotes) -> Markup {
     let more = cause.uses.len().saturating_sub(RESOURCES);
     html! {
         @if has_others && cause.uses.is_empty() {
-            p { (sentence(hunt::nothing_shared(cause))) }
-            ul { @for one in cause.statics.iter().take(RESOURCES) { li { (Plain(&one.shown(&hunted.dir))) ": " (one.meaning()) } } }
+            p { "Of what they share: " (with_code(hunt::nothing_shared(cause))) "." }
+            ul { @for one in cause.statics.iter().take(RESOURCES) { li { (with_code(&one.shown(&hunted.dir))) ": " (with_code(one.meaning())) } } }
         }
         @if cause.uses.len() > 1 && has_others { p { "The cause is one of " (count(cause.uses.len() as u64, "resource")) " that they share:" } }
         @for shared in cause.uses.iter().take(RESOURCES) {
@@ -91,20 +91,14 @@ fn quotes_of(shared: &SharedUse, quotes: &SourceQuotes) -> Markup {
         div.pair {
             @if let Some(place) = &shared.culprit_place {
                 @let word = if shared.culprit_writes { "the other test changes it at" } else { "the other test uses it at" };
-                (quoted::markup(quotes, word, place, 0))
+                (quoted::markup(quotes, word, place, 0, true))
             }
             @if let Some(place) = &shared.test_place {
                 @let word = if shared.test_writes { "the failing test changes it at" } else { "the failing test uses it at" };
-                (quoted::markup(quotes, word, place, 0))
+                (quoted::markup(quotes, word, place, 0, true))
             }
         }
     }
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string());
-    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 fn class_meaning(class: &Class) -> &'static str {

@@ -1,6 +1,6 @@
 //! A conflict: its tests, the lines where they use the resource, the grade, and what ends it.
 
-use super::escaped::{Plain, time};
+use super::escaped::{Plain, time, with_code};
 use super::quoted;
 use super::source_quotes::SourceQuotes;
 use super::timeline::{Mark, Timeline, percent};
@@ -15,6 +15,16 @@ use maud::{Markup, html};
 const LISTED: usize = 50;
 const PAIRS: usize = 10;
 
+/// How much a card shows at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Open,
+    /// Tests and source lines are shown on request.
+    Closed,
+    /// Neither tests nor source lines are in the page.
+    Short,
+}
+
 /// The facts that all cards of a page need.
 pub(super) struct Cards<'a> {
     pub(super) findings: &'a Findings,
@@ -23,8 +33,8 @@ pub(super) struct Cards<'a> {
 }
 
 impl Cards<'_> {
-    /// Writes the card of a conflict. `number` is its number on the page; with `is_short`, without source lines.
-    pub(super) fn markup(&self, number: usize, conflict: &Conflict, is_short: bool) -> Markup {
+    /// Writes the card of a conflict. `number` is its number on the page.
+    pub(super) fn markup(&self, number: usize, conflict: &Conflict, form: Form) -> Markup {
         let is_observed = self.is_observed(conflict);
         let word = self.word(conflict);
         let summary = if is_observed {
@@ -33,34 +43,30 @@ impl Cards<'_> {
             conflict.message.clone()
         };
         let (pair, others) = parted(conflict);
+        let body = html! {
+            (self.meeting(&pair))
+            div.pair { @for test in &pair { (self.test(test)) } }
+            (self.others(&others, conflict))
+            (pairs(conflict))
+        };
         html! {
-            article.card id=(format!("f{number}")) data-kind=(conflict.kind.as_str()) data-grade=(word)
-                class=(conflict.severity().as_str()) {
+            article.card.(conflict.severity().as_str()) id=(format!("f{number}")) data-kind=(conflict.kind.as_str()) data-grade=(word) {
                 h3 {
                     span.badge { (word) } " " (Plain(&summary))
                     " " a.self href=(format!("#f{number}")) aria-label=(format!("Link to finding {number}")) { "#" (number) }
                 }
-                p {
-                    @if is_observed { (sentence(observed::seen(conflict))) " " }
-                    @else if !conflict.tests.is_empty() && conflict.kind == Kind::SharedResource {
-                        @if conflict.overlapped { "They used it at one time. " }
-                        @else { "They used it one after the other, and another schedule may bring them together. " }
-                    }
-                    @if conflict.between_runs { "The tests are of two runs. " }
-                    span.dim { (grade_meaning(conflict, is_observed)) }
-                }
-                p.dim { (kind_meaning(conflict.kind)) }
+                p { (in_suite(conflict)) @if conflict.between_runs { "The tests are of two runs. " } (grade_meaning(conflict, is_observed)) }
+                @if conflict.kind != Kind::SharedResource { p { (kind_meaning(conflict.kind)) } }
                 @if let Some(parts) = &conflict.name_parts { p { "The name is made from " (Plain(parts)) "." } }
                 @if let Some(output) = &conflict.output {
                     pre.output { @for line in output.lines() { (Plain(line)) "\n" } }
                 }
-                @if !is_short {
-                    (self.meeting(&pair))
-                    div.pair { @for test in &pair { (self.test(test)) } }
-                    (self.others(&others, conflict))
-                    (pairs(conflict))
+                @match form {
+                    Form::Open => (body),
+                    Form::Closed => details { summary { "Tests and source lines" } (body) },
+                    Form::Short => {}
                 }
-                p.help { strong { "To end it: " } (Plain(observed::help(conflict))) }
+                p.help { strong { "To end it: " } (with_code(observed::help(conflict))) }
             }
         }
     }
@@ -93,15 +99,28 @@ impl Cards<'_> {
                 at: used.from,
                 is_write: used.access == Some(Access::Write),
                 finding: number,
-                text: format!("{} {} {resource}", test, verb(used)),
+                text: format!("{} {} {resource}", test, verb(used, false)),
             });
         }
     }
 
     fn test(&self, test: &Test) -> Markup {
+        let mut quoted: Vec<&str> = Vec::new();
+        let mut quote = |word: &str, place, at| {
+            let is_new = !quoted.contains(&place);
+            quoted.push(place);
+            quoted::markup(self.quotes, word, place, at, is_new)
+        };
+        let row = test
+            .uses
+            .first()
+            .and_then(|used| self.timeline?.find(test.pid, test.name(), used.from));
         html! {
             section.test {
-                h4 { span.role { (role(test)) } " " (Plain(&test.to_string())) }
+                h4 {
+                    span.role { (role(test)) } " "
+                    @if let Some(row) = row { a href=(format!("#t{row}")) { (Plain(&test.to_string())) } } @else { (Plain(&test.to_string())) }
+                }
                 p.dim {
                     "in " (Plain(&test.binary))
                     @if !test.worker.is_empty() { ", worker " (Plain(&test.worker)) }
@@ -109,18 +128,13 @@ impl Cards<'_> {
                     @if test.fails_alone { ", fails when it is started by its name alone" }
                 }
                 @for used in &test.uses {
-                    @let word = used.access.map_or("used", |access| match access {
-                        Access::Write => "changes it at", Access::Read => "reads it at", Access::List => "lists it at",
-                    });
                     @match (&used.place, &used.test_place) {
                         (Some(place), from) => {
-                            (quoted::markup(self.quotes, word, place, used.from))
-                            @if let Some(from) = from.as_ref().filter(|from| *from != place) {
-                                (quoted::markup(self.quotes, "called from", from, used.from))
-                            }
+                            (quote(verb(used, true), place, used.from))
+                            @if let Some(from) = from.as_ref().filter(|from| *from != place) { (quote("called from", from, used.from)) }
                         }
-                        (None, Some(place)) => (quoted::markup(self.quotes, word, place, used.from)),
-                        (None, None) => p.dim { (word.trim_end_matches(" at")) "; the line is not known" },
+                        (None, Some(place)) => (quote(verb(used, true), place, used.from)),
+                        (None, None) => p.dim { (verb(used, false)) " it; the line is not known" },
                     }
                     @if let Some(service) = &used.service { p.dim { "through the service " (Plain(service)) } }
                 }
@@ -155,7 +169,7 @@ impl Cards<'_> {
                             @for used in &test.uses {
                                 @let class = if used.access == Some(Access::Write) { "use write" } else { "use" };
                                 rect class=(class) x=(at(used.from)) width=(wide(used.from, used.to)) y="2" height="20" {
-                                    title { (verb(used)) " it from " (time(used.from.saturating_sub(begin))) " to " (time(used.to.saturating_sub(begin))) }
+                                    title { (verb(used, false)) " it from " (time(used.from.saturating_sub(begin))) " to " (time(used.to.saturating_sub(begin))) }
                                 }
                             }
                         }
@@ -261,18 +275,29 @@ fn pairs(conflict: &Conflict) -> Markup {
     }
 }
 
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string());
-    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+/// Returns the way of a use, alone or before its place.
+fn verb(used: &Use, is_at: bool) -> &'static str {
+    match (used.access, is_at) {
+        (Some(Access::Write), true) => "changes it at",
+        (Some(Access::Write), false) => "changes",
+        (Some(Access::List), true) => "lists it at",
+        (Some(Access::List), false) => "lists",
+        (Some(Access::Read), true) => "reads it at",
+        (Some(Access::Read), false) => "reads",
+        (None, true) => "uses it at",
+        (None, false) => "uses",
+    }
 }
 
-fn verb(used: &Use) -> &'static str {
-    match used.access {
-        Some(Access::Write) => "changes",
-        Some(Access::List) => "lists",
-        Some(Access::Read) => "reads",
-        None => "uses",
+/// Returns when the tests used the resource, in the run that is reported.
+fn in_suite(conflict: &Conflict) -> &'static str {
+    match (conflict.kind, conflict.overlapped) {
+        (Kind::SharedResource, true) => "In this run, tests used it at one time. ",
+        (Kind::SharedResource, false) => {
+            "In this run, the tests used it one after the other; another schedule may bring them together. "
+        }
+        (Kind::OrderLeak, _) => "In this run, the programs ran one after the other. ",
+        _ => "",
     }
 }
 
@@ -295,7 +320,7 @@ fn grade_meaning(conflict: &Conflict, is_observed: bool) -> &'static str {
         None if is_observed => "Seen in one run; `observe --confirm` runs the tests again and grades it.",
         None => "",
         Some(Grade::Reproduced) => {
-            "Run again, one of the tests failed beside or after the other, and more rarely alone."
+            "Run again, one of the tests failed beside or after the other, and more rarely alone: this was reproduced."
         }
         Some(Grade::Unguarded) => {
             "Run again with a pause at this resource, tests used it at one time. No failure was shown to come from that."

@@ -1,7 +1,7 @@
 //! Texts of the page: names without harmful characters, and times.
 
 use crate::report::text::plain;
-use maud::Render;
+use maud::{Markup, Render, html};
 
 /// A name or a text from outside. Markup in it is text, and so are control characters and direction marks.
 pub(super) struct Plain<'a>(pub(super) &'a str);
@@ -9,6 +9,21 @@ pub(super) struct Plain<'a>(pub(super) &'a str);
 impl Render for Plain<'_> {
     fn render_to(&self, buffer: &mut String) {
         plain(self.0).as_ref().render_to(buffer);
+    }
+}
+
+/// Writes a text in which code is between backticks.
+pub(super) fn with_code(text: &str) -> Markup {
+    // Code is every second part, if each backtick has another.
+    let is_paired = text.matches('`').count() % 2 == 0;
+    html! {
+        @if is_paired {
+            @for (index, part) in text.split('`').enumerate() {
+                @if index % 2 == 0 { (Plain(part)) } @else { code { (Plain(part)) } }
+            }
+        } @else {
+            (Plain(text))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The report as one self-contained page: it loads nothing, and all of it can be read without its script.
 //!
 //! `conflict_card` and `cause_card` show findings, `timeline` and `test_table` tests on an `axis`, and `page` puts them together.
-//! `source_quotes` reads lines of the checkout, `quoted` shows them, `escaped` has the texts, and `policy` the hashes of what the
+//! `proposed_changes` has a diff, `source_quotes` reads lines of the checkout, `quoted` shows them, `escaped` has the texts, and `policy` the hashes of what the
 //! page may run.
 
 mod axis;
@@ -11,6 +11,7 @@ mod conflict_card;
 mod escaped;
 mod page;
 mod policy;
+mod proposed_changes;
 mod quoted;
 mod source_quotes;
 mod test_table;
@@ -23,12 +24,14 @@ use crate::commands::{Findings, Outcome};
 use crate::exit_code::Verdict;
 use crate::findings::TestTime;
 #[cfg(has_observer)]
+use crate::hunt::Regime;
+#[cfg(has_observer)]
 use crate::report::hunt;
 use crate::report::text::count;
 use crate::report::{baseline, batch, confirmed, last_line, observed, summary};
 use anstream::StripStream;
 use cofferdam_conflicts::{Conflict, Severity};
-use conflict_card::{Cards, HEADINGS};
+use conflict_card::{Cards, Form, HEADINGS};
 use maud::{Markup, html};
 use page::{Page, Tone};
 use source_quotes::SourceQuotes;
@@ -38,6 +41,8 @@ use timeline::{Mark, Timeline};
 
 /// The number of findings with source lines; the others are shown without.
 const DETAILED: usize = 500;
+/// Up to this number of findings, their source lines are shown at first.
+const OPEN: usize = 20;
 
 pub(super) fn write(out: &mut dyn Write, reported: Reported<'_>) -> io::Result<()> {
     let page = match reported {
@@ -68,17 +73,23 @@ fn of_outcome(outcome: &Outcome) -> io::Result<String> {
     for (number, conflict) in &numbered {
         cards.marks(*number, conflict, &mut marks);
     }
+    let form = |number: usize| match number {
+        _ if numbered.len() <= OPEN => Form::Open,
+        0..=DETAILED => Form::Closed,
+        _ => Form::Short,
+    };
     let sections = html! {
         @for (severity, heading) in HEADINGS {
             @let own: Vec<_> = numbered.iter().filter(|(_, conflict)| conflict.severity() == severity).collect();
             @if !own.is_empty() {
                 section aria-labelledby=(severity.as_str()) {
                     h2 id=(severity.as_str()) { (heading) " (" (own.len()) ")" }
-                    @for (number, conflict) in own { (cards.markup(*number, conflict, *number > DETAILED)) }
+                    @for (number, conflict) in own { (cards.markup(*number, conflict, form(*number))) }
                 }
             }
         }
         @if numbered.is_empty() { p { "No finding in what was watched." } }
+        @if let Some(proposal) = &findings.proposal { (proposed_changes::markup(proposal, &findings.dir)) }
     };
     let mut unseen = lines(|out| last_line::write(out, findings))?;
     unseen.extend(
@@ -122,6 +133,8 @@ fn of_outcome(outcome: &Outcome) -> io::Result<String> {
         })?,
         others: others(outcome)?,
         watched: summary::extent(outcome),
+        dir: &findings.dir,
+        ran: "",
         unseen,
     })
     .into_string())
@@ -153,9 +166,12 @@ fn of_hunt(hunted: &Hunted) -> io::Result<String> {
         },
         verdict: hunt::last_line(hunted),
         numbers: vec![
-            (hunted.causes.len() as u64, "cause"),
-            ((hunted.tests.len() + hunted.doc_tests) as u64, "test"),
-            (u64::from(hunted.command_runs.runs), "run of the command as it is"),
+            (hunted.causes.len() as u64, "cause", "causes"),
+            (
+                (hunted.tests.len() + hunted.doc_tests) as u64,
+                "test",
+                "all-tests",
+            ),
         ],
         tests: &hunted.times,
         timeline: timeline.as_ref(),
@@ -166,6 +182,8 @@ fn of_hunt(hunted: &Hunted) -> io::Result<String> {
         failed: Vec::new(),
         others: lines(|out| hunt::notes(out, hunted))?,
         watched: String::new(),
+        dir: &hunted.dir,
+        ran: "This is the first run of the command. ",
         unseen: Vec::new(),
     })
     .into_string())
@@ -182,7 +200,7 @@ fn regimes(hunted: &Hunted) -> Markup {
             ul {
                 @for regime in &hunted.report.regimes {
                     li {
-                        strong { (regime.regime.to_string()) } ": "
+                        strong { (regime.regime.to_string()) } " (" (meaning(regime.regime)) "): "
                         @match &regime.void {
                             Some(why) => { "no result: " (escaped::Plain(why)) }
                             None if regime.failed.is_empty() => "no test failed",
@@ -201,27 +219,40 @@ fn regimes(hunted: &Hunted) -> Markup {
     }
 }
 
+#[cfg(has_observer)]
+fn meaning(regime: Regime) -> &'static str {
+    match regime {
+        Regime::AsIs => "the command, unchanged",
+        Regime::Forward => "one test after the other",
+        Regime::Reversed => "one after the other, the last first",
+        Regime::Parallel => "tests at one time",
+        Regime::Loaded => "tests at one time, on busy processors",
+        Regime::Again => "one after the other, once more",
+        Regime::TwoRuns(_) => "beside a second copy of the suite",
+        Regime::Alone => "each test in a process of its own",
+        Regime::Random(_) => "one after the other; the number is the seed of the order",
+    }
+}
+
 fn title(number: usize, noun: &str) -> String {
     format!("cofferdam: {}", count(number as u64, noun))
 }
 
-fn numbers(findings: &Findings) -> Vec<(u64, &'static str)> {
+/// Returns numbers with their nouns and the parts of the page that they are about.
+fn numbers(findings: &Findings) -> Vec<(u64, &'static str, &'static str)> {
     let tests = match &findings.observed {
         Some(observed) => observed.coverage.tests,
         None => findings.watched.tests,
     };
-    let of_severity = |severity| findings.of_severity(severity).count() as u64;
-    let mut numbers = vec![
-        (of_severity(Severity::Conflict), "conflict"),
-        (of_severity(Severity::Warning), "warning"),
-        (of_severity(Severity::Note), "note"),
-        (tests, "test"),
-    ];
+    let of = |severity: Severity| {
+        let number = findings.of_severity(severity).count() as u64;
+        (number, severity.as_str(), severity.as_str())
+    };
+    let mut numbers = vec![of(Severity::Conflict), of(Severity::Warning), of(Severity::Note)];
+    numbers.push((tests, "test", "all-tests"));
     if let Some(observed) = &findings.observed {
-        numbers.push((
-            (observed.failed.len() + observed.unfinished.len()) as u64,
-            "failed test",
-        ));
+        let failed = (observed.failed.len() + observed.unfinished.len()) as u64;
+        numbers.push((failed, "failed test", "failed-tests"));
     }
     numbers
 }

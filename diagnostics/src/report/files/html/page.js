@@ -67,6 +67,10 @@
         circle.parentNode.style.display = x < view[0] || x > view[1] ? 'none' : '';
       }
     }
+    for (const program of all('.programs svg[data-x]', lanes)) {
+      program.setAttribute('x', percent(+program.dataset.x));
+      program.setAttribute('width', share(+program.dataset.w));
+    }
     drawAxis();
     rove();
   };

@@ -8,6 +8,7 @@ use crate::findings::TestTime;
 use crate::report::text::count;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -20,8 +21,8 @@ pub(super) struct Page<'a> {
     pub(super) tone: Tone,
     /// The last line of the text report.
     pub(super) verdict: String,
-    /// Numbers with their nouns, in the singular.
-    pub(super) numbers: Vec<(u64, &'static str)>,
+    /// Numbers with their nouns, in the singular, and the parts of the page that they are about.
+    pub(super) numbers: Vec<(u64, &'static str, &'static str)>,
     pub(super) tests: &'a [TestTime],
     pub(super) timeline: Option<&'a Timeline<'a>>,
     pub(super) marks: &'a [Mark],
@@ -35,6 +36,10 @@ pub(super) struct Page<'a> {
     pub(super) unseen: Vec<String>,
     /// The extent of the verdict.
     pub(super) watched: String,
+    /// The directory that paths are relative to.
+    pub(super) dir: &'a Path,
+    /// Which run the timeline shows, where there are several.
+    pub(super) ran: &'static str,
 }
 
 /// The color of the verdict.
@@ -69,8 +74,11 @@ pub(super) fn markup(page: &Page<'_>) -> Markup {
                         button.needs-script id="theme" type="button" hidden { "Dark colors" }
                     }
                     p class=(tone) { (Plain(&page.verdict)) }
-                    ul.numbers { @for (number, noun) in &page.numbers { li { (numbered(*number, noun)) } } }
-                    @if let Some(began) = began(page.tests) { p.dim { "The first test began at " (began) "." } }
+                    ul.numbers { @for (number, noun, part) in &page.numbers { li { (numbered(*number, noun, part)) } } }
+                    p.dim {
+                        @if let Some(began) = began(page.tests) { "The first test began at " (began) ". " }
+                        "Paths are relative to " code { (Plain(&page.dir.display().to_string())) } "."
+                    }
                     nav aria-label="Parts of the page" { a.skip href="#findings" { "Skip the timeline" } }
                 }
                 main {
@@ -91,10 +99,11 @@ pub(super) fn markup(page: &Page<'_>) -> Markup {
     }
 }
 
-fn numbered(number: u64, noun: &str) -> Markup {
+fn numbered(number: u64, noun: &str, part: &str) -> Markup {
     let all = count(number, noun);
-    let (number, noun) = all.split_once(' ').unwrap_or((&all, ""));
-    html! { b { (number) } " " (noun) }
+    let (digits, noun) = all.split_once(' ').unwrap_or((&all, ""));
+    let text = html! { b { (digits) } " " (noun) };
+    html! { @if number > 0 { a href=(format!("#{part}")) { (text) } } @else { (text) } }
 }
 
 fn controls(page: &Page<'_>) -> Markup {
@@ -150,6 +159,7 @@ fn timeline(page: &Page<'_>) -> Markup {
                     }
                 }
                 p.dim {
+                    (page.ran)
                     @if is_observed { "Tests in one row did not overlap. " } @else { "Each row is a worker. " }
                     @if timeline.axis().pieces().len() > 1 { "Long times without a test are shortened: grey on the time axis." }
                 }

@@ -4,8 +4,9 @@ use super::escaped::Plain;
 use super::source_quotes::SourceQuotes;
 use maud::{Markup, html};
 
-/// Writes a place and quotes it, if it is in the checkout. `at` is the moment of the use, or 0 if that is not known.
-pub(super) fn markup(quotes: &SourceQuotes, word: &str, place: &str, at: u64) -> Markup {
+/// Writes a place, and quotes it if it is in the checkout. `at` is the moment of the use, or 0 if that is not known; without `is_new`,
+/// it has been quoted above.
+pub(super) fn markup(quotes: &SourceQuotes, word: &str, place: &str, at: u64, is_new: bool) -> Markup {
     let quote = quotes.quote(place, at);
     html! {
         figure.quote {
@@ -16,7 +17,7 @@ pub(super) fn markup(quotes: &SourceQuotes, word: &str, place: &str, at: u64) ->
                     Some(_) => {}
                 }
             }
-            @if let Some(quote) = &quote {
+            @if let Some(quote) = quote.filter(|_| is_new) {
                 pre { code {
                     @for (number, line) in (quote.first..).zip(&quote.lines) {
                         span class=[(number == quote.line).then_some("hit")] {

@@ -129,6 +129,7 @@ impl<'a> Timeline<'a> {
                     span.name {}
                     svg.row id="axis" { (self.labels()) }
                 }
+                (self.programs())
                 @for (number, lane) in self.lanes.iter().enumerate() {
                     div.lane role="group" aria-label=(format!("Row {}: {}", lane.name, count(lane.tests.len() as u64, "test"))) {
                         span.name aria-hidden="true" { (Plain(&lane.name)) }
@@ -136,6 +137,36 @@ impl<'a> Timeline<'a> {
                             @for bar in self.bars(lane) { (self.bar(&bar)) }
                             @for marks in merged(&self.axis, marks_of.remove(&number).unwrap_or_default()) {
                                 (self.mark(&marks))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the programs, where one ran after the other with several tests each.
+    fn programs(&self) -> Markup {
+        let mut spans: BTreeMap<u32, (u64, u64, &str)> = BTreeMap::new();
+        for test in self.tests {
+            let end = self.end(test);
+            let span = spans.entry(test.pid).or_insert((test.began, end, &test.binary));
+            (span.0, span.1) = (span.0.min(test.began), span.1.max(end));
+        }
+        let mut spans: Vec<(u64, u64, &str)> = spans.into_values().collect();
+        spans.sort_unstable();
+        let is_in_turn = spans.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+        html! {
+            @if is_in_turn && spans.len() < self.tests.len() {
+                div.lane.programs role="group" aria-label="Programs" {
+                    span.name { "program" }
+                    svg.row {
+                        @for (begin, end, name) in spans {
+                            @let (from, to) = (self.axis.at(begin), self.axis.at(end));
+                            svg x=(percent(from)) width=(percent(to - from)) height="24" data-x=(format!("{from:.0}")) data-w=(format!("{:.0}", to - from)) {
+                                title { (Plain(name)) ", " (time(begin - self.axis.begin())) " to " (time(end - self.axis.begin())) }
+                                rect width="100%" y="3" height="18" {}
+                                text x="4" y="16" { (Plain(name)) }
                             }
                         }
                     }
