@@ -39,6 +39,16 @@ fn test(binary: &str, name: &str) -> String {
 }
 
 impl Roots {
+    /// Returns those of this machine: the workspace is the nearest directory with a Cargo.lock, otherwise `dir`.
+    pub(crate) fn of(dir: &Path) -> Self {
+        let mut ancestors = dir.ancestors();
+        let workspace = ancestors.find(|ancestor| ancestor.join("Cargo.lock").is_file());
+        Self {
+            workspace: workspace.unwrap_or(dir).to_owned(),
+            temporary: std::env::temp_dir(),
+        }
+    }
+
     fn subject(&self, resource: &Resource) -> String {
         let (kind, name) = (resource.kind(), resource.as_str());
         if resource.path().is_some() {

@@ -32,6 +32,17 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
+    /// Returns its word in reports.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::NewTests(_) => "new-tests",
+            Self::Known => "known",
+            Self::Allowed { .. } => "allowed",
+            Self::Ended { .. } => "ended",
+        }
+    }
+
     /// Returns whether the conflict fails a check.
     pub(crate) fn fails(&self) -> bool {
         matches!(self, Self::New | Self::NewTests(_) | Self::Ended { .. })

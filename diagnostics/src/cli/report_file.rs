@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ReportArgs {
-    /// Also write a report file; FORMAT is html or json (repeatable).
+    /// Also write a report file; FORMAT is html, json, junit or sarif (repeatable).
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = parse)]
     pub(crate) files: Vec<ReportFile>,
 }
@@ -24,6 +24,10 @@ pub(crate) enum FileFormat {
     Html,
     /// The line of `--format json`.
     Json,
+    /// JUnit XML.
+    Junit,
+    /// SARIF 2.1.0.
+    Sarif,
 }
 
 impl FileFormat {

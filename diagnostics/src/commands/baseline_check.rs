@@ -64,11 +64,7 @@ fn compare(
     existing: Option<(String, Baseline)>,
     mut outcome: Outcome,
 ) -> Outcome {
-    let dir = super::here::working_dir();
-    let roots = Roots {
-        workspace: workspace(&dir).to_owned(),
-        temporary: std::env::temp_dir(),
-    };
+    let roots = Roots::of(&outcome.dir);
     let entry_of = |conflict: &Conflict| Known::of(conflict, &roots);
     let failing = outcome.findings.of_severity(Severity::Conflict);
     let mut all: Vec<Known> = failing.map(entry_of).collect();
@@ -151,13 +147,6 @@ fn update(file: &Path, text: Option<&str>, known: &[Known]) -> Result<Baseline, 
     }
     cofferdam::file::write_atomic(file, new.as_bytes())?;
     Ok(Baseline::parse(&new, file)?)
-}
-
-/// Returns the nearest directory with a Cargo.lock, otherwise `dir`.
-fn workspace(dir: &Path) -> &Path {
-    dir.ancestors()
-        .find(|folder| folder.join("Cargo.lock").is_file())
-        .unwrap_or(dir)
 }
 
 /// Returns the date in UTC, like `2027-01-31`.

@@ -1,9 +1,8 @@
 //! The tests that failed while they were observed: how they do alone, and after the tests before them in their program.
 
 use super::{Examination, FailedTest};
-use crate::observe::{
-    Interruption, ObservationResult, ObservedCommand, ReportedOutcome, SuitePrograms, TestResult,
-};
+use crate::findings::{ReportedOutcome, TestResult};
+use crate::observe::{Interruption, ObservationResult, ObservedCommand, SuitePrograms};
 use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -27,11 +27,10 @@ pub(crate) mod submit;
 #[cfg(has_observer)]
 mod suite;
 mod test_command;
-mod test_times;
 
 use crate::cli::{FixturesOfTests, SettingsFile};
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
-use crate::findings::{self, Coverage, Statics, TestTime};
+use crate::findings::{self, Coverage, Statics, TestEnd, TestResult, TestTime};
 use crate::fix::proposal::Proposal;
 use crate::fixtures::Declared;
 use baseline_check::Compared;
@@ -215,6 +214,8 @@ pub(crate) fn unobservable() -> Box<dyn std::error::Error> {
 /// What a command came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {
+    /// The directory that reported paths are relative to.
+    pub(crate) dir: PathBuf,
     /// The end of the started command, if there was one.
     pub(crate) command: Option<Ended>,
     /// Set if the command was stopped because it exceeded a limit.
@@ -235,6 +236,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     fn new(command: Option<Ended>, findings: Findings, no_records: NoRecords, is_strict: bool) -> Self {
         Self {
+            dir: here::working_dir(),
             command,
             is_stopped: false,
             batch: None,
@@ -287,10 +289,8 @@ pub(crate) struct Findings {
     pub(crate) observed: Option<Observed>,
     /// The comparison with a baseline, if requested.
     pub(crate) baseline: Option<Compared>,
-    /// The executions of tests with their times, or the first of them.
-    pub(crate) tests: Vec<TestTime>,
-    /// The directory that source places are relative to.
-    pub(crate) dir: PathBuf,
+    /// The first executions of a recording. Those of an observed suite are its results.
+    pub(crate) executions: Vec<TestTime>,
     /// The changes that `fix` proposes for an observed suite.
     pub(crate) proposal: Option<Proposal>,
 }
@@ -299,6 +299,8 @@ pub(crate) struct Findings {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
     pub(crate) coverage: Coverage,
+    /// The results of the tests, in the order in which their programs began.
+    pub(crate) results: Vec<TestResult>,
     /// The tests that failed while they were observed.
     pub(crate) failed: Vec<FailedTest>,
     /// Whether the command ended at the first failure, so that other tests may not have run.
@@ -378,6 +380,25 @@ fn account(evidence: &Evidence) -> findings::Account {
     account
 }
 
+/// The most executions of a recording that a report shows: a session of many rounds has millions.
+const EXECUTIONS: usize = 10_000;
+
+fn executions(evidence: &Evidence) -> Vec<TestTime> {
+    let executions = evidence.executions().take(EXECUTIONS);
+    executions
+        .map(|one| TestTime {
+            worker: one.worker.to_owned(),
+            binary: one.binary.to_owned(),
+            name: one.test.to_owned(),
+            pid: one.pid,
+            attempt: one.attempt,
+            began: one.begin,
+            ended: Some(one.end),
+            result: TestEnd::NotKnown,
+        })
+        .collect()
+}
+
 impl Findings {
     fn new(places: Vec<PathBuf>, evidence: &Evidence) -> Self {
         Self {
@@ -389,8 +410,7 @@ impl Findings {
             problem_count: evidence.problem_count(),
             observed: None,
             baseline: None,
-            tests: test_times::of_recording(evidence),
-            dir: here::working_dir(),
+            executions: executions(evidence),
             proposal: None,
         }
     }

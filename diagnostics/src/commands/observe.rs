@@ -91,9 +91,8 @@ pub(crate) fn observe(
     let (guarded, mut conflicts): (Vec<_>, Vec<_>) = kept.conflicts.into_iter().partition(is_guarded);
     conflicts.extend(super::end_fixtures());
     let findings = Findings {
-        tests: super::test_times::of_results(&observed.results),
-        places: vec![dir.clone()],
-        dir,
+        executions: Vec::new(),
+        places: vec![dir],
         proposal,
         watched: observed.watched,
         account: observed.account,
@@ -102,6 +101,7 @@ pub(crate) fn observe(
         problems: Vec::new(),
         observed: Some(super::Observed {
             coverage: observed.coverage,
+            results: observed.results,
             failed,
             unfinished,
             confirmed: rerun.map(|rerun| super::Confirmed {

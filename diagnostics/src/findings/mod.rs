@@ -10,6 +10,7 @@ mod reproduction;
 mod resource_json;
 mod shared_statics;
 mod shared_uses;
+mod test_result;
 mod test_time;
 
 pub(crate) use account::{Account, Entry};
@@ -24,10 +25,14 @@ pub(crate) use shared_statics::{SharedStatic, Statics};
 pub(crate) use shared_uses::SharedUse;
 #[cfg(has_observer)]
 pub(crate) use shared_uses::shared_uses;
+pub(crate) use test_result::{ReportedOutcome, TestResult};
 pub(crate) use test_time::{TestEnd, TestTime};
 
 use cofferdam_conflicts::Conflict;
 use serde::{Deserialize, Serialize};
+
+/// The name of the suite in JUnit reports whose test cases are findings. No program can have it.
+pub(crate) const JUNIT_SUITE: &str = "cofferdam findings";
 
 /// The counts of an observation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -1,5 +1,7 @@
 //! When tests ran, and how they ended.
 
+use super::{ReportedOutcome, TestResult};
+
 /// One execution of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TestTime {
@@ -19,17 +21,35 @@ pub(crate) struct TestTime {
 
 /// The way in which an execution ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    not(has_observer),
-    expect(dead_code, reason = "without an observer, no result is known")
-)]
 pub(crate) enum TestEnd {
     Passed,
     Failed,
-    /// It was running when its program ended.
-    Unfinished,
+    /// Neither a result nor its end was seen.
+    NoEnd,
     /// A recording holds no results.
     NotKnown,
+}
+
+impl TestTime {
+    /// Returns the time of a test that was observed, unless it did not run, or its beginning is not known.
+    pub(crate) fn of(result: &TestResult) -> Option<Self> {
+        let ran = result.outcome != ReportedOutcome::Ignored && result.began > 0;
+        ran.then(|| Self {
+            worker: String::new(),
+            binary: result.binary.clone(),
+            name: result.name.clone(),
+            pid: result.pid,
+            attempt: 1,
+            began: result.began,
+            ended: result.ended,
+            result: match result.outcome {
+                ReportedOutcome::Passed => TestEnd::Passed,
+                ReportedOutcome::Failed => TestEnd::Failed,
+                ReportedOutcome::Unknown if result.ended.is_none() => TestEnd::NoEnd,
+                ReportedOutcome::Ignored | ReportedOutcome::Unknown => TestEnd::NotKnown,
+            },
+        })
+    }
 }
 
 impl TestEnd {
@@ -38,13 +58,13 @@ impl TestEnd {
         match self {
             Self::Passed => "passed",
             Self::Failed => "failed",
-            Self::Unfinished => "unfinished",
+            Self::NoEnd => "no end seen",
             Self::NotKnown => "result not known",
         }
     }
 
     /// Returns whether it is known that the test did not pass.
     pub(crate) fn is_failure(self) -> bool {
-        matches!(self, Self::Failed | Self::Unfinished)
+        matches!(self, Self::Failed | Self::NoEnd)
     }
 }

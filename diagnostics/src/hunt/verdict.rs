@@ -32,6 +32,22 @@ pub(crate) enum Class {
 }
 
 impl Class {
+    /// Returns what such a test does, in a sentence.
+    pub(crate) fn about(&self) -> &'static str {
+        match self {
+            Self::Victim => "A test passes alone and fails after another one",
+            Self::Brittle => "A test fails alone and passes after another one",
+            Self::Race => "A test passes alone and fails beside another one",
+            Self::Own => "A test fails now and then, also alone",
+            Self::Load => "A test fails while the processors are busy",
+            Self::Leftover => "A test fails when it runs again",
+            Self::TwoRuns => "A test fails while a second run of the suite goes on",
+            Self::Cascade => "A test fails because another one failed before it",
+            Self::Failing => "A test fails in every run",
+            Self::Unexplained { .. } => "A test fails sometimes, and no cause was found",
+        }
+    }
+
     /// The name in reports.
     pub(crate) fn id(&self) -> &'static str {
         match self {

@@ -32,7 +32,6 @@ mod test_process;
 
 pub(crate) use interruption::Interruption;
 pub(crate) use leftovers::FileSnapshot;
-pub(crate) use log::results::{ReportedOutcome, TestResult};
 pub(crate) use observation::{ObservationResult, ObservedCommand};
 pub(crate) use scene_runner::SceneRunner;
 pub(crate) use suite_programs::{DOCTEST, SuitePrograms};

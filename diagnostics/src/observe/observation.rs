@@ -9,14 +9,16 @@ use super::launch::runner::is_doctest;
 use super::launch::test_groups::TestGroups;
 use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram, has_libtest, isolated_rerun};
 use super::log::attribution::{Attribution, IsolatedRerun, KnownTests};
-use super::log::results::{self, ReportedOutcome, TestResult};
+use super::log::results;
 use super::log::source_lines::LineResolver;
 use super::log::{Log, ProcessFacts, account_file, test_order};
 use super::observed_tests::{ObservedTests, complete, ran};
 use super::scene_runner::SceneRunner;
 use super::statics;
 use super::suite_programs::SuitePrograms;
-use crate::findings::{Account, Coverage, Program, SharedStatic, StaticUse, Statics};
+use crate::findings::{
+    Account, Coverage, Program, ReportedOutcome, SharedStatic, StaticUse, Statics, TestResult,
+};
 use crate::scene::{Outcome, SceneResult, TestId};
 use cofferdam::Access;
 use cofferdam::format::ResourceKind;

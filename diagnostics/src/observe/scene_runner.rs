@@ -3,10 +3,11 @@
 use super::interruption::Interruption;
 use super::launch::order_request::{self, Begin};
 use super::launch::{Launch, StartedProgram};
-use super::log::results::{self, ReportedOutcome, TestResult};
+use super::log::results;
 use super::log::{account_file, test_order};
 use super::suite_programs::{SuitePrograms, TestProgram};
 use super::test_process::{TestProcess, wait_for_all};
+use crate::findings::{ReportedOutcome, TestResult};
 use crate::scene::{Arrangement, HUNG, Outcome, Scene, SceneResult, TestId};
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;

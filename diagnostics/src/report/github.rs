@@ -3,7 +3,7 @@
 use super::observed::{failed_tests, places};
 use super::summary::{last_line, nothing_recorded};
 use super::text::plain;
-use super::{last_line, place};
+use super::{last_line, source_place};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
 use cofferdam_conflicts::{Conflict, Severity};
@@ -116,7 +116,7 @@ fn annotate(
     lines: &[String],
 ) -> io::Result<()> {
     write!(out, "::{level} ")?;
-    if let Some((file, line)) = place.and_then(place::split) {
+    if let Some((file, line)) = place.and_then(source_place::split) {
         write!(out, "file={},line={line},", property(file))?;
     }
     let message: Vec<_> = lines.iter().map(|line| data(line)).collect();

@@ -95,7 +95,7 @@ pub(super) fn notes(out: &mut impl Write, hunted: &Hunted) -> io::Result<()> {
 }
 
 fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<()> {
-    let [verdict, others @ ..] = cause.verdicts.as_slice() else {
+    let Some(verdict) = cause.verdicts.first() else {
         return Ok(());
     };
     let test = plain(&verdict.test.to_string()).into_owned();
@@ -109,21 +109,7 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
         verdict.class.id(),
         what(verdict)
     )?;
-    for other in others.iter().take(LISTED) {
-        writeln!(
-            out,
-            "  {} {}",
-            plain(&other.test.to_string()),
-            how_too(other, verdict)
-        )?;
-    }
-    if others.len() > LISTED {
-        writeln!(
-            out,
-            "  and {}",
-            count((others.len() - LISTED) as u64, "more test")
-        )?;
-    }
+    other_tests(out, cause)?;
     if let Some(rates) = rates(verdict) {
         writeln!(out, "  {rates}")?;
     }
@@ -156,6 +142,48 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
         writeln!(out, "  {DIM}rerun{note}:{DIM:#} {rerun}")?;
     }
     writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&help(cause, hunted)))
+}
+
+fn other_tests(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
+    let [verdict, others @ ..] = cause.verdicts.as_slice() else {
+        return Ok(());
+    };
+    for other in others.iter().take(LISTED) {
+        writeln!(
+            out,
+            "  {} {}",
+            plain(&other.test.to_string()),
+            how_too(other, verdict)
+        )?;
+    }
+    if others.len() > LISTED {
+        writeln!(
+            out,
+            "  and {}",
+            count((others.len() - LISTED) as u64, "more test")
+        )?;
+    }
+    Ok(())
+}
+
+/// Returns what happens to the first test of a cause, in one sentence.
+pub(super) fn summary(cause: &Cause) -> String {
+    let verdict = &cause.verdicts[0];
+    format!("{} {}", plain(&verdict.test.to_string()), what(verdict))
+}
+
+/// Returns the other tests of a cause, the rates that show it, and what its tests share. The command that repeats it is for
+/// terminals only: it may hold secrets.
+pub(super) fn details(cause: &Cause, hunted: &Hunted) -> Vec<String> {
+    let mut out = Vec::new();
+    // Writing to memory does not fail.
+    let _ = other_tests(&mut out, cause).and_then(|()| resources(&mut out, cause, &hunted.dir));
+    let text = anstream::adapter::strip_bytes(&out).into_vec();
+    let text = String::from_utf8_lossy(&text);
+    let rates = rates(&cause.verdicts[0]).into_iter();
+    rates
+        .chain(text.lines().map(|line| line.trim().to_owned()))
+        .collect()
 }
 
 fn names(tests: &[TestId], conjunction: &str) -> String {
@@ -633,7 +661,8 @@ mod tests {
             command: command.iter().map(Into::into).collect(),
             dir: PathBuf::new(),
             tests: vec![test("total")],
-            times: Vec::new(),
+            results: Vec::new(),
+            conflicts: Vec::new(),
             left_out: Vec::new(),
             ended: crate::exit_code::Ended::Passed,
             stopped: None,

@@ -1,5 +1,6 @@
 //! The failed tests in a JUnit report, as nextest and other runners write it.
 
+use crate::findings::JUNIT_SUITE;
 use roxmltree::{Document, Node};
 use std::fs;
 use std::path::Path;
@@ -26,7 +27,8 @@ fn parse(text: &str) -> Result<Vec<String>, String> {
         .descendants()
         .filter(|node| node.has_tag_name("testcase"))
     {
-        if !case.children().any(|child| is_failure(&child)) {
+        let suite = case.parent().and_then(|suite| suite.attribute("name"));
+        if suite == Some(JUNIT_SUITE) || !case.children().any(|child| is_failure(&child)) {
             continue;
         }
         let name = case.attribute("name").ok_or("a test case has no name")?;
@@ -68,6 +70,7 @@ mod tests {
                 <testcase name="retried" classname="shop::api"><flakyFailure message="m"/></testcase>
                 <testcase name="aborted &amp; gone"><error/></testcase>
               </testsuite>
+              <testsuite name="cofferdam findings"><testcase name="env SHOP_DB"><failure/></testcase></testsuite>
             </testsuites>"#;
         assert_eq!(
             parse(report),

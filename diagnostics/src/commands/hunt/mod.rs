@@ -16,7 +16,7 @@ use super::suite::{choose_all, collect};
 use super::{Interrupted, Refused, end_fixtures, here, observe, processors, recordings};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
-use crate::findings::TestTime;
+use crate::findings::TestResult;
 use crate::fix::named_statics;
 use crate::fix::test_sources::Sources;
 use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport, repeat_company};
@@ -59,8 +59,10 @@ pub(crate) struct Hunted {
     pub(crate) dir: PathBuf,
     /// All tests of the command.
     pub(crate) tests: Vec<TestId>,
-    /// Their times in the first run of the command.
-    pub(crate) times: Vec<TestTime>,
+    /// The results of the tests in the first run of the command.
+    pub(crate) results: Vec<TestResult>,
+    /// The conflicts of that run.
+    pub(crate) conflicts: Vec<Conflict>,
     /// Programs whose tests could not be run one by one, and why.
     pub(crate) left_out: Vec<(String, &'static str)>,
     /// How the command itself ended.
@@ -315,7 +317,8 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         command: args.command.clone(),
         dir,
         tests,
-        times: super::test_times::of_results(&observed.results),
+        results: observed.results,
+        conflicts: kept.conflicts,
         left_out: suite.left_out,
         ended,
         stopped,

@@ -3,9 +3,10 @@
 use super::budgeted_scenes::is;
 use crate::commands::run_observed_within;
 use crate::exit_code::Ended;
+use crate::findings::ReportedOutcome;
 use crate::hunt::{Class, Verdict, is_higher};
 use crate::observe::launch::LaunchSettings;
-use crate::observe::{DOCTEST, ObservationResult, ObservedCommand, ReportedOutcome, SuitePrograms};
+use crate::observe::{DOCTEST, ObservationResult, ObservedCommand, SuitePrograms};
 use crate::rates::FailureRate;
 use crate::scene::{Arrangement, Scene, TestId};
 use cofferdam_conflicts::Conflict;

@@ -3,6 +3,7 @@
 use super::env_lock::EnvLockWaits;
 use super::pauses::Pauses;
 use super::timelines::{Timeline, timelines};
+use crate::findings::ReportedOutcome;
 use crate::observe::causes::paused_path;
 use crate::observe::format::{Kind, MOST_TARGETS, TARGET_NAMES, Target};
 use crate::observe::interpret::accesses::WorkingDirs;
@@ -12,7 +13,7 @@ use crate::observe::interruption::Interruption;
 use crate::observe::launch::{Launch, StartedProgram};
 use crate::observe::log::Log;
 use crate::observe::log::account_file;
-use crate::observe::log::results::{self, ReportedOutcome};
+use crate::observe::log::results;
 use crate::observe::test_process::{TestProcess, wait_for_all};
 use crate::scene::TestId;
 use cofferdam::Resource;

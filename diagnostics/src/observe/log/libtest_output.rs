@@ -4,17 +4,8 @@
 //! of it and can look like anything, also like results. So results are read from the lines before the failures, and the
 //! list of failures from the end.
 
+use crate::findings::ReportedOutcome;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The outcome of a test as far as it was reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReportedOutcome {
-    Passed,
-    Failed,
-    Ignored,
-    /// There is no result: the test's program broke off, or its text is incomplete.
-    Unknown,
-}
 
 /// The outcome of a test, with the text of its failure or the reason why the outcome is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,30 +1,14 @@
 //! The result of each test of an observed process, from what its harness printed and from the status of the process.
 
-pub(crate) use super::libtest_output::ReportedOutcome;
 use super::libtest_output::{RUNNING_AT_END, Reported, is_slow_note, outcomes};
 use super::process_facts::{ProcessFacts, ThreadName, binary_of, name_of};
+use crate::findings::{ReportedOutcome, TestResult};
 use crate::observe::format::{Kind, TRUNCATED};
 use crate::observe::log::Log;
 use std::collections::BTreeMap;
 
 /// The failure of a test whose own process left no exit status.
 const ENDED_BY_SIGNAL: &str = "its process was ended by a signal";
-
-/// The result of a test in one process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TestResult {
-    /// The name of the test's program.
-    pub(crate) binary: String,
-    pub(crate) name: String,
-    pub(crate) outcome: ReportedOutcome,
-    /// The text that libtest printed of the failure, or the reason why the outcome is unknown.
-    pub(crate) failure: Option<String>,
-    pub(crate) pid: u32,
-    /// The time of its beginning, in microseconds of real time; 0 if that is not known.
-    pub(crate) began: u64,
-    /// The time of its end; `None` if it did not end, or that is not known.
-    pub(crate) ended: Option<u64>,
-}
 
 impl TestResult {
     /// Returns whether the test has no result because its program ended while it ran.

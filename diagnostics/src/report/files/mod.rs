@@ -2,12 +2,20 @@
 
 mod html;
 mod json_file;
+mod junit;
+#[cfg(test)]
+mod sample;
+mod sarif;
 
-use super::ReportError;
+#[cfg(has_observer)]
+use super::hunt;
+use super::{ReportError, summary};
 use crate::cli::{FileFormat, ReportFile};
 #[cfg(has_observer)]
 use crate::commands::hunt::Hunted;
 use crate::commands::{Outcome, Refused};
+use crate::exit_code;
+use crate::findings::TestResult;
 use cofferdam::file::write_atomic;
 use std::error::Error as _;
 use std::fs;
@@ -21,6 +29,39 @@ pub(crate) enum Reported<'a> {
     Outcome(&'a Outcome),
     #[cfg(has_observer)]
     Hunt(&'a Hunted),
+}
+
+impl Reported<'_> {
+    /// Returns the results of the tests, as far as they were observed.
+    pub(super) fn results(&self) -> &[TestResult] {
+        match self {
+            Self::Outcome(outcome) => {
+                let observed = outcome.findings.observed.as_ref();
+                observed.map_or(&[], |observed| &observed.results)
+            }
+            #[cfg(has_observer)]
+            Self::Hunt(hunted) => &hunted.results,
+        }
+    }
+
+    /// Returns the last line of the text.
+    pub(super) fn last_line(&self) -> String {
+        match self {
+            Self::Outcome(outcome) => summary::last_line(outcome),
+            #[cfg(has_observer)]
+            Self::Hunt(hunted) => hunt::last_line(hunted),
+        }
+    }
+
+    /// Returns whether a verdict was possible.
+    pub(super) fn has_verdict(&self) -> bool {
+        let code = match self {
+            Self::Outcome(outcome) => outcome.verdict.code(),
+            #[cfg(has_observer)]
+            Self::Hunt(hunted) => hunted.exit_code(),
+        };
+        code == exit_code::NONE || code == exit_code::CONFLICTS
+    }
 }
 
 /// Creates missing directories, and refuses files that could not be written later. `others` are files that the command writes
@@ -66,6 +107,8 @@ fn write_one(file: &ReportFile, reported: Reported<'_>) -> io::Result<()> {
     match file.format {
         FileFormat::Html => html::write(&mut text, reported),
         FileFormat::Json => json_file::write(&mut text, reported),
+        FileFormat::Junit => junit::write(&mut text, reported),
+        FileFormat::Sarif => sarif::write(&mut text, reported),
     }?;
     if is_special(&file.path) {
         return fs::write(&file.path, text);

@@ -30,7 +30,7 @@ pub(super) fn markup(number: usize, cause: &Cause, hunted: &Hunted, quotes: &Sou
                 span.badge { (verdict.class.id()) } " " (Plain(&verdict.test.to_string())) " " (Plain(&hunt::what(verdict)))
                 " " a.self href=(format!("#f{number}")) aria-label=(format!("Link to finding {number}")) { "#" (number) }
             }
-            p.dim { (class_meaning(&verdict.class)) }
+            p.dim { (verdict.class.about()) "." }
             @if let Some(rates) = hunt::rates(verdict) { p { strong { "Proof: " } (Plain(&rates)) "." } }
             @if hunted.hung.contains(&verdict.test) {
                 p { "A failure here is a test that does not end; it was stopped after " (humantime::format_duration(hunted.limit)) "." }
@@ -98,22 +98,5 @@ fn quotes_of(shared: &SharedUse, quotes: &SourceQuotes) -> Markup {
                 (quoted::markup(quotes, word, place, 0, true))
             }
         }
-    }
-}
-
-fn class_meaning(class: &Class) -> &'static str {
-    match class {
-        Class::Victim => "Victim: it passes alone, and fails after a test that leaves something changed.",
-        Class::Brittle => "Brittle: it fails alone, and passes after a test that sets the state it needs.",
-        Class::Race => "Race: it passes alone and in each order, and fails while another test runs.",
-        Class::Own => "Own: it fails now and then alone, so no other test is needed.",
-        Class::Load => "Load: it fails while the processors are busy.",
-        Class::Leftover => {
-            "Leftover: it fails when it runs again, or passes only with an empty temporary directory."
-        }
-        Class::TwoRuns => "Two runs: it fails while a second run of the suite goes on.",
-        Class::Cascade => "Cascade: it fails only because another test failed first.",
-        Class::Failing => "Failing: it fails in every run, so it is not unstable.",
-        Class::Unexplained { .. } => "Unexplained: no class could be shown.",
     }
 }

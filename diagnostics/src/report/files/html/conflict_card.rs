@@ -3,12 +3,13 @@
 use super::escaped::{Plain, time, with_code};
 use super::quoted;
 use super::source_quotes::SourceQuotes;
-use super::timeline::{Mark, Timeline, percent};
+use super::timeline::{Timeline, percent, verb};
 use crate::commands::Findings;
+use crate::report::finding::about_conflict;
 use crate::report::text::count;
 use crate::report::{confirmed, observed};
 use cofferdam::Access;
-use cofferdam_conflicts::{Conflict, Grade, Kind, Severity, Test, Use};
+use cofferdam_conflicts::{Conflict, Grade, Kind, Severity, Test};
 use maud::{Markup, html};
 
 /// The number of further tests that a card lists, and of pairs.
@@ -56,7 +57,7 @@ impl Cards<'_> {
                     " " a.self href=(format!("#f{number}")) aria-label=(format!("Link to finding {number}")) { "#" (number) }
                 }
                 p { (in_suite(conflict)) @if conflict.between_runs { "The tests are of two runs. " } (grade_meaning(conflict, is_observed)) }
-                @if conflict.kind != Kind::SharedResource { p { (kind_meaning(conflict.kind)) } }
+                @if conflict.kind != Kind::SharedResource { p { (about_conflict(conflict.kind)) "." } }
                 @if let Some(parts) = &conflict.name_parts { p { "The name is made from " (Plain(parts)) "." } }
                 @if let Some(output) = &conflict.output {
                     pre.output { @for line in output.lines() { (Plain(line)) "\n" } }
@@ -81,26 +82,6 @@ impl Cards<'_> {
             confirmed::word(conflict)
         } else {
             conflict.severity().as_str()
-        }
-    }
-
-    /// Returns the uses of the conflict's tests, to mark in the timeline.
-    pub(super) fn marks(&self, number: usize, conflict: &Conflict, marks: &mut Vec<Mark>) {
-        let Some(timeline) = self.timeline else {
-            return;
-        };
-        let resource = subject(conflict);
-        for (test, used) in conflict.uses() {
-            let Some(position) = timeline.find(test.pid, test.name(), used.from) else {
-                continue;
-            };
-            marks.push(Mark {
-                test: position,
-                at: used.from,
-                is_write: used.access == Some(Access::Write),
-                finding: number,
-                text: format!("{} {} {resource}", test, verb(used, false)),
-            });
         }
     }
 
@@ -130,11 +111,11 @@ impl Cards<'_> {
                 @for used in &test.uses {
                     @match (&used.place, &used.test_place) {
                         (Some(place), from) => {
-                            (quote(verb(used, true), place, used.from))
+                            (quote(&format!("{} it at", verb(used)), place, used.from))
                             @if let Some(from) = from.as_ref().filter(|from| *from != place) { (quote("called from", from, used.from)) }
                         }
-                        (None, Some(place)) => (quote(verb(used, true), place, used.from)),
-                        (None, None) => p.dim { (verb(used, false)) " it; the line is not known" },
+                        (None, Some(place)) => (quote(&format!("{} it at", verb(used)), place, used.from)),
+                        (None, None) => p.dim { (verb(used)) " it; the line is not known" },
                     }
                     @if let Some(service) = &used.service { p.dim { "through the service " (Plain(service)) } }
                 }
@@ -169,7 +150,7 @@ impl Cards<'_> {
                             @for used in &test.uses {
                                 @let class = if used.access == Some(Access::Write) { "use write" } else { "use" };
                                 rect class=(class) x=(at(used.from)) width=(wide(used.from, used.to)) y="2" height="20" {
-                                    title { (verb(used, false)) " it from " (time(used.from.saturating_sub(begin))) " to " (time(used.to.saturating_sub(begin))) }
+                                    title { (verb(used)) " it from " (time(used.from.saturating_sub(begin))) " to " (time(used.to.saturating_sub(begin))) }
                                 }
                             }
                         }
@@ -216,14 +197,6 @@ impl Cards<'_> {
             }
         }
     }
-}
-
-/// Returns the resource or service of a conflict.
-fn subject(conflict: &Conflict) -> String {
-    let resource = conflict.resource.as_ref().map(ToString::to_string);
-    resource
-        .or_else(|| conflict.service.clone())
-        .unwrap_or_else(|| conflict.kind.to_string())
 }
 
 /// Returns the two tests to show, and the others: the pair with the most severe grade, or else a test that writes and one that
@@ -275,20 +248,6 @@ fn pairs(conflict: &Conflict) -> Markup {
     }
 }
 
-/// Returns the way of a use, alone or before its place.
-fn verb(used: &Use, is_at: bool) -> &'static str {
-    match (used.access, is_at) {
-        (Some(Access::Write), true) => "changes it at",
-        (Some(Access::Write), false) => "changes",
-        (Some(Access::List), true) => "lists it at",
-        (Some(Access::List), false) => "lists",
-        (Some(Access::Read), true) => "reads it at",
-        (Some(Access::Read), false) => "reads",
-        (None, true) => "uses it at",
-        (None, false) => "uses",
-    }
-}
-
 /// Returns when the tests used the resource, in the run that is reported.
 fn in_suite(conflict: &Conflict) -> &'static str {
     match (conflict.kind, conflict.overlapped) {
@@ -334,26 +293,6 @@ fn grade_meaning(conflict: &Conflict, is_observed: bool) -> &'static str {
         Some(Grade::Guarded) => {
             "Run again with a pause at this resource, the tests never used it at one time: something keeps them apart."
         }
-    }
-}
-
-fn kind_meaning(kind: Kind) -> &'static str {
-    match kind {
-        Kind::SharedInstance => "One instance was used by two workers and is not declared as shared.",
-        Kind::SharedResource => "Several tests use one resource, and at least one changes it.",
-        Kind::WorkerTwice => "One worker of a run was active in two processes at once.",
-        Kind::ForeignUse => "A lazy proxy was used by another worker than its owner.",
-        Kind::TeardownFailed => {
-            "A command of a fixture's teardown failed, so what it removes may still be there."
-        }
-        Kind::TwoEpochs => {
-            "An old instance was still held when its service was built again in the same test."
-        }
-        Kind::OrderLeak => "One program leaves a file that a later program finds.",
-        Kind::Leaked => "An instance was still held when its test, locator or process ended.",
-        Kind::Thrashing => "A service was evicted and built again at least three times.",
-        Kind::Quarantined => "A test ended while threads that it had started still ran.",
-        Kind::Rebuilt => "A service was built in at least three tests, for 100 ms or more in total.",
     }
 }
 

@@ -10,6 +10,8 @@ mod cause_card;
 mod conflict_card;
 mod escaped;
 mod page;
+#[cfg(test)]
+mod page_tests;
 mod policy;
 mod proposed_changes;
 mod quoted;
@@ -19,7 +21,7 @@ mod timeline;
 
 use super::Reported;
 #[cfg(has_observer)]
-use crate::commands::hunt::Hunted;
+use crate::commands::hunt::{Cause, Hunted};
 use crate::commands::{Findings, Outcome};
 use crate::exit_code::Verdict;
 use crate::findings::TestTime;
@@ -56,8 +58,12 @@ pub(super) fn write(out: &mut dyn Write, reported: Reported<'_>) -> io::Result<(
 /// Returns the page of `run`, `observe` or `check`.
 fn of_outcome(outcome: &Outcome) -> io::Result<String> {
     let findings = &outcome.findings;
-    let timeline = Timeline::of(&findings.tests);
-    let quotes = SourceQuotes::new(&findings.dir);
+    let tests: Vec<TestTime> = match &findings.observed {
+        Some(observed) => observed.results.iter().filter_map(TestTime::of).collect(),
+        None => findings.executions.clone(),
+    };
+    let timeline = Timeline::of(&tests);
+    let quotes = SourceQuotes::new(&outcome.dir);
     let cards = Cards {
         findings,
         quotes: &quotes,
@@ -69,10 +75,12 @@ fn of_outcome(outcome: &Outcome) -> io::Result<String> {
         .enumerate()
         .map(|(index, conflict)| (index + 1, conflict))
         .collect();
-    let mut marks: Vec<Mark> = Vec::new();
-    for (number, conflict) in &numbered {
-        cards.marks(*number, conflict, &mut marks);
-    }
+    let marks = |timeline: &Timeline<'_>| -> Vec<Mark> {
+        let of =
+            |(number, conflict): &(usize, &Conflict)| timeline.marks(*number, conflict).collect::<Vec<_>>();
+        numbered.iter().flat_map(of).collect()
+    };
+    let marks = timeline.as_ref().map(marks).unwrap_or_default();
     let form = |number: usize| match number {
         _ if numbered.len() <= OPEN => Form::Open,
         0..=DETAILED => Form::Closed,
@@ -89,7 +97,7 @@ fn of_outcome(outcome: &Outcome) -> io::Result<String> {
             }
         }
         @if numbered.is_empty() { p { "No finding in what was watched." } }
-        @if let Some(proposal) = &findings.proposal { (proposed_changes::markup(proposal, &findings.dir)) }
+        @if let Some(proposal) = &findings.proposal { (proposed_changes::markup(proposal, &outcome.dir)) }
     };
     let mut unseen = lines(|out| last_line::write(out, findings))?;
     unseen.extend(
@@ -119,7 +127,7 @@ fn of_outcome(outcome: &Outcome) -> io::Result<String> {
         },
         verdict: summary::last_line(outcome),
         numbers: numbers(findings),
-        tests: &findings.tests,
+        tests: &tests,
         timeline: timeline.as_ref(),
         marks: &marks,
         kinds,
@@ -133,7 +141,7 @@ fn of_outcome(outcome: &Outcome) -> io::Result<String> {
         })?,
         others: others(outcome)?,
         watched: summary::extent(outcome),
-        dir: &findings.dir,
+        dir: &outcome.dir,
         ran: "",
         unseen,
     })
@@ -143,9 +151,24 @@ fn of_outcome(outcome: &Outcome) -> io::Result<String> {
 /// Returns the page of `hunt`.
 #[cfg(has_observer)]
 fn of_hunt(hunted: &Hunted) -> io::Result<String> {
-    let timeline = Timeline::of(&hunted.times);
+    let tests: Vec<TestTime> = hunted.results.iter().filter_map(TestTime::of).collect();
+    let timeline = Timeline::of(&tests);
     let quotes = SourceQuotes::new(&hunted.dir);
     let numbered = || (1..).zip(&hunted.causes);
+    let marks = |timeline: &Timeline<'_>| -> Vec<Mark> {
+        let of = |(number, cause): (usize, &Cause)| {
+            let is_shared = |conflict: &&Conflict| {
+                let mut uses = cause.uses.iter();
+                uses.any(|used| Some(&used.resource) == conflict.resource.as_ref())
+            };
+            let conflicts = hunted.conflicts.iter().filter(is_shared);
+            conflicts
+                .flat_map(move |conflict| timeline.marks(number, conflict))
+                .collect::<Vec<_>>()
+        };
+        numbered().flat_map(of).collect()
+    };
+    let marks = timeline.as_ref().map(marks).unwrap_or_default();
     let sections = html! {
         section aria-labelledby="causes" {
             h2 id="causes" { "Causes (" (hunted.causes.len()) ")" }
@@ -154,8 +177,7 @@ fn of_hunt(hunted: &Hunted) -> io::Result<String> {
         }
         (regimes(hunted))
     };
-    let class =
-        |cause: &crate::commands::hunt::Cause| cause.verdicts.first().map(|verdict| verdict.class.id());
+    let class = |cause: &Cause| cause.verdicts.first().map(|verdict| verdict.class.id());
     let classes: BTreeSet<&str> = hunted.causes.iter().filter_map(class).collect();
     Ok(page::markup(&Page {
         title: title(hunted.causes.len(), "cause"),
@@ -173,9 +195,9 @@ fn of_hunt(hunted: &Hunted) -> io::Result<String> {
                 "all-tests",
             ),
         ],
-        tests: &hunted.times,
+        tests: &tests,
         timeline: timeline.as_ref(),
-        marks: &[],
+        marks: &marks,
         kinds: classes,
         grades: BTreeSet::new(),
         findings: sections,

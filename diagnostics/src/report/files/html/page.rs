@@ -10,8 +10,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+pub(super) const STYLE: &str = include_str!("page.css");
+pub(super) const SCRIPT: &str = include_str!("page.js");
 /// Up to this number of tests, their list is open.
 const OPEN: usize = 30;
 
@@ -154,8 +154,8 @@ fn timeline(page: &Page<'_>) -> Markup {
                         li { svg aria-hidden="true" { g.bar.failed { rect x="1" y="1" width="20" height="12" {} } } " failed" }
                     }
                     @if !page.marks.is_empty() {
-                        li { svg aria-hidden="true" { g.mark.write { circle cx="7" cy="7" r="4" {} } } " changes a resource in conflict" }
-                        li { svg aria-hidden="true" { g.mark { circle cx="7" cy="7" r="4" {} } } " reads it" }
+                        li { svg aria-hidden="true" { g.mark.write { circle cx="11" cy="7" r="4" {} } } " changes a resource of a finding" }
+                        li { svg aria-hidden="true" { g.mark { circle cx="11" cy="7" r="4" {} } } " only reads it" }
                     }
                 }
                 p.dim {

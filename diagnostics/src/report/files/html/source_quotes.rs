@@ -1,6 +1,6 @@
 //! Lines of the checkout, quoted around a place.
 
-use crate::report::place;
+use crate::report::source_place;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ impl SourceQuotes {
     /// Returns the lines around a place (`FILE:LINE`), as they are now; `None` if the file is no source file of the checkout. A
     /// recording may come from elsewhere, so it must not be able to name any other file. `at` is the moment of the use.
     pub(super) fn quote(&self, place: &str, at: u64) -> Option<Quote> {
-        let (name, line) = place::split(place)?;
+        let (name, line) = source_place::split(place)?;
         let file = self.file(name)?;
         let line = line as usize;
         let index = line.checked_sub(1)?;

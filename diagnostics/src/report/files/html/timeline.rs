@@ -4,6 +4,8 @@ use super::axis::{Axis, WIDTH};
 use super::escaped::{Plain, time};
 use crate::findings::{TestEnd, TestTime};
 use crate::report::text::count;
+use cofferdam::Access;
+use cofferdam_conflicts::{Conflict, Use};
 use maud::{Markup, html};
 use std::collections::{BTreeMap, HashMap};
 
@@ -32,12 +34,12 @@ struct Lane {
 /// A use of a resource in conflict, to mark in the row of its test.
 pub(super) struct Mark {
     /// The position of the test in the list.
-    pub(super) test: usize,
-    pub(super) at: u64,
-    pub(super) is_write: bool,
+    test: usize,
+    at: u64,
+    is_write: bool,
     /// The number of the finding.
-    pub(super) finding: usize,
-    pub(super) text: String,
+    finding: usize,
+    text: String,
 }
 
 /// Consecutive tests of a row that are drawn as one bar.
@@ -100,6 +102,22 @@ impl<'a> Timeline<'a> {
     /// Returns the name of a row.
     pub(super) fn lane_name(&self, lane: usize) -> &str {
         &self.lanes[lane].name
+    }
+
+    /// Returns the uses by the tests of a conflict. `finding` is the number of the finding that it belongs to.
+    pub(super) fn marks(&self, finding: usize, conflict: &Conflict) -> impl Iterator<Item = Mark> {
+        let subject = conflict.resource.as_ref().map(ToString::to_string);
+        let subject = subject.or_else(|| conflict.service.clone());
+        let subject = subject.unwrap_or_else(|| conflict.kind.to_string());
+        conflict.uses().filter_map(move |(test, used)| {
+            Some(Mark {
+                test: self.find(test.pid, test.name(), used.from)?,
+                at: used.from,
+                is_write: used.access == Some(Access::Write),
+                finding,
+                text: format!("{test} {} {subject}", verb(used)),
+            })
+        })
     }
 
     /// Writes the timeline. Its bars are links to the rows of the list of tests, and its marks to the findings.
@@ -219,7 +237,7 @@ impl<'a> Timeline<'a> {
             .find(|test| self.tests[**test].result.is_failure());
         let first = failed.or(bar.tests.first()).copied().unwrap_or(0);
         let class = match (failed, self.tests[first].result) {
-            (Some(_), TestEnd::Unfinished) => "bar unfinished",
+            (Some(_), TestEnd::NoEnd) => "bar unfinished",
             (Some(_), _) => "bar failed",
             (None, _) if bar.tests.len() > 1 => "bar many",
             (None, _) => "bar",
@@ -289,6 +307,16 @@ fn merged<'m>(axis: &Axis, mut marks: Vec<&'m Mark>) -> Vec<Vec<&'m Mark>> {
 
 fn end(test: &TestTime, last: u64) -> u64 {
     test.ended.unwrap_or(last).max(test.began)
+}
+
+/// Returns what a use does with its resource.
+pub(super) fn verb(used: &Use) -> &'static str {
+    match used.access {
+        Some(Access::Write) => "changes",
+        Some(Access::List) => "lists",
+        Some(Access::Read) => "reads",
+        None => "uses",
+    }
 }
 
 /// Returns a position as SVG has it.

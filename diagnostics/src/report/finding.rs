@@ -1,0 +1,255 @@
+//! A conflict, or the cause of an unstable test, as annotations and report files show it.
+
+use super::files::Reported;
+#[cfg(has_observer)]
+use super::hunt;
+use super::observed::places;
+use super::source_place::{SourcePlace, Sources};
+use crate::baseline::{Known, Roots, Standing};
+#[cfg(has_observer)]
+use crate::commands::hunt::{Cause, Hunted};
+use cofferdam::format::ResourceKind;
+use cofferdam::{Access, Resource};
+use cofferdam_conflicts::{Conflict, Grade, HelpContext, Kind, Severity, Test, Use};
+
+/// The number of tests whose source lines are listed.
+const LISTED: usize = 8;
+
+/// The rule that a finding breaks.
+#[derive(Clone, Copy, Debug)]
+enum About {
+    Conflict(Kind),
+    /// The cause of an unstable test, in a sentence.
+    #[cfg(has_observer)]
+    Cause(&'static str),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Finding<'a> {
+    about: About,
+    /// The name of its kind, the same in every version: `shared-resource`, `hunt/victim`.
+    pub(super) kind: String,
+    /// The resource's kind, if there is one resource.
+    pub(super) resource: Option<ResourceKind>,
+    pub(super) severity: Severity,
+    pub(super) grade: Option<Grade>,
+    /// Its subject, the same in every run and on every machine.
+    pub(super) subject: String,
+    /// The problem, in one sentence.
+    pub(super) message: String,
+    /// The last lines of a command that failed, then each use by a test.
+    pub(super) details: Vec<String>,
+    pub(super) help: String,
+    /// The source lines, those of the first two tests first.
+    pub(super) places: Vec<SourcePlace>,
+    /// Its entry in the baseline, if one was used.
+    pub(super) standing: Option<&'a Standing>,
+}
+
+impl<'a> Finding<'a> {
+    /// Returns the findings that count, then those that the baseline accepts.
+    pub(super) fn all(reported: Reported<'a>) -> Vec<Self> {
+        match reported {
+            Reported::Outcome(outcome) => {
+                let (roots, sources) = (Roots::of(&outcome.dir), Sources::of(&outcome.dir));
+                let baseline = outcome.findings.baseline.as_ref();
+                let new = baseline.map(|_| &Standing::New);
+                let conflicts = outcome.findings.conflicts.iter().map(|one| (one, new));
+                let accepted = baseline.into_iter().flat_map(|compared| &compared.accepted);
+                let accepted = accepted.map(|(conflict, standing)| (conflict, Some(standing)));
+                let all = conflicts.chain(accepted);
+                all.map(|(conflict, standing)| Self::of_conflict(conflict, standing, &roots, &sources))
+                    .collect()
+            }
+            #[cfg(has_observer)]
+            Reported::Hunt(hunted) => {
+                let (roots, sources) = (Roots::of(&hunted.dir), Sources::of(&hunted.dir));
+                let causes = hunted.causes.iter();
+                let causes = causes.map(|cause| Self::of_cause(cause, hunted, &sources));
+                let teardowns = hunted.failed_teardowns.iter();
+                causes
+                    .chain(teardowns.map(|conflict| Self::of_conflict(conflict, None, &roots, &sources)))
+                    .collect()
+            }
+        }
+    }
+
+    fn of_conflict(
+        conflict: &'a Conflict,
+        standing: Option<&'a Standing>,
+        roots: &Roots,
+        sources: &Sources,
+    ) -> Self {
+        let output = conflict.output.iter().flat_map(|output| output.lines());
+        let mut details: Vec<String> = output.map(|line| format!("| {line}")).collect();
+        details.extend(conflict.uses().map(|(test, used)| use_line(test, used)));
+        let mut places = Vec::new();
+        for test in conflict.tests.iter().take(LISTED) {
+            let Some(used) = main_use(test) else { continue };
+            let access = used.access.map(|access| format!(" ({access})"));
+            let what = format!("{test}{}", access.unwrap_or_default());
+            let lines = [&used.place, &used.test_place];
+            for line in lines.into_iter().flatten() {
+                let place = SourcePlace::new(line, &what, sources);
+                places.extend(place.filter(|place| !places.contains(place)));
+            }
+        }
+        Self {
+            about: About::Conflict(conflict.kind),
+            kind: conflict.kind.to_string(),
+            resource: conflict.resource.as_ref().map(Resource::kind),
+            severity: conflict.severity(),
+            grade: conflict.grade,
+            subject: Known::of(conflict, roots).conflict,
+            message: conflict.message.clone(),
+            details,
+            help: conflict.help.clone(),
+            places,
+            standing,
+        }
+    }
+
+    #[cfg(has_observer)]
+    fn of_cause(cause: &Cause, hunted: &Hunted, sources: &Sources) -> Self {
+        let first = &cause.verdicts[0];
+        let mut places: Vec<SourcePlace> = Vec::new();
+        for shared in &cause.uses {
+            let resource = &shared.resource;
+            let culprits = first.culprits.iter().map(|test| test.name.as_str());
+            let culprits = culprits.collect::<Vec<_>>().join(", ");
+            for (line, user) in [
+                (&shared.test_place, first.test.name.as_str()),
+                (&shared.culprit_place, culprits.as_str()),
+            ] {
+                let what = format!("{user} uses {resource}");
+                let place = line
+                    .as_deref()
+                    .and_then(|line| SourcePlace::new(line, &what, sources));
+                places.extend(place.filter(|place| !places.contains(place)));
+            }
+        }
+        let culprits = first.culprits.iter().map(ToString::to_string);
+        let names: Vec<String> = std::iter::once(first.test.to_string()).chain(culprits).collect();
+        Self {
+            about: About::Cause(first.class.about()),
+            kind: format!("hunt/{}", first.class.id()),
+            resource: match cause.uses.as_slice() {
+                [one] => Some(one.resource.kind()),
+                _ => None,
+            },
+            severity: if first.is_unexplained() {
+                Severity::Warning
+            } else {
+                Severity::Conflict
+            },
+            grade: None,
+            subject: format!("{} {}", first.class.id(), names.join(" ")),
+            message: hunt::summary(cause),
+            details: hunt::details(cause, hunted),
+            help: hunt::help(cause, hunted),
+            places,
+            standing: None,
+        }
+    }
+
+    /// Returns whether it makes the command fail, unless the baseline accepts it.
+    pub(super) fn fails(&self) -> bool {
+        self.severity == Severity::Conflict && self.standing.is_none_or(Standing::fails)
+    }
+
+    /// Returns the name of its rule, which is the same in every version: `shared-resource/file`, `hunt/victim`.
+    pub(super) fn rule(&self) -> String {
+        match (self.about, self.resource) {
+            (About::Conflict(kind), Some(resource)) => format!("{kind}/{}", resource.key()),
+            _ => self.kind.clone(),
+        }
+    }
+
+    /// Returns its rule in a sentence.
+    pub(super) fn about(&self) -> String {
+        let text = match self.about {
+            About::Conflict(kind) => about_conflict(kind),
+            #[cfg(has_observer)]
+            About::Cause(text) => text,
+        };
+        match (self.about, self.resource) {
+            (About::Conflict(_), Some(resource)) => format!("{text} ({})", resource.label()),
+            _ => text.to_owned(),
+        }
+    }
+
+    /// Returns the help for every finding of its rule.
+    pub(super) fn help_of_rule(&self) -> String {
+        match (self.about, self.resource) {
+            (About::Conflict(Kind::SharedResource), Some(kind)) => {
+                HelpContext::default().help(&Resource::new(kind, "NAME"))
+            }
+            _ => self.help.clone(),
+        }
+    }
+
+    /// Returns the message, the details and the help, line by line.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let message = std::iter::once(format!("{}.", self.message));
+        let help = std::iter::once(format!("Help: {}", self.help));
+        message.chain(self.details.iter().cloned()).chain(help).collect()
+    }
+}
+
+/// Returns what a kind of conflict is, in a sentence.
+pub(super) fn about_conflict(kind: Kind) -> &'static str {
+    match kind {
+        Kind::SharedInstance => "Two workers use one instance that is not declared as shared",
+        Kind::SharedResource => {
+            "Tests use one resource, at least one of them writes, and they have no lock in common"
+        }
+        Kind::WorkerTwice => "One worker of a run is alive in two processes",
+        Kind::ForeignUse => "A lazy proxy is used by a worker other than its owner",
+        Kind::TeardownFailed => "A command of a fixture's teardown failed",
+        Kind::TwoEpochs => "An old instance was held when its service was rebuilt in the same test",
+        Kind::OrderLeak => "A later test program finds what an earlier one left",
+        Kind::Leaked => "An instance was held after its test, locator or process ended",
+        Kind::Thrashing => "A service was evicted and rebuilt repeatedly",
+        Kind::Quarantined => "A test ended while its threads still ran",
+        Kind::Rebuilt => "A service was built in many tests, at a cost",
+    }
+}
+
+/// Returns the strongest use of the resource by a test.
+fn main_use(test: &Test) -> Option<&Use> {
+    let mut accesses = Access::ALL.iter().rev();
+    let strongest = accesses.find_map(|access| test.uses.iter().find(|used| used.access == Some(*access)));
+    strongest.or(test.uses.first())
+}
+
+/// Returns `orders::stores_one on w0 in shop, write, src/store.rs:12, from tests/shop.rs:7`.
+fn use_line(test: &Test, used: &Use) -> String {
+    let access = used.access.map(|access| format!(", {access}"));
+    let place = match places(used).as_str() {
+        "" => String::new(),
+        place => format!(", {place}"),
+    };
+    let (worker, binary) = (part("on", &test.worker), part("in", &test.binary));
+    format!("{test}{worker}{binary}{}{place}", access.unwrap_or_default())
+}
+
+/// Returns ` on w0`, or nothing without a name: a test that was observed from outside has no worker.
+fn part(word: &str, name: &str) -> String {
+    match name {
+        "" => String::new(),
+        name => format!(" {word} {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_is_not_known_is_left_out() {
+        assert_eq!(
+            (part("on", "w0"), part("on", "")),
+            (" on w0".to_owned(), String::new())
+        );
+    }
+}
