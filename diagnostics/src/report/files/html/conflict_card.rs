@@ -5,11 +5,12 @@ use super::quoted;
 use super::source_quotes::SourceQuotes;
 use super::timeline::{Timeline, percent, verb};
 use crate::commands::Findings;
+use crate::findings::TestTime;
 use crate::report::finding::about_conflict;
 use crate::report::text::count;
 use crate::report::{confirmed, observed};
 use cofferdam::Access;
-use cofferdam_conflicts::{Conflict, Grade, Kind, Severity, Test};
+use cofferdam_conflicts::{Conflict, Grade, Kind, Severity, Test, Use};
 use maud::{Markup, html};
 
 /// The number of further tests that a card lists, and of pairs.
@@ -56,7 +57,7 @@ impl Cards<'_> {
                     span.badge { (word) } " " (Plain(&summary))
                     " " a.self href=(format!("#f{number}")) aria-label=(format!("Link to finding {number}")) { "#" (number) }
                 }
-                p { (in_suite(conflict)) @if conflict.between_runs { "The tests are of two runs. " } (grade_meaning(conflict, is_observed)) }
+                p { (in_suite(conflict)) @if conflict.between_runs { "The tests are of two runs. " } (with_code(grade_meaning(conflict, is_observed))) }
                 @if conflict.kind != Kind::SharedResource { p { (about_conflict(conflict.kind)) "." } }
                 @if let Some(parts) = &conflict.name_parts { p { "The name is made from " (Plain(parts)) "." } }
                 @if let Some(output) = &conflict.output {
@@ -92,23 +93,25 @@ impl Cards<'_> {
             quoted.push(place);
             quoted::markup(self.quotes, word, place, at, is_new)
         };
-        let row = test
-            .uses
-            .first()
-            .and_then(|used| self.timeline?.find(test.pid, test.name(), used.from));
+        let mut uses: Vec<&Use> = test.uses.iter().collect();
+        uses.sort_by_key(|used| used.from);
+        let execution = self.execution(test);
         html! {
             section.test {
                 h4 {
                     span.role { (role(test)) } " "
-                    @if let Some(row) = row { a href=(format!("#t{row}")) { (Plain(&test.to_string())) } } @else { (Plain(&test.to_string())) }
+                    @if let Some((row, _)) = execution { a href=(format!("#t{row}")) { (Plain(&test.to_string())) } } @else { (Plain(&test.to_string())) }
                 }
                 p.dim {
                     "in " (Plain(&test.binary))
                     @if !test.worker.is_empty() { ", worker " (Plain(&test.worker)) }
                     ", process " (test.pid)
+                    @if let Some((_, ran)) = execution.filter(|(_, ran)| ran.result.is_failure()) {
+                        ", " strong.failure { (ran.result.as_str()) " in this run" }
+                    }
                     @if test.fails_alone { ", fails when it is started by its name alone" }
                 }
-                @for used in &test.uses {
+                @for used in uses {
                     @match (&used.place, &used.test_place) {
                         (Some(place), from) => {
                             (quote(&format!("{} it at", verb(used)), place, used.from))
@@ -146,7 +149,8 @@ impl Cards<'_> {
                     div.lane {
                         span.name { (Plain(&test.to_string())) }
                         svg.row {
-                            rect.bar x=(at(span.0)) width=(wide(span.0, span.1)) y="5" height="14" rx="1" {}
+                            @let has_failed = self.execution(test).is_some_and(|(_, ran)| ran.result.is_failure());
+                            rect.bar.failed[has_failed] x=(at(span.0)) width=(wide(span.0, span.1)) y="5" height="14" rx="1" {}
                             @for used in &test.uses {
                                 @let class = if used.access == Some(Access::Write) { "use write" } else { "use" };
                                 rect class=(class) x=(at(used.from)) width=(wide(used.from, used.to)) y="2" height="20" {
@@ -161,15 +165,22 @@ impl Cards<'_> {
         }
     }
 
+    /// Returns the execution of a test that used the resource, with its position in the list of tests.
+    fn execution(&self, test: &Test) -> Option<(usize, &TestTime)> {
+        let timeline = self.timeline?;
+        let first = test.uses.iter().map(|used| used.from).min()?;
+        let row = timeline.find(test.pid, test.name(), first)?;
+        Some((row, timeline.test(row)))
+    }
+
     /// Returns the times of a test: those of its execution, or else of its uses.
     fn span(&self, test: &Test) -> Option<(u64, u64)> {
         let begin = test.uses.iter().map(|used| used.from).min()?;
         let end = test.uses.iter().map(|used| used.to).max()?;
-        let found = self.timeline.and_then(|timeline| {
-            let execution = timeline.test(timeline.find(test.pid, test.name(), begin)?);
-            Some((execution.began, timeline.end(execution)))
-        });
-        Some(found.map_or((begin, end), |(began, ended)| (began.min(begin), ended.max(end))))
+        Some(match (self.execution(test), self.timeline) {
+            (Some((_, ran)), Some(timeline)) => (ran.began.min(begin), timeline.end(ran).max(end)),
+            _ => (begin, end),
+        })
     }
 
     fn others(&self, others: &[&Test], conflict: &Conflict) -> Markup {

@@ -22,7 +22,7 @@ mod timeline;
 use super::Reported;
 #[cfg(has_observer)]
 use crate::commands::hunt::{Cause, Hunted};
-use crate::commands::{Findings, Outcome};
+use crate::commands::{FailedTest, Findings, Outcome};
 use crate::exit_code::Verdict;
 use crate::findings::TestTime;
 #[cfg(has_observer)]
@@ -34,6 +34,7 @@ use crate::report::{baseline, batch, confirmed, last_line, observed, summary};
 use anstream::StripStream;
 use cofferdam_conflicts::{Conflict, Severity};
 use conflict_card::{Cards, Form, HEADINGS};
+use escaped::Plain;
 use maud::{Markup, html};
 use page::{Page, Tone};
 use source_quotes::SourceQuotes;
@@ -133,12 +134,7 @@ fn of_outcome(outcome: &Outcome) -> io::Result<String> {
         kinds,
         grades,
         findings: sections,
-        failed: lines(|out| {
-            findings
-                .observed
-                .iter()
-                .try_for_each(|observed| observed::failed(out, observed))
-        })?,
+        failed: failed_tests(findings, &numbered),
         others: others(outcome)?,
         watched: summary::extent(outcome),
         dir: &outcome.dir,
@@ -201,7 +197,7 @@ fn of_hunt(hunted: &Hunted) -> io::Result<String> {
         kinds: classes,
         grades: BTreeSet::new(),
         findings: sections,
-        failed: Vec::new(),
+        failed: html! {},
         others: lines(|out| hunt::notes(out, hunted))?,
         watched: String::new(),
         dir: &hunted.dir,
@@ -209,6 +205,38 @@ fn of_hunt(hunted: &Hunted) -> io::Result<String> {
         unseen: Vec::new(),
     })
     .into_string())
+}
+
+/// Writes the tests that failed, and the findings that they are in.
+fn failed_tests(findings: &Findings, numbered: &[(usize, &Conflict)]) -> Markup {
+    let Some(observed) = findings
+        .observed
+        .as_ref()
+        .filter(|observed| observed.has_failed_tests())
+    else {
+        return html! {};
+    };
+    let all = observed.failed.iter().chain(&observed.unfinished);
+    let is_of = |failed: &FailedTest, conflict: &Conflict| {
+        let mut tests = conflict.tests.iter();
+        tests.any(|test| test.name() == failed.name && test.binary == failed.binary)
+    };
+    html! {
+        section aria-labelledby="failed-tests" {
+            h2 id="failed-tests" { "Failed tests (" (all.clone().count()) ")" }
+            ul {
+                @for (test, (word, text)) in all.zip(observed::failed_tests(observed)) {
+                    li {
+                        strong.failure { (word) } ": " (Plain(&text))
+                        @for (index, (number, _)) in numbered.iter().filter(|(_, conflict)| is_of(test, conflict)).enumerate() {
+                            @if index == 0 { ". It is in finding " } @else { ", " }
+                            a href=(format!("#f{number}")) { "#" (number) }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Writes in which ways the suite ran, and which tests failed in each.
@@ -224,12 +252,12 @@ fn regimes(hunted: &Hunted) -> Markup {
                     li {
                         strong { (regime.regime.to_string()) } " (" (meaning(regime.regime)) "): "
                         @match &regime.void {
-                            Some(why) => { "no result: " (escaped::Plain(why)) }
+                            Some(why) => { "no result: " (Plain(why)) }
                             None if regime.failed.is_empty() => "no test failed",
                             None => {
                                 (count(regime.failed.len() as u64, "test")) " failed: "
                                 @for (index, test) in regime.failed.iter().take(NAMED).enumerate() {
-                                    @if index > 0 { ", " } (escaped::Plain(&test.to_string()))
+                                    @if index > 0 { ", " } (Plain(&test.to_string()))
                                 }
                                 @if regime.failed.len() > NAMED { " and " (regime.failed.len() - NAMED) " more" }
                             }

@@ -30,8 +30,8 @@ pub(super) struct Page<'a> {
     pub(super) kinds: BTreeSet<&'a str>,
     pub(super) grades: BTreeSet<&'a str>,
     pub(super) findings: Markup,
-    /// Lines about failed tests, about other things, and about what was not seen.
-    pub(super) failed: Vec<String>,
+    pub(super) failed: Markup,
+    /// Lines about other things, and about what was not seen.
     pub(super) others: Vec<String>,
     pub(super) unseen: Vec<String>,
     /// The extent of the verdict.
@@ -70,7 +70,7 @@ pub(super) fn markup(page: &Page<'_>) -> Markup {
             body {
                 header {
                     div.top {
-                        h1 { "Tests that interfere" }
+                        h1 { "Cofferdam report" }
                         button.needs-script id="theme" type="button" hidden { "Dark colors" }
                     }
                     p class=(tone) { (Plain(&page.verdict)) }
@@ -84,8 +84,8 @@ pub(super) fn markup(page: &Page<'_>) -> Markup {
                 main {
                     (controls(page))
                     (timeline(page))
+                    (page.failed)
                     div id="findings" { (page.findings) }
-                    (listed("Failed tests", "failed-tests", &page.failed))
                     (all_tests(page))
                     (listed("Also in the report", "others", &page.others))
                     (unseen(page))

@@ -9,14 +9,15 @@ use std::path::Path;
 
 /// Writes the changes, with what is left to do by hand. Paths are relative to `dir`.
 pub(super) fn markup(proposal: &Proposal, dir: &Path) -> Markup {
-    let is_empty = proposal.changes.is_empty() && proposal.manual_steps.is_empty();
+    let is_empty =
+        proposal.changes.is_empty() && proposal.manual_steps.is_empty() && proposal.missing_crates.is_empty();
     html! {
         @if !is_empty {
             section aria-labelledby="changes" {
                 h2 id="changes" { "Proposed changes" }
                 p {
-                    "These keep the tests apart. " code { "cargo cofferdam fix" } " prints them, and " code { "cargo cofferdam fix --apply" }
-                    " writes them. Better is what each finding says: to share nothing."
+                    "These keep the tests apart that share something. " code { "cargo cofferdam fix" } " prints them, and " code { "cargo cofferdam fix --apply" }
+                    " writes them."
                 }
                 @for change in &proposal.changes {
                     @let diff = change.diff(dir);
