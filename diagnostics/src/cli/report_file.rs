@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ReportArgs {
-    /// Also write a report file; FORMAT is html, json, junit or sarif (repeatable).
+    /// Also write a report file; json, junit, sarif or perfetto (repeatable).
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = parse)]
     pub(crate) files: Vec<ReportFile>,
 }
@@ -28,6 +28,8 @@ pub(crate) enum FileFormat {
     Junit,
     /// SARIF 2.1.0.
     Sarif,
+    /// A trace for Perfetto.
+    Perfetto,
 }
 
 impl FileFormat {

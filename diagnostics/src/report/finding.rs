@@ -10,7 +10,7 @@ use crate::baseline::{Known, Roots, Standing};
 use crate::commands::hunt::{Cause, Hunted};
 use cofferdam::format::ResourceKind;
 use cofferdam::{Access, Resource};
-use cofferdam_conflicts::{Conflict, Grade, HelpContext, Kind, Severity, Test, Use};
+use cofferdam_conflicts::{Conflict, HelpContext, Kind, Severity, Test, Use};
 
 /// The number of tests whose source lines are listed.
 const LISTED: usize = 8;
@@ -32,7 +32,6 @@ pub(super) struct Finding<'a> {
     /// The resource's kind, if there is one resource.
     pub(super) resource: Option<ResourceKind>,
     pub(super) severity: Severity,
-    pub(super) grade: Option<Grade>,
     /// Its subject, the same in every run and on every machine.
     pub(super) subject: String,
     /// The problem, in one sentence.
@@ -99,7 +98,6 @@ impl<'a> Finding<'a> {
             kind: conflict.kind.to_string(),
             resource: conflict.resource.as_ref().map(Resource::kind),
             severity: conflict.severity(),
-            grade: conflict.grade,
             subject: Known::of(conflict, roots).conflict,
             message: conflict.message.clone(),
             details,
@@ -142,8 +140,7 @@ impl<'a> Finding<'a> {
             } else {
                 Severity::Conflict
             },
-            grade: None,
-            subject: format!("{} {}", first.class.id(), names.join(" ")),
+            subject: names.join(" and "),
             message: hunt::summary(cause),
             details: hunt::details(cause, hunted),
             help: hunt::help(cause, hunted),

@@ -237,7 +237,7 @@ pub(super) fn failed_tests(observed: &Observed) -> impl Iterator<Item = (&'stati
 }
 
 /// Returns what the further runs of a failed test show.
-fn explained(examination: &Examination) -> String {
+pub(super) fn explained(examination: &Examination) -> String {
     let Examination {
         runs,
         failed,

@@ -14,15 +14,15 @@ use std::time::Duration;
 
 pub(super) fn write(out: &mut dyn Write, reported: Reported<'_>) -> io::Result<()> {
     let mut report = Report::new("cofferdam");
-    report.add_test_suites(programs(reported.results()));
+    report.add_test_suites(programs(reported));
     report.add_test_suite(findings(reported));
     report.serialize(out).map_err(io::Error::other)
 }
 
 /// Returns a suite for each program, in the order in which they began. Several results of one test are its attempts.
-fn programs(results: &[TestResult]) -> Vec<TestSuite> {
+fn programs(reported: Reported<'_>) -> Vec<TestSuite> {
     let mut programs: Vec<(&str, BTreeMap<&str, Vec<&TestResult>>)> = Vec::new();
-    for result in results {
+    for result in reported.results() {
         let known = programs.iter().position(|(binary, _)| *binary == result.binary);
         let at = known.unwrap_or_else(|| {
             programs.push((&result.binary, BTreeMap::new()));
@@ -33,7 +33,7 @@ fn programs(results: &[TestResult]) -> Vec<TestSuite> {
     let suites = programs.into_iter().map(|(binary, tests)| {
         let mut suite = TestSuite::new(xml(binary));
         let tests_of = tests.values().filter_map(|attempts| attempts.split_last());
-        suite.add_test_cases(tests_of.map(|(last, earlier)| test_case(last, earlier)));
+        suite.add_test_cases(tests_of.map(|(last, earlier)| test_case(last, earlier, reported)));
         let began = tests.values().flatten().map(|result| result.began).min();
         let ended = tests.values().flatten().filter_map(|result| result.ended).max();
         if let Some((began, ended)) = began.zip(ended).filter(|(began, _)| *began > 0) {
@@ -44,12 +44,18 @@ fn programs(results: &[TestResult]) -> Vec<TestSuite> {
     suites.collect()
 }
 
-fn test_case(last: &TestResult, earlier: &[&TestResult]) -> TestCase {
+fn test_case(last: &TestResult, earlier: &[&TestResult], reported: Reported<'_>) -> TestCase {
+    let why = |what: &str| match reported.examined(last) {
+        Some(more) => format!("{what}; {more}"),
+        None => what.to_owned(),
+    };
     let mut status = match last.outcome {
         ReportedOutcome::Passed => TestCaseStatus::success(),
         ReportedOutcome::Ignored => TestCaseStatus::skipped(),
-        ReportedOutcome::Failed => non_success(NonSuccessKind::Failure, "failed"),
-        ReportedOutcome::Unknown => non_success(NonSuccessKind::Error, "no result: its program broke off"),
+        ReportedOutcome::Failed => non_success(NonSuccessKind::Failure, &why("failed")),
+        ReportedOutcome::Unknown => {
+            non_success(NonSuccessKind::Error, &why("no result: its program broke off"))
+        }
     };
     for attempt in earlier
         .iter()
@@ -190,6 +196,10 @@ mod tests {
             (Some("src/lib.rs"), Some(3))
         );
         assert_eq!(cases[0].reruns.len(), 1);
+        assert_eq!(
+            cases[1].status.failure_as_ref().message,
+            "failed; fails alone too"
+        );
     }
 
     proptest! {

@@ -3,12 +3,15 @@
 mod html;
 mod json_file;
 mod junit;
+mod perfetto;
+mod protobuf;
 #[cfg(test)]
 mod sample;
 mod sarif;
 
 #[cfg(has_observer)]
 use super::hunt;
+use super::observed::explained;
 use super::{ReportError, summary};
 use crate::cli::{FileFormat, ReportFile};
 #[cfg(has_observer)]
@@ -17,6 +20,7 @@ use crate::commands::{Outcome, Refused};
 use crate::exit_code;
 use crate::findings::TestResult;
 use cofferdam::file::write_atomic;
+use cofferdam_conflicts::Conflict;
 use std::error::Error as _;
 use std::fs;
 use std::io;
@@ -31,9 +35,9 @@ pub(crate) enum Reported<'a> {
     Hunt(&'a Hunted),
 }
 
-impl Reported<'_> {
+impl<'a> Reported<'a> {
     /// Returns the results of the tests, as far as they were observed.
-    pub(super) fn results(&self) -> &[TestResult] {
+    pub(super) fn results(&self) -> &'a [TestResult] {
         match self {
             Self::Outcome(outcome) => {
                 let observed = outcome.findings.observed.as_ref();
@@ -41,6 +45,24 @@ impl Reported<'_> {
             }
             #[cfg(has_observer)]
             Self::Hunt(hunted) => &hunted.results,
+        }
+    }
+
+    /// Returns what the further runs of a failed test showed, if there were some.
+    pub(super) fn examined(&self, result: &TestResult) -> Option<String> {
+        let Self::Outcome(outcome) = self else { return None };
+        let observed = outcome.findings.observed.as_ref()?;
+        let mut tests = observed.failed.iter().chain(&observed.unfinished);
+        let test = tests.find(|test| test.binary == result.binary && test.name == result.name)?;
+        test.examination.as_ref().map(explained)
+    }
+
+    /// Returns the conflicts, of a hunt those of its first run.
+    pub(super) fn conflicts(&self) -> &'a [Conflict] {
+        match self {
+            Self::Outcome(outcome) => &outcome.findings.conflicts,
+            #[cfg(has_observer)]
+            Self::Hunt(hunted) => &hunted.conflicts,
         }
     }
 
@@ -109,6 +131,7 @@ fn write_one(file: &ReportFile, reported: Reported<'_>) -> io::Result<()> {
         FileFormat::Json => json_file::write(&mut text, reported),
         FileFormat::Junit => junit::write(&mut text, reported),
         FileFormat::Sarif => sarif::write(&mut text, reported),
+        FileFormat::Perfetto => perfetto::write(&mut text, reported),
     }?;
     if is_special(&file.path) {
         return fs::write(&file.path, text);

@@ -2,7 +2,7 @@
 
 use crate::baseline::Standing;
 use crate::commands::baseline_check::Compared;
-use crate::commands::{Findings, Observed, Outcome};
+use crate::commands::{Examination, FailedTest, Findings, Observed, Outcome};
 use crate::exit_code::{Ended, NoRecords, Verdict};
 use crate::findings::{Account, ReportedOutcome, TestResult};
 use cofferdam::{Access, Resource};
@@ -85,6 +85,15 @@ pub(in crate::report) fn outcome(name: &str) -> Outcome {
                     result("reports::exports_all", ReportedOutcome::Failed, 8_000, at(28_000)),
                     result("reports::is_slow", ReportedOutcome::Unknown, 28_000, None),
                 ],
+                failed: vec![FailedTest {
+                    binary: "shop".to_owned(),
+                    name: "reports::exports_all".to_owned(),
+                    examination: Some(Examination {
+                        runs: 1,
+                        failed: 1,
+                        ..Examination::default()
+                    }),
+                }],
                 ..Observed::default()
             }),
             baseline: Some(Compared {
