@@ -91,7 +91,7 @@ fn recording(dir: &Path) {
             // The tests of two workers at one time have one file.
             let pair = number / 2;
             let every = TESTS / 2 / CONFLICTS;
-            if pair % every == 0 {
+            if pair % every == 0 && pair / every < CONFLICTS {
                 event(
                     at + LONG / 4,
                     json!({

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ReportArgs {
-    /// Also write a report file; json, junit, sarif or perfetto (repeatable).
+    /// Also write a report file; html, json, junit, sarif or perfetto (repeatable).
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = parse)]
     pub(crate) files: Vec<ReportFile>,
 }
