@@ -160,7 +160,7 @@ impl Cards<'_> {
                         }
                     }
                 }
-                p.dim { "Their time, " (time(end - begin)) " in all; the upright bars are the uses from first to last, solid where they change it." }
+                p.dim { (time(end - begin)) " in all. Framed: from the first to the last use; filled: it changes the resource." }
             }
         }
     }

@@ -70,6 +70,8 @@
     for (const program of all('.programs svg[data-x]', lanes)) {
       program.setAttribute('x', percent(+program.dataset.x));
       program.setAttribute('width', share(+program.dataset.w));
+      const hidden = Math.max(view[0] - program.dataset.x, 0) / Math.max(program.dataset.w, 1);
+      one('text', program).setAttribute('x', `${(hidden * 100 + 0.5 * (view[1] - view[0]) / Math.max(program.dataset.w, 1)).toFixed(2)}%`);
     }
     drawAxis();
     rove();
