@@ -28,7 +28,7 @@ mod report;
 mod scene;
 
 use clap::Parser as _;
-use cli::{CleanArgs, Cli, Command, FixArgs, HostArgs, ListFormat};
+use cli::{CleanArgs, Cli, Command, FixArgs, HostArgs, ListFormat, ReportArgs};
 use commands::Refused;
 use commands::env::Printed;
 use exit_code::Ended;
@@ -62,8 +62,8 @@ fn main() -> ExitCode {
             });
         }
     };
-    let (files, other) = cli.command.report_files();
-    if let Err(refused) = report::files::prepare(files, other.as_slice()) {
+    let report = cli.command.report().cloned().unwrap_or_default();
+    if let Err(refused) = report::files::prepare(&report.files) {
         return ExitCode::from(refused_or_failed(&refused));
     }
     if let Some(settings) = cli.command.fixtures_of_tests()
@@ -71,8 +71,7 @@ fn main() -> ExitCode {
     {
         return ExitCode::from(refused_or_failed(&*error));
     }
-    let files = files.to_vec();
-    let (shown, result) = match cli.command {
+    let (format, result) = match cli.command {
         Command::Run(args) => {
             let result = commands::run::run(&args, &mut report::Progress::new(&args));
             (args.shown_as(), result)
@@ -83,15 +82,15 @@ fn main() -> ExitCode {
             return ExitCode::from(exit_code::NONE);
         }
         Command::Host(args) => return host(&args),
-        Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
+        Command::Check(args) => (args.format, commands::check::check(args)),
         #[cfg(has_observer)]
         Command::Observe(args) => {
             let progress = report::Confirming::default();
             let see = |event: observe::confirm::ConfirmEvent<'_>| progress.see(event);
-            (args.shown.clone(), commands::observe::observe(args, &see))
+            (args.format, commands::observe::observe(args, &see))
         }
         #[cfg(not(has_observer))]
-        Command::Observe(args) => (args.shown.clone(), commands::observe::observe(args)),
+        Command::Observe(args) => (args.format, commands::observe::observe(args)),
         #[cfg(has_observer)]
         Command::Hunt(args) => return hunt(&args),
         #[cfg(has_observer)]
@@ -108,9 +107,10 @@ fn main() -> ExitCode {
     };
     let code = match result {
         Ok(outcome) => {
-            let mut errors = report::files::write(&files, Reported::Outcome(&outcome));
-            errors.extend(report::show(&shown, &outcome).err());
+            let mut errors = report::files::write(&report.files, Reported::Outcome(&outcome));
+            errors.extend(report::show(format, &outcome).err());
             errors.iter().for_each(|error| report::complain(error));
+            tell_github(&report, Reported::Outcome(&outcome));
             // The exit code of a failed command outranks the failure to write a report.
             if errors.is_empty() || matches!(outcome.command, Some(Ended::Failed { .. })) {
                 outcome.exit_code()
@@ -121,6 +121,13 @@ fn main() -> ExitCode {
         Err(error) => refused_or_failed(&*error),
     };
     ExitCode::from(code)
+}
+
+/// Reports to GitHub Actions. A failure changes no exit code: nobody may have asked for it.
+fn tell_github(report: &ReportArgs, reported: Reported<'_>) {
+    if let Err(error) = report::github::write(report.github, reported) {
+        report::complain(&error);
+    }
 }
 
 /// Runs the commands that read sessions or submit a job to one.
@@ -190,6 +197,7 @@ fn hunt(args: &cli::HuntArgs) -> ExitCode {
         let mut errors = report::files::write(&args.report.files, Reported::Hunt(&hunted));
         errors.extend(report::show_hunt(args.format, &hunted).err());
         errors.iter().for_each(|error| report::complain(error));
+        tell_github(&args.report, Reported::Hunt(&hunted));
         if errors.is_empty() {
             hunted.exit_code()
         } else {

@@ -241,6 +241,7 @@ fn run(line: &str, temp_dir: &std::path::Path) -> (Option<i32>, String) {
             "CARGO_BIN_",
             "NEXTEST",
             "COFFERDAM_",
+            "GITHUB_",
         ];
         let other = [
             "CARGO_CRATE_NAME",

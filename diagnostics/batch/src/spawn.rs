@@ -128,6 +128,8 @@ impl Starter {
                 None => child.env_remove(name),
             };
         }
+        // Its report would be one of several in the same place.
+        child.env("COFFERDAM_GITHUB", "never");
         child.envs(self.variables.iter().map(|(name, value)| (name, value)));
         child.envs(variables);
         if let Some(cwd) = cwd {

@@ -9,7 +9,7 @@ mod run;
 pub(crate) use env_args::{EnvArgs, EnvFormat};
 pub(crate) use hunt::{HuntArgs, RerunArgs};
 pub(crate) use ledger::{BackupArgs, CompletionsArgs, ListArgs, MetricsArgs, ShowArgs, StatusArgs};
-pub(crate) use report_file::{FileFormat, ReportArgs, ReportFile};
+pub(crate) use report_file::{FileFormat, GithubMode, ReportArgs, ReportFile};
 pub(crate) use run::{GuardArgs, RunArgs, SubmitArgs};
 
 use crate::exit_code::NoRecords;
@@ -55,13 +55,13 @@ pub(crate) enum Command {
     /// Report conflicts in an earlier recording.
     #[command(after_help = "Examples:\n  cargo cofferdam check\n  \
                             cargo cofferdam check target/cofferdam/runs\n  \
-                            cargo cofferdam check --format github shard-1/ shard-2/")]
+                            cargo cofferdam check --github always shard-1/ shard-2/")]
     Check(CheckArgs),
     /// Run an unmodified suite and report tests that share resources.
     #[command(after_help = "Examples:\n  cargo cofferdam observe -- cargo test\n  \
                             cargo cofferdam observe --confirm -- cargo nextest run\n  \
                             cargo cofferdam observe --baseline conflicts.toml -- cargo test\n  \
-                            cargo cofferdam observe --format json --output report.json -- cargo test\n\n\
+                            cargo cofferdam observe --report sarif=cofferdam.sarif -- cargo test\n\n\
                             Files, ports, sockets, environment variables, the working directory, the umask and statics are observed; the heap \
                             and database rows are not. Linux on x86_64 with glibc only.")]
     Observe(ObserveArgs),
@@ -184,13 +184,13 @@ impl Command {
         }
     }
 
-    /// Returns the report files of the command, and the other file that it writes its report to.
-    pub(crate) fn report_files(&self) -> (&[ReportFile], Option<&Path>) {
+    /// Returns the report files of the command and its setting for GitHub, if it has them.
+    pub(crate) fn report(&self) -> Option<&ReportArgs> {
         match self {
-            Self::Run(args) => (&args.report.files, args.shown.output.as_deref()),
-            Self::Observe(args) => (&args.report.files, args.shown.output.as_deref()),
-            Self::Check(args) => (&args.report.files, args.shown.output.as_deref()),
-            Self::Hunt(args) => (&args.report.files, None),
+            Self::Run(args) => Some(&args.report),
+            Self::Observe(args) => Some(&args.report),
+            Self::Check(args) => Some(&args.report),
+            Self::Hunt(args) => Some(&args.report),
             Self::Rerun(_)
             | Self::Fix(_)
             | Self::Submit(_)
@@ -204,7 +204,7 @@ impl Command {
             | Self::Show(_)
             | Self::Backup(_)
             | Self::Metrics(_)
-            | Self::Completions(_) => (&[], None),
+            | Self::Completions(_) => None,
         }
     }
 }
@@ -230,8 +230,9 @@ pub(crate) struct HostArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ObserveArgs {
-    #[command(flatten)]
-    pub(crate) shown: Shown,
+    /// Output format.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
     #[command(flatten)]
@@ -311,8 +312,9 @@ pub(crate) fn observed_command(arguments: &[OsString]) -> Option<&[OsString]> {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    #[command(flatten)]
-    pub(crate) shown: Shown,
+    /// Output format.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
     #[command(flatten)]
@@ -450,26 +452,6 @@ pub(crate) enum ListFormat {
     Json,
 }
 
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Shown {
-    /// Report format.
-    #[arg(long, default_value = "human")]
-    pub(crate) format: Format,
-    /// Write the report to this file; the terminal gets text.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Text for people.
-    Human,
-    /// One line of JSON.
-    Json,
-    /// GitHub Actions workflow commands.
-    Github,
-}
-
 /// Returns the arguments without the word `cofferdam`, which cargo passes as the first.
 pub(crate) fn arguments() -> Vec<OsString> {
     #[expect(
@@ -516,6 +498,6 @@ mod tests {
         let cli = Cli::try_parse_from(["x", "run", "--", "cargo", "test", "--", "--format", "json"]).unwrap();
         let Command::Run(args) = cli.command else { panic!() };
         assert_eq!(args.command, ["cargo", "test", "--", "--format", "json"]);
-        assert_eq!(args.shown.format, Format::Human);
+        assert_eq!(args.format, ListFormat::Human);
     }
 }

@@ -2,12 +2,33 @@
 
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ReportArgs {
     /// Also write a report file; html, json, junit, sarif or perfetto (repeatable).
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = parse)]
     pub(crate) files: Vec<ReportFile>,
+    /// Annotate a run of GitHub Actions and add to its summary [default: auto]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) github: Option<GithubMode>,
+}
+
+/// When a report goes to GitHub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GithubMode {
+    /// In GitHub Actions, unless another cofferdam started this one.
+    Auto,
+    Always,
+    Never,
+}
+
+impl FromStr for GithubMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        ValueEnum::from_str(text, false)
+    }
 }
 
 /// A file that a command writes besides its output.
@@ -53,7 +74,7 @@ fn parse(text: &str) -> Result<ReportFile, String> {
             ));
         }
     };
-    let format = FileFormat::from_str(format, false)
+    let format = <FileFormat as ValueEnum>::from_str(format, false)
         .map_err(|_| format!("`{format}` is not a format; use one of {}", FileFormat::names()))?;
     Ok(ReportFile {
         format,

@@ -1,6 +1,6 @@
 //! Arguments of `run`, `submit` and `guard`.
 
-use super::{BaselineArgs, Format, ListFormat, ReportArgs, Shown, WarmArgs};
+use super::{BaselineArgs, ListFormat, ReportArgs, WarmArgs};
 use crate::exit_code::NoRecords;
 use clap::Args;
 use cofferdam_batch::jobs::settings::RunLimits;
@@ -16,7 +16,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   cargo cofferdam run --workers 4,8,16 --repeat 20 -- cargo test
   cargo cofferdam run --repeat 100 --until-fail -- cargo test
   cargo cofferdam run --from jobs.txt --jobs 8 --on-error stop
-  cargo cofferdam run --format json --output report.json -- cargo nextest run
+  cargo cofferdam run --report junit=junit.xml -- cargo nextest run
   cargo cofferdam run --run-namespace nightly -- cargo test
   cargo cofferdam run --no-records pass -- make check
 
@@ -24,8 +24,9 @@ A single command keeps the terminal, as if started by hand; the jobs of a batch 
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) shown: Shown,
+    /// Output format
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
     #[command(flatten)]
@@ -89,12 +90,8 @@ impl RunArgs {
     }
 
     /// Returns the format of the report, which is JSON after JSON events.
-    pub(crate) fn shown_as(&self) -> Shown {
-        let mut shown = self.shown.clone();
-        if self.json && shown.output.is_none() {
-            shown.format = Format::Json;
-        }
-        shown
+    pub(crate) fn shown_as(&self) -> ListFormat {
+        if self.json { ListFormat::Json } else { self.format }
     }
 }
 

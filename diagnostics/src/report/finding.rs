@@ -29,6 +29,8 @@ pub(super) struct Finding<'a> {
     about: About,
     /// The name of its kind, the same in every version: `shared-resource`, `hunt/victim`.
     pub(super) kind: String,
+    /// Its kind with the grade: `shared-resource, reproduced`.
+    pub(super) title: String,
     /// The resource's kind, if there is one resource.
     pub(super) resource: Option<ResourceKind>,
     pub(super) severity: Severity,
@@ -96,6 +98,10 @@ impl<'a> Finding<'a> {
         Self {
             about: About::Conflict(conflict.kind),
             kind: conflict.kind.to_string(),
+            title: match conflict.grade {
+                Some(grade) => format!("{}, {grade}", conflict.kind),
+                None => conflict.kind.to_string(),
+            },
             resource: conflict.resource.as_ref().map(Resource::kind),
             severity: conflict.severity(),
             subject: Known::of(conflict, roots).conflict,
@@ -130,6 +136,7 @@ impl<'a> Finding<'a> {
         let names: Vec<String> = std::iter::once(first.test.to_string()).chain(culprits).collect();
         Self {
             about: About::Cause(first.class.about()),
+            title: first.class.id().to_owned(),
             kind: format!("hunt/{}", first.class.id()),
             resource: match cause.uses.as_slice() {
                 [one] => Some(one.resource.kind()),
@@ -185,11 +192,15 @@ impl<'a> Finding<'a> {
         }
     }
 
-    /// Returns the message, the details and the help, line by line.
-    pub(super) fn lines(&self) -> Vec<String> {
-        let message = std::iter::once(format!("{}.", self.message));
-        let help = std::iter::once(format!("Help: {}", self.help));
-        message.chain(self.details.iter().cloned()).chain(help).collect()
+    /// Returns the message, at most `most` details, and the help, line by line.
+    pub(super) fn lines(&self, most: usize) -> Vec<String> {
+        let mut lines = vec![format!("{}.", self.message)];
+        lines.extend(self.details.iter().take(most).cloned());
+        if self.details.len() > most {
+            lines.push(format!("and {} more", self.details.len() - most));
+        }
+        lines.push(format!("Help: {}", self.help));
+        lines
     }
 }
 

@@ -11,106 +11,83 @@ use cofferdam::Access;
 use cofferdam_conflicts::{Conflict, Severity, Test, Use};
 use std::io::{self, Write};
 
-pub(super) struct Human<'a> {
-    outcome: &'a Outcome,
-    /// The command that finds out why tests failed. No file gets it: the user's command may hold secrets.
-    hunt: Option<String>,
-}
-
 /// The number of warnings, and of notes, that are listed for a batch.
 const LISTED: usize = 5;
 
-impl<'a> Human<'a> {
-    pub(super) fn on_terminal(outcome: &'a Outcome) -> Self {
-        let hunt = outcome.hunt.as_deref().and_then(shell_line);
-        Self { outcome, hunt }
+pub(super) fn write(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
+    // The command that finds out why tests failed. No file gets it: the user's command may hold secrets.
+    let hunt = outcome.hunt.as_deref().and_then(shell_line);
+    let findings = &outcome.findings;
+    writeln!(out)?;
+    for conflict in findings.of_severity(Severity::Conflict) {
+        if findings.observed.is_some() && conflict.resource.is_some() {
+            observed::block(out, conflict, findings)?;
+        } else {
+            block(out, conflict)?;
+        }
     }
-
-    pub(super) fn in_file(outcome: &'a Outcome) -> Self {
-        Self { outcome, hunt: None }
-    }
-
-    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let findings = &self.outcome.findings;
-        writeln!(out)?;
-        for conflict in findings.of_severity(Severity::Conflict) {
-            if findings.observed.is_some() && conflict.resource.is_some() {
+    for severity in [Severity::Warning, Severity::Note] {
+        // Similar runs have similar warnings.
+        let listed = if outcome.batch.is_some() {
+            LISTED
+        } else {
+            usize::MAX
+        };
+        for conflict in findings.of_severity(severity).take(listed) {
+            // A conflict that is only a warning because of its grade.
+            if conflict.grade.is_some() && conflict.kind.severity() == Severity::Conflict {
                 observed::block(out, conflict, findings)?;
             } else {
-                block(out, conflict)?;
+                line(out, conflict)?;
             }
         }
-        for severity in [Severity::Warning, Severity::Note] {
-            // Similar runs have similar warnings.
-            let listed = if self.outcome.batch.is_some() {
-                LISTED
-            } else {
-                usize::MAX
-            };
-            for conflict in findings.of_severity(severity).take(listed) {
-                // A conflict that is only a warning because of its grade.
-                if conflict.grade.is_some() && conflict.kind.severity() == Severity::Conflict {
-                    observed::block(out, conflict, findings)?;
-                } else {
-                    line(out, conflict)?;
-                }
-            }
-            let more = findings.of_severity(severity).skip(listed).count();
-            if more > 0 {
-                let text = format!("and {more} more; `--format json` lists all");
-                headline(out, severity, severity.as_str(), &text)?;
-            }
-        }
-        if let Some(compared) = &findings.baseline {
-            baseline::write(out, compared)?;
-        }
-        if let Some(observed) = &findings.observed {
-            confirmed::guarded(out, observed)?;
-            confirmed::after(out, observed)?;
-            observed::statics(out, observed)?;
-            observed::failed(out, observed)?;
-            if let Some(hunt) = self.hunt.as_ref().filter(|_| observed.has_failed_tests()) {
-                writeln!(out, "  {DIM}hunt:{DIM:#} {hunt}")?;
-            }
-        }
-        last_line::write(out, findings)?;
-        for problem in &findings.problems {
-            headline(out, Severity::Warning, "unreadable", &problem.to_string())?;
-        }
-        let more = findings.problem_count - findings.problems.len() as u64;
+        let more = findings.of_severity(severity).skip(listed).count();
         if more > 0 {
-            headline(out, Severity::Warning, "unreadable", &format!("and {more} more"))?;
+            let text = format!("and {more} more; `--format json` lists all");
+            headline(out, severity, severity.as_str(), &text)?;
         }
-        match (self.outcome.verdict, self.outcome.no_records) {
-            (Verdict::NoRecords, _) => headline(
-                out,
-                Severity::Conflict,
-                "no records",
-                &nothing_recorded(self.outcome),
-            )?,
-            (Verdict::NothingRecorded, NoRecords::Warn) => {
-                headline(
-                    out,
-                    Severity::Warning,
-                    "no records",
-                    &nothing_recorded(self.outcome),
-                )?;
-            }
-            _ => {}
-        }
-        if let Some(batch) = &self.outcome.batch {
-            batch::human(out, batch)?;
-        }
-        let is_named = findings.observed.as_ref().is_some_and(Observed::has_failed_tests);
-        let hunt = self.hunt.as_ref().filter(|_| !is_named);
-        let hunt = hunt.map(|hunt| format!("; `{hunt}` looks for the reason"));
-        writeln!(
-            out,
-            "{BOLD}cofferdam:{BOLD:#} {}{}",
-            last_line(self.outcome),
-            hunt.unwrap_or_default()
-        )
     }
+    if let Some(compared) = &findings.baseline {
+        baseline::write(out, compared)?;
+    }
+    if let Some(observed) = &findings.observed {
+        confirmed::guarded(out, observed)?;
+        confirmed::after(out, observed)?;
+        observed::statics(out, observed)?;
+        observed::failed(out, observed)?;
+        if let Some(hunt) = hunt.as_ref().filter(|_| observed.has_failed_tests()) {
+            writeln!(out, "  {DIM}hunt:{DIM:#} {hunt}")?;
+        }
+    }
+    last_line::write(out, findings)?;
+    for problem in &findings.problems {
+        headline(out, Severity::Warning, "unreadable", &problem.to_string())?;
+    }
+    let more = findings.problem_count - findings.problems.len() as u64;
+    if more > 0 {
+        headline(out, Severity::Warning, "unreadable", &format!("and {more} more"))?;
+    }
+    match (outcome.verdict, outcome.no_records) {
+        (Verdict::NoRecords, _) => {
+            headline(out, Severity::Conflict, "no records", &nothing_recorded(outcome))?
+        }
+        (Verdict::NothingRecorded, NoRecords::Warn) => {
+            headline(out, Severity::Warning, "no records", &nothing_recorded(outcome))?;
+        }
+        _ => {}
+    }
+    if let Some(batch) = &outcome.batch {
+        batch::human(out, batch)?;
+    }
+    let is_named = findings.observed.as_ref().is_some_and(Observed::has_failed_tests);
+    let hunt = hunt.as_ref().filter(|_| !is_named);
+    let hunt = hunt.map(|hunt| format!("; `{hunt}` looks for the reason"));
+    writeln!(
+        out,
+        "{BOLD}cofferdam:{BOLD:#} {}{}",
+        last_line(outcome),
+        hunt.unwrap_or_default()
+    )
 }
 
 /// Writes a conflict with its tests.

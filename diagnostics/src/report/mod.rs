@@ -13,7 +13,7 @@ pub(crate) mod files;
 mod finding;
 mod fix;
 mod fixing;
-mod github;
+pub(crate) mod github;
 mod human;
 #[cfg(has_observer)]
 mod hunt;
@@ -51,7 +51,7 @@ pub(crate) use progress::Progress;
 #[cfg(has_observer)]
 pub(crate) use rerun::see_rerun;
 
-use crate::cli::{EnvFormat, Format, ListFormat, Shown};
+use crate::cli::{EnvFormat, ListFormat};
 use crate::commands::clean::Swept;
 use crate::commands::fix::{Fixed, Migrated};
 use crate::commands::list::SessionList;
@@ -62,28 +62,17 @@ use crate::commands::status::ActiveSessions;
 use crate::commands::submit::Submitted;
 use crate::commands::{Outcome, Refused};
 use crate::fixtures::Exports;
-use anstream::{AutoStream, ColorChoice, StripStream};
+use anstream::{AutoStream, ColorChoice};
 use cofferdam_batch::ledger::Backup;
 use std::io::{self, IsTerminal as _, Write};
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::{error, fmt};
 
-/// Shows the outcome of a command in the requested format and place.
-pub(crate) fn show(shown: &Shown, outcome: &Outcome) -> Result<(), ReportError> {
-    let terminal = match &shown.output {
-        Some(path) => {
-            write_file(path, shown.format, outcome).map_err(|source| ReportError {
-                file: path.display().to_string(),
-                source,
-            })?;
-            Format::Human
-        }
-        None => shown.format,
-    };
-    to_stdout(|mut out| match terminal {
-        Format::Human => human::Human::on_terminal(outcome).write(&mut out),
-        format => write(&mut out, format, outcome),
+/// Shows the outcome of a command.
+pub(crate) fn show(format: ListFormat, outcome: &Outcome) -> Result<(), ReportError> {
+    to_stdout(|mut out| match format {
+        ListFormat::Human => human::write(&mut out, outcome),
+        ListFormat::Json => json::Json(outcome).write(&mut out),
     })
 }
 
@@ -205,20 +194,6 @@ fn not_written(source: io::Error) -> ReportError {
     ReportError {
         file: "standard output".to_owned(),
         source,
-    }
-}
-
-fn write_file(path: &Path, format: Format, outcome: &Outcome) -> io::Result<()> {
-    let mut text = StripStream::new(Vec::new());
-    write(&mut text, format, outcome)?;
-    std::fs::write(path, text.into_inner())
-}
-
-fn write(mut out: &mut dyn Write, format: Format, outcome: &Outcome) -> io::Result<()> {
-    match format {
-        Format::Human => human::Human::in_file(outcome).write(&mut out),
-        Format::Json => json::Json(outcome).write(&mut out),
-        Format::Github => github::Github(outcome).write(&mut out),
     }
 }
 

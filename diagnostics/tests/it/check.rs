@@ -183,57 +183,76 @@ fn a_wrong_command_line_is_exit_code_2() {
 }
 
 #[test]
-fn the_report_goes_to_a_file_too_and_the_terminal_gets_the_human_one() {
+fn github_gets_an_annotation_for_each_finding_and_a_summary() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
-    let output = output_of(
-        base.path(),
-        &["check", "--format", "json", "--output", "out.json"],
-    );
-    assert!(output.out.starts_with("\nconflict: file"), "{}", output.out);
-    let text = std::fs::read_to_string(base.path().join("out.json")).unwrap();
-    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        (&report["version"], &report["exit_code"]),
-        (&json!(2), &json!({"process": 1, "command": null, "verdict": 1}))
-    );
-    assert_eq!(report["conflicts"][0]["tests"][1]["name"], "reports::exports_all");
-}
-
-#[test]
-fn a_report_that_cannot_be_written_is_an_error() {
-    let base = tempfile::tempdir().unwrap();
-    isolated(base.path(), "r1", "s1", 1);
-    let output = output_of(base.path(), &["check", "--output", "no/such/folder"]);
-    assert!(
-        output
-            .err
-            .contains("could not write the report to no/such/folder"),
-        "{}",
-        output.err
-    );
-    assert_eq!(output.code, Some(3));
-}
-
-#[test]
-fn github_gets_one_annotation_for_each_finding_and_a_last_line() {
-    let base = tempfile::tempdir().unwrap();
-    conflicted(base.path(), "r1", "s1", 1);
-    let output = output_of(base.path(), &["check", "--format", "github"]);
-    let lines: Vec<&str> = output.out.lines().collect();
-    assert_eq!(lines.len(), 2, "{}", output.out);
-    assert!(
-        lines[0].starts_with(
-            "::error file=tests/shop.rs,line=7,title=cofferdam%3A shared-resource::file /shop/report.csv"
+    let summary = base.path().join("summary");
+    for (args, variables, is_told) in [
+        (&["check"][..], &[("GITHUB_ACTIONS", "true")][..], true),
+        (&["check", "--github", "always"], &[], true),
+        (&["check"], &[], false),
+        (
+            &["check", "--github", "never"],
+            &[("GITHUB_ACTIONS", "true")],
+            false,
         ),
-        "{}",
-        lines[0]
-    );
-    assert!(
-        lines[1].starts_with("cofferdam: 1 conflict in what was watched"),
-        "{}",
-        lines[1]
-    );
+        (
+            &["check"],
+            &[("GITHUB_ACTIONS", "true"), ("COFFERDAM_GITHUB", "never")],
+            false,
+        ),
+    ] {
+        std::fs::write(&summary, "# Tests\n").unwrap();
+        let mut command = cofferdam(base.path(), args);
+        command
+            .envs(variables.iter().copied())
+            .env("GITHUB_STEP_SUMMARY", &summary);
+        let output: crate::recording::CommandOutput = command.output().unwrap().into();
+        assert!(output.out.contains("\ncofferdam: 1 conflict"), "{}", output.out);
+        let written = std::fs::read_to_string(&summary).unwrap();
+        if !is_told {
+            assert_eq!(
+                (output.err.as_str(), written.as_str()),
+                ("", "# Tests\n"),
+                "{args:?}"
+            );
+            continue;
+        }
+        let lines: Vec<&str> = output.err.lines().collect();
+        assert!(
+            lines[0].starts_with(
+                "::error file=tests/shop.rs,line=7,title=cofferdam%3A shared-resource::file /shop/report.csv"
+            ) && lines.len() == 1,
+            "{lines:?}"
+        );
+        let begin = "# Tests\n\n### cofferdam\n\n1 conflict in what was watched\\: ";
+        assert!(written.starts_with(begin), "{written}");
+        assert!(
+            written.contains("\n**shared\\-resource** file \\/shop\\/report\\.csv is used by"),
+            "{written}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_outermost_cofferdam_reports_to_github() {
+    let base = tempfile::tempdir().unwrap();
+    let inner = env!("CARGO_BIN_EXE_cargo-cofferdam");
+    for (option, times) in [("auto", 1), ("always", 2)] {
+        let nested = format!("'{inner}' check --no-records warn --github {option}; true");
+        let nested = if option == "auto" {
+            nested.replace(" --github auto", "")
+        } else {
+            nested
+        };
+        let args = ["run", "--no-records", "warn", "--", "sh", "-c", &nested];
+        let mut command = cofferdam(base.path(), &args);
+        let output: crate::recording::CommandOutput =
+            command.env("GITHUB_ACTIONS", "true").output().unwrap().into();
+        let annotations = output.err.lines().filter(|line| line.starts_with("::warning "));
+        assert_eq!(annotations.count(), times, "{}", output.err);
+    }
 }
 
 #[test]

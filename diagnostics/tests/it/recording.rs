@@ -153,6 +153,8 @@ pub(crate) fn cofferdam(dir: &Path, args: &[&str]) -> Command {
         "COFFERDAM_RUN_SUBDIR",
         "RUN_NAMESPACE",
         "NO_COLOR",
+        "GITHUB_ACTIONS",
+        "GITHUB_STEP_SUMMARY",
         "CLICOLOR_FORCE",
     ] {
         command.env_remove(variable);

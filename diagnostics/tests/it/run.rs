@@ -283,8 +283,12 @@ fn ten_sessions_stay_and_older_ones_go_when_their_runs_are_over() {
 #[test]
 fn no_report_contains_a_value_of_the_environment_or_an_argument() {
     let base = tempfile::tempdir().unwrap();
-    for format in ["human", "github", "json"] {
-        let mut command = run(base.path(), "conflicted", &["--format", format]);
+    for format in ["human", "json"] {
+        let mut command = run(
+            base.path(),
+            "conflicted",
+            &["--format", format, "--github", "always"],
+        );
         let output: CommandOutput = command
             .env("PASSWORD", "hunter2")
             .arg("--skip=hunter2")

@@ -22,6 +22,7 @@ pub(crate) fn in_example(example: &str, args: &[&str]) -> Command {
         "COFFERDAM_WORKER",
         "COFFERDAM_RUN_ID",
         "NO_COLOR",
+        "GITHUB_ACTIONS",
     ] {
         command.env_remove(variable);
     }
@@ -217,14 +218,22 @@ fn all_text(folder: &Path) -> String {
 #[test]
 fn no_value_of_a_variable_and_no_argument_is_written_down_or_reported() {
     let base = tempfile::tempdir().unwrap();
-    for format in ["human", "json", "github"] {
+    let reports = ["json", "junit", "sarif", "perfetto"].map(|format| {
         let report = base.path().join(format);
-        let report = report.to_str().unwrap();
-        let args = ["run", "--format", format, "--output", report, "--"];
+        format!("--report={format}={}", report.display())
+    });
+    for format in ["human", "json"] {
+        let args = ["run", "--format", format, "--github", "always"];
+        let args = args
+            .into_iter()
+            .chain(reports.iter().map(String::as_str))
+            .chain(["--"]);
+        let args: Vec<&str> = args.collect();
         let suite = ["cargo", "test", "--", "--skip", SECRET];
         let mut command = in_example("isolated", &[&args[..], &suite[..]].concat());
         command
             .env("COFFERDAM_DIR", base.path())
+            .env("GITHUB_STEP_SUMMARY", base.path().join("summary"))
             .env("SHOP_PASSWORD", SECRET);
         let output: CommandOutput = command.output().unwrap().into();
         assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);

@@ -6,7 +6,7 @@ mod junit;
 mod perfetto;
 mod protobuf;
 #[cfg(test)]
-mod sample;
+pub(super) mod sample;
 mod sarif;
 
 #[cfg(has_observer)]
@@ -86,10 +86,9 @@ impl<'a> Reported<'a> {
     }
 }
 
-/// Creates missing directories, and refuses files that could not be written later. `others` are files that the command writes
-/// besides these.
-pub(crate) fn prepare(files: &[ReportFile], others: &[&Path]) -> Result<(), Refused> {
-    let mut known: Vec<PathBuf> = others.iter().map(|path| target(path)).collect();
+/// Creates missing directories, and refuses files that could not be written later.
+pub(crate) fn prepare(files: &[ReportFile]) -> Result<(), Refused> {
+    let mut known: Vec<PathBuf> = Vec::new();
     let mut wrong = Vec::new();
     for ReportFile { path, .. } in files {
         if let Err(error) = check(path) {

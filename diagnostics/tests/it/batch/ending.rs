@@ -164,7 +164,7 @@ fn a_file_size_limit_ends_the_job_and_not_the_session() {
     assert_eq!(output.code, Some(4));
 
     // A report that is larger than a file may be is an error, too.
-    let args = ["check", "--format", "json", "--output", "report.json"];
+    let args = ["check", "--report", "json=report.json"];
     let mut shell = by_way_of(
         &["bash", "-c", "ulimit -c 0 -f 0; exec \"$0\" \"$@\""],
         &cofferdam(dir.path(), &args),

@@ -44,15 +44,36 @@ fn each_failed_test_says_how_it_does_alone_and_after_those_before_it() {
 #[test]
 fn the_further_runs_are_in_json_and_the_command_is_not() {
     let package = Package::new("explaining", EXPLAINING);
-    let options = ["--format", "json", "--output", "report"];
+    let options = [
+        "--report",
+        "json=report",
+        "--report",
+        "junit=junit",
+        "--report",
+        "sarif=sarif",
+        "--report",
+        "perfetto=trace",
+    ];
     let output = observed(&package, &options, &IN_ORDER, None);
     assert!(
         output.out.contains("hunt: cargo cofferdam hunt "),
         "{}",
         output.out
     );
-    let text = std::fs::read_to_string(package.path().join("report")).unwrap();
-    assert!(!text.contains("cofferdam hunt"), "{text}");
+    let read = |file: &str| {
+        let bytes = std::fs::read(package.path().join(file)).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    for file in ["report", "junit", "sarif", "trace"] {
+        let text = read(file);
+        assert!(!text.contains("cofferdam hunt"), "{text}");
+    }
+    let junit = read("junit");
+    assert!(
+        junit.contains("<failure message=\"failed; passes alone, fails after the tests before it\"/>"),
+        "{junit}"
+    );
+    let text = read("report");
     let report: Value = serde_json::from_str(&text).unwrap();
     let test = |name: &str, failed: u32, after: &str| {
         json!({"test": name, "binary": "explaining", "alone": {"failed": failed, "runs": 3}, "after_preceding": after,
@@ -64,13 +85,6 @@ fn the_further_runs_are_in_json_and_the_command_is_not() {
             test("b_is_closed_at_first", 0, "failed"),
             test("c_fails", 3, "failed")
         ])
-    );
-    let options = ["--output", "report"];
-    observed(&package, &options, &IN_ORDER, None);
-    let text = std::fs::read_to_string(package.path().join("report")).unwrap();
-    assert!(
-        text.contains("failed: c_fails") && !text.contains("cofferdam hunt"),
-        "{text}"
     );
 }
 

@@ -87,6 +87,7 @@ impl Package {
             "COFFERDAM_WORKER",
             "RUST_TEST_THREADS",
             "NO_COLOR",
+            "GITHUB_ACTIONS",
         ] {
             cofferdam.env_remove(variable);
         }

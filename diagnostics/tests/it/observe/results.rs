@@ -46,7 +46,7 @@ fn each_failed_test_is_named_in_each_format() {
     for (options, begin) in [
         (&["--no-explain"][..], "failed: "),
         (
-            &["--no-explain", "--format", "github"],
+            &["--no-explain", "--github", "always"],
             "::error title=cofferdam%3A failed::",
         ),
     ] {
@@ -54,9 +54,14 @@ fn each_failed_test_is_named_in_each_format() {
         for name in FAILED {
             let line = format!("{begin}{name} (resulting)");
             assert!(
-                output.out.lines().any(|printed| printed == line),
-                "{}",
-                output.out
+                output
+                    .out
+                    .lines()
+                    .chain(output.err.lines())
+                    .any(|printed| printed == line),
+                "{}{}",
+                output.out,
+                output.err
             );
         }
     }
