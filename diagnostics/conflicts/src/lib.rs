@@ -27,7 +27,7 @@ mod tables;
 
 pub use conflict::{Conflict, Grade, Kind, NO_COMMON_LOCK, Pair, Runner, Severity, Test, Use};
 pub use counts::{CacheCount, ServiceCount};
-pub use evidence::{Account, Evidence, LostProcess, Observed, TestTime, Watched, reserve};
+pub use evidence::{Account, Evidence, Execution, LostProcess, Observed, Watched, reserve};
 pub use help::{Harness, HelpContext, SuiteApi};
 pub use read_error::ReadError;
 pub use snapshot::read_snapshot;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ReportArgs {
-    /// Also write a report file; json, junit, sarif or perfetto (repeatable).
+    /// Also write a report file; html, json, junit, sarif or perfetto (repeatable).
     #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = parse)]
     pub(crate) files: Vec<ReportFile>,
     /// Annotate a run of GitHub Actions and add to its summary [default: auto]
@@ -41,6 +41,8 @@ pub(crate) struct ReportFile {
 /// The format of a report file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FileFormat {
+    /// A page for browsers.
+    Html,
     /// The line of `--format json`.
     Json,
     /// JUnit XML.
@@ -93,11 +95,11 @@ mod tests {
             (FileFormat::Json, PathBuf::from("a=b.json"))
         );
         for text in ["json", "json=", "=a"] {
-            assert!(parse(text).unwrap_err().contains("one of json"), "{text}");
+            assert!(parse(text).unwrap_err().contains("one of html, json"), "{text}");
         }
         let error = parse("word=a").unwrap_err();
         assert!(
-            error.starts_with("`word` is not a format; use one of json"),
+            error.starts_with("`word` is not a format; use one of html, json"),
             "{error}"
         );
     }

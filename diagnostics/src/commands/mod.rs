@@ -33,7 +33,8 @@ mod suite;
 mod test_command;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
-use crate::findings::{self, Coverage, Statics, TestResult};
+use crate::findings::{self, Coverage, Statics, TestEnd, TestResult, TestTime};
+use crate::fix::proposal::Proposal;
 use crate::fixtures::Declared;
 use crate::settings::{Settings, SettingsError, Source};
 use baseline_check::Compared;
@@ -300,6 +301,10 @@ pub(crate) struct Findings {
     pub(crate) observed: Option<Observed>,
     /// The comparison with a baseline, if requested.
     pub(crate) baseline: Option<Compared>,
+    /// The first executions of a recording. Those of an observed suite are its results.
+    pub(crate) executions: Vec<TestTime>,
+    /// The changes that `fix` proposes for an observed suite.
+    pub(crate) proposal: Option<Proposal>,
 }
 
 /// The facts about an observed suite besides its conflicts.
@@ -387,6 +392,25 @@ fn account(evidence: &Evidence) -> findings::Account {
     account
 }
 
+/// The most executions of a recording that a report shows: a session of many rounds has millions.
+const EXECUTIONS: usize = 10_000;
+
+fn executions(evidence: &Evidence) -> Vec<TestTime> {
+    let executions = evidence.executions().take(EXECUTIONS);
+    executions
+        .map(|one| TestTime {
+            worker: one.worker.to_owned(),
+            binary: one.binary.to_owned(),
+            name: one.test.to_owned(),
+            pid: one.pid,
+            attempt: one.attempt,
+            began: one.begin,
+            ended: Some(one.end),
+            result: TestEnd::NotKnown,
+        })
+        .collect()
+}
+
 impl Findings {
     fn new(places: Vec<PathBuf>, evidence: &Evidence) -> Self {
         Self {
@@ -398,6 +422,8 @@ impl Findings {
             problem_count: evidence.problem_count(),
             observed: None,
             baseline: None,
+            executions: executions(evidence),
+            proposal: None,
         }
     }
 

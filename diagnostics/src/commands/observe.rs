@@ -70,7 +70,7 @@ pub(crate) fn observe(
         };
         b.grade.cmp(&a.grade).then_with(|| name(a).cmp(&name(b)))
     });
-    let mut kept = kept(
+    let (mut kept, proposal) = kept(
         &mut observed,
         &session,
         &dir,
@@ -91,7 +91,9 @@ pub(crate) fn observe(
     let (guarded, mut conflicts): (Vec<_>, Vec<_>) = kept.conflicts.into_iter().partition(is_guarded);
     conflicts.extend(super::end_fixtures());
     let findings = Findings {
+        executions: Vec::new(),
         places: vec![dir],
+        proposal,
         watched: observed.watched,
         account: observed.account,
         conflicts,
@@ -122,7 +124,8 @@ pub(crate) fn observe(
     Ok(baseline.apply(outcome))
 }
 
-/// Returns the observation as other commands read it, with the help for each conflict. Its parts are taken out of `observed`.
+/// Returns the observation as other commands read it, with the help for each conflict, and the changes that end them. Its parts
+/// are taken out of `observed`.
 #[cfg(has_observer)]
 pub(super) fn kept(
     observed: &mut crate::observe::ObservationResult,
@@ -130,7 +133,7 @@ pub(super) fn kept(
     dir: &std::path::Path,
     confirmed: bool,
     (command, ended): (&[std::ffi::OsString], crate::exit_code::Ended),
-) -> crate::findings::Observation {
+) -> (crate::findings::Observation, Option<proposal::Proposal>) {
     use std::mem::take;
 
     let mut kept = crate::findings::Observation {
@@ -148,14 +151,15 @@ pub(super) fn kept(
         reproductions: Vec::new(),
         ran: take(&mut observed.ran),
     };
+    let mut planned = None;
     if !kept.conflicts.is_empty() {
         // Without a cargo workspace, only the standard library is known to be available.
         let sources = super::fix::sources(&kept, dir).unwrap_or_default();
-        let planned = proposal::propose(&kept, &sources, proposal::Mechanism::OfSuite, None);
-        let keys = planned.map(|planned| planned.keys).unwrap_or_default();
-        conflict_help::write_help(&mut kept, &sources, &keys);
+        planned = proposal::propose(&kept, &sources, proposal::Mechanism::OfSuite, None).ok();
+        let keys = planned.as_ref().map_or(&[][..], |planned| &planned.keys);
+        conflict_help::write_help(&mut kept, &sources, keys);
     }
-    kept
+    (kept, planned)
 }
 
 #[cfg(has_observer)]

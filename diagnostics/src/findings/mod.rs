@@ -11,6 +11,7 @@ mod resource_json;
 mod shared_statics;
 mod shared_uses;
 mod test_result;
+mod test_time;
 
 pub(crate) use account::{Account, Entry};
 pub(crate) use folded::{Fold, folded};
@@ -24,8 +25,8 @@ pub(crate) use shared_statics::{SharedStatic, Statics};
 pub(crate) use shared_uses::SharedUse;
 #[cfg(has_observer)]
 pub(crate) use shared_uses::shared_uses;
-
 pub(crate) use test_result::{ReportedOutcome, TestResult};
+pub(crate) use test_time::{TestEnd, TestTime};
 
 use crate::scene::TestId;
 use cofferdam_conflicts::Conflict;

@@ -34,8 +34,8 @@ pub(super) fn pairs(out: &mut impl Write, conflict: &Conflict) -> io::Result<()>
             plain(&pair.reason)
         )?;
     }
-    if (conflict.pairs.len(), conflict.pair_count) != (1, 1) {
-        writeln!(out, "  {DIM}{}: {}{DIM:#}", tried(conflict), by_grade(conflict))?;
+    if let Some(tried) = all_tried(conflict) {
+        writeln!(out, "  {DIM}{tried}{DIM:#}")?;
     }
     let failing: Vec<_> = conflict.failing_alone().map(plain).collect();
     if !conflict.is_undecided() || failing.is_empty() {
@@ -50,6 +50,12 @@ pub(super) fn pairs(out: &mut impl Write, conflict: &Conflict) -> io::Result<()>
         out,
         "  {DIM}note: started by name, without the rest of the suite, these tests fail, which may be why: {names}{more}{DIM:#}"
     )
+}
+
+/// Returns the number of pairs that were tried, by grade, where that is more than one pair shows.
+pub(super) fn all_tried(conflict: &Conflict) -> Option<String> {
+    let is_one = (conflict.pairs.len(), conflict.pair_count) == (1, 1);
+    (!is_one).then(|| format!("{}: {}", tried(conflict), by_grade(conflict)))
 }
 
 /// Returns `2 of 9 pairs tried`: the pairs with a result.

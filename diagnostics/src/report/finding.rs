@@ -204,7 +204,8 @@ impl<'a> Finding<'a> {
     }
 }
 
-fn about_conflict(kind: Kind) -> &'static str {
+/// Returns what a kind of conflict is, in a sentence.
+pub(super) fn about_conflict(kind: Kind) -> &'static str {
     match kind {
         Kind::SharedInstance => "Two workers use one instance that is not declared as shared",
         Kind::SharedResource => {

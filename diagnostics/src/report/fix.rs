@@ -45,14 +45,7 @@ fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
     }
     advice(out, fixed)?;
     for one in &fixed.proposal.manual_steps {
-        let ManualStep {
-            test, binary, why, ..
-        } = one;
-        say(
-            out,
-            "by hand",
-            &format!("{} {test} in {binary}: {why}", needed_for(one)),
-        )?;
+        say(out, "by hand", &by_hand(one))?;
     }
     for (manifest, missing) in &fixed.proposal.missing_crates {
         say(out, "needed", &missing.sentence(&fixed.shown(manifest)))?;
@@ -183,6 +176,14 @@ fn attributes<'a>(
         say(out, word, &format!("{more} more"))?;
     }
     Ok(())
+}
+
+/// Returns a change to make by hand, with the reason.
+pub(super) fn by_hand(one: &ManualStep) -> String {
+    let ManualStep {
+        test, binary, why, ..
+    } = one;
+    format!("{} {test} in {binary}: {why}", needed_for(one))
 }
 
 fn needed_for(one: &ManualStep) -> String {

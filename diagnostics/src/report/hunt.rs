@@ -14,6 +14,7 @@ use crate::rates::FailureRate;
 use crate::scene::{TestId, rerun_words};
 use cofferdam_conflicts::Conflict;
 use serde::Serialize;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -35,6 +36,12 @@ fn human(mut out: &mut dyn Write, hunted: &Hunted) -> io::Result<()> {
     for cause in &hunted.causes {
         paragraph(out, cause, hunted)?;
     }
+    notes(&mut out, hunted)?;
+    writeln!(out, "cofferdam: {}", last_line(hunted))
+}
+
+/// Writes what was run and what was not, and what the runs left behind.
+pub(super) fn notes(out: &mut impl Write, hunted: &Hunted) -> io::Result<()> {
     if let Some(stopped) = &hunted.stopped {
         let what = match stopped.hung.as_slice() {
             [] => ", and no test ran for half of that: a larger --time-budget allows more".to_owned(),
@@ -74,7 +81,7 @@ fn human(mut out: &mut dyn Write, hunted: &Hunted) -> io::Result<()> {
         writeln!(out, "{YELLOW}not tried:{YELLOW:#} {}", plain(what))?;
     }
     for failed in &hunted.failed_teardowns {
-        block(&mut out, failed)?;
+        block(out, failed)?;
     }
     if hunted.unguarded > 0 {
         writeln!(
@@ -84,7 +91,7 @@ fn human(mut out: &mut dyn Write, hunted: &Hunted) -> io::Result<()> {
             count(hunted.unguarded as u64, "resource")
         )?;
     }
-    writeln!(out, "cofferdam: {}", last_line(hunted))
+    Ok(())
 }
 
 fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<()> {
@@ -127,7 +134,7 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
         };
         writeln!(out, "  also used by {}{more}", names(listed, ", "))?;
     }
-    if let Some(rerun) = rerun(verdict, hunted) {
+    if let Some(rerun) = rerun(verdict, hunted, &hunted.command) {
         let note = match verdict.paused {
             Some(_) => " (without the pauses)",
             None => "",
@@ -142,15 +149,12 @@ fn other_tests(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
         return Ok(());
     };
     for other in others.iter().take(LISTED) {
-        let is_same = other.class == verdict.class && other.culprits == verdict.culprits;
-        let how = match &other.class {
-            _ if is_same => "too".to_owned(),
-            Class::Unexplained { .. } => {
-                format!("failed in {}, perhaps for the same reason", rate(other.with))
-            }
-            _ => what(other),
-        };
-        writeln!(out, "  {} {how}", plain(&other.test.to_string()))?;
+        writeln!(
+            out,
+            "  {} {}",
+            plain(&other.test.to_string()),
+            how_too(other, verdict)
+        )?;
     }
     if others.len() > LISTED {
         writeln!(
@@ -187,8 +191,20 @@ fn names(tests: &[TestId], conjunction: &str) -> String {
     names.join(conjunction)
 }
 
+/// Returns what happens to another test with the cause of the first.
+pub(super) fn how_too(other: &Verdict, first: &Verdict) -> String {
+    let is_same = other.class == first.class && other.culprits == first.culprits;
+    match &other.class {
+        _ if is_same => "too".to_owned(),
+        Class::Unexplained { .. } => {
+            format!("failed in {}, perhaps for the same reason", rate(other.with))
+        }
+        _ => what(other),
+    }
+}
+
 /// Returns what happens to the test.
-fn what(verdict: &Verdict) -> String {
+pub(super) fn what(verdict: &Verdict) -> String {
     // Each culprit that was shown with pauses suffices; otherwise they are a minimal set.
     let conjunction = if verdict.paused.is_some() { " or " } else { " and " };
     let culprits = names(&verdict.culprits, conjunction);
@@ -223,7 +239,7 @@ fn rate(rate: FailureRate) -> String {
 }
 
 /// Returns the rates that show it.
-fn rates(verdict: &Verdict) -> Option<String> {
+pub(super) fn rates(verdict: &Verdict) -> Option<String> {
     if let Some(reason) = &verdict.paused {
         return Some(format!("with pauses where they use it: {}", plain(reason)));
     }
@@ -272,11 +288,7 @@ fn resources(out: &mut dyn Write, cause: &Cause, root: &Path) -> io::Result<()> 
         });
     }
     if cause.uses.is_empty() {
-        let what = match cause.is_unobserved {
-            true => "what they use was not observed; under `cargo nextest run` it is",
-            false => "no resource that both use was observed: perhaps memory, such as a static",
-        };
-        writeln!(out, "  {DIM}{what}{DIM:#}")?;
+        writeln!(out, "  {DIM}{}{DIM:#}", nothing_shared(cause))?;
         for one in cause.statics.iter().take(RESOURCES) {
             writeln!(out, "    {}: {}", plain(&one.shown(root)), one.meaning())?;
         }
@@ -302,6 +314,14 @@ fn resources(out: &mut dyn Write, cause: &Cause, root: &Path) -> io::Result<()> 
     Ok(())
 }
 
+/// Returns why no resource that the tests share is named.
+pub(super) fn nothing_shared(cause: &Cause) -> &'static str {
+    match cause.is_unobserved {
+        true => "what they use was not observed; under `cargo nextest run` it is",
+        false => "no resource that both use was observed: perhaps memory, such as a static",
+    }
+}
+
 fn places(shared: &SharedUse) -> String {
     let word = |writes| if writes { "changed" } else { "used" };
     let culprit = shared
@@ -321,8 +341,8 @@ fn places(shared: &SharedUse) -> String {
     }
 }
 
-/// Returns the command that repeats it.
-fn rerun(verdict: &Verdict, hunted: &Hunted) -> Option<String> {
+/// Returns the command that repeats it, with the words of the user's command.
+pub(super) fn rerun(verdict: &Verdict, hunted: &Hunted, command: &[OsString]) -> Option<String> {
     if verdict.scene.tests.is_empty() {
         return None;
     }
@@ -339,7 +359,7 @@ fn rerun(verdict: &Verdict, hunted: &Hunted) -> Option<String> {
     if let Some(times) = times {
         words.extend(["--times".to_owned(), times.to_string()]);
     }
-    rerun_command(&words, &hunted.command)
+    rerun_command(&words, command)
 }
 
 pub(super) fn help(cause: &Cause, hunted: &Hunted) -> String {

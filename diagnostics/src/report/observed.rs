@@ -24,24 +24,7 @@ struct Row {
 /// Writes a resource with the tests that use it.
 pub(super) fn block(out: &mut impl Write, conflict: &Conflict, findings: &Findings) -> io::Result<()> {
     let (writers, readers) = sides(conflict);
-    let resource = conflict
-        .resource
-        .as_ref()
-        .map(|resource| plain_name(resource, conflict, findings))
-        .unwrap_or_default();
-    let is_known = conflict.grade.is_none_or(|grade| grade >= Grade::Unguarded);
-    let lock = if is_known { NO_COMMON_LOCK } else { "" };
-    let text = match readers.len() {
-        0 => format!(
-            "{resource}: {} write it{lock}",
-            count(writers.len() as u64, "test")
-        ),
-        _ => format!(
-            "{resource}: {} × {}{lock}",
-            count(writers.len() as u64, "writer"),
-            count(readers.len() as u64, "reader")
-        ),
-    };
+    let text = text(conflict, findings, writers.len(), readers.len());
     let severity = conflict.severity();
     headline(out, severity, confirmed::word(conflict), &text)?;
     let width = |column: fn(&Row) -> &str| {
@@ -67,10 +50,52 @@ pub(super) fn block(out: &mut impl Write, conflict: &Conflict, findings: &Findin
     if let Some(parts) = &conflict.name_parts {
         writeln!(out, "  {DIM}the name is made from {}{DIM:#}", plain(parts))?;
     }
-    let needs_order = conflict.grade == Some(Grade::OrderDependent);
-    let seen = if conflict.overlapped && is_known {
+    writeln!(out, "  {DIM}{}; {}{DIM:#}", conflict.kind, seen(conflict))?;
+    if conflict.grade.is_some() {
+        confirmed::pairs(out, conflict)?;
+    }
+    writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(help(conflict)))
+}
+
+/// Returns the resource with the number of tests that write and read it.
+pub(super) fn summary(conflict: &Conflict, findings: &Findings) -> String {
+    let (writers, readers) = sides(conflict);
+    text(conflict, findings, writers.len(), readers.len())
+}
+
+fn text(conflict: &Conflict, findings: &Findings, writers: usize, readers: usize) -> String {
+    let resource = conflict
+        .resource
+        .as_ref()
+        .map(|resource| plain_name(resource, conflict, findings))
+        .unwrap_or_default();
+    let lock = if is_known(conflict) { NO_COMMON_LOCK } else { "" };
+    let writers = writers as u64;
+    match readers as u64 {
+        0 => format!("{resource}: {} write it{lock}", count(writers, "test")),
+        readers => format!(
+            "{resource}: {} × {}{lock}",
+            count(writers, "writer"),
+            count(readers, "reader")
+        ),
+    }
+}
+
+/// Returns whether the tests are known to have no lock in common, as far as runs have shown.
+fn is_known(conflict: &Conflict) -> bool {
+    conflict.grade.is_none_or(|grade| grade >= Grade::Unguarded)
+}
+
+fn needs_order(conflict: &Conflict) -> bool {
+    conflict.grade == Some(Grade::OrderDependent)
+}
+
+/// Returns what was seen of the tests' uses.
+fn seen(conflict: &Conflict) -> &'static str {
+    let is_known = is_known(conflict);
+    if conflict.overlapped && is_known {
         "used it at one time"
-    } else if needs_order {
+    } else if needs_order(conflict) {
         "one needs the other to run first; no lock helps"
     } else if is_known && conflict.grade.is_some() && conflict.kind == Kind::SharedResource {
         "used it one after the other in the suite; run again, they interfered"
@@ -78,17 +103,16 @@ pub(super) fn block(out: &mut impl Write, conflict: &Conflict, findings: &Findin
         "used it one after the other, and another schedule may bring them together"
     } else {
         "it is not known whether something keeps them apart"
-    };
-    writeln!(out, "  {DIM}{}; {seen}{DIM:#}", conflict.kind)?;
-    if conflict.grade.is_some() {
-        confirmed::pairs(out, conflict)?;
     }
-    let help = if needs_order {
+}
+
+/// Returns the change that ends it.
+pub(super) fn help(conflict: &Conflict) -> &str {
+    if needs_order(conflict) {
         "do in the test itself what the other one does for it"
     } else {
         &conflict.help
-    };
-    writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(help))
+    }
 }
 
 /// Returns the resource, with its program where several programs have one of that name.

@@ -13,45 +13,39 @@ use std::fmt::Write as _;
 pub(super) fn last_line(outcome: &Outcome) -> String {
     let findings = &outcome.findings;
     let conflicts = findings.of_severity(Severity::Conflict).count() as u64;
-    let watched = |watched_inside| match &findings.observed {
-        Some(observed) => super::observed::watched(observed),
-        None => watched(watched_inside),
-    };
+    let extent = extent(outcome);
     let settled = findings
         .baseline
         .as_ref()
         .filter(|compared| !compared.accepted.is_empty());
     let new = if settled.is_some() { "new " } else { "" };
     let mut line = match outcome.verdict {
-        Verdict::None => format!(
-            "no {new}conflict in what was watched: {}",
-            watched(&findings.watched)
-        ),
+        Verdict::None => format!("no {new}conflict in what was watched: {}", extent),
         Verdict::Conflicts => {
             format!(
                 "{}{} in what was watched: {}",
                 count(conflicts, &format!("{new}conflict")),
                 super::confirmed::grades(findings),
-                watched(&findings.watched)
+                extent
             )
         }
         Verdict::Unreadable => format!(
             "could not tell: not everything could be read; no conflict in what was: {}",
-            watched(&findings.watched)
+            extent
         ),
         Verdict::Lost => format!(
             "could not tell: {}; no {new}conflict in what was recorded: {}",
             last_line::lost_words(&findings.account),
-            watched(&findings.watched)
+            extent
         ),
         Verdict::NotTried => format!(
             "could not tell: {} not tried; no {new}conflict in what was: {}",
             count(findings.not_tried() as u64, "resource"),
-            watched(&findings.watched)
+            extent
         ),
         Verdict::OutOfReach => format!(
             "could not tell: not everything could be observed; no {new}conflict in what was: {}",
-            watched(&findings.watched)
+            extent
         ),
         Verdict::NothingRecorded => "nothing was recorded, so there is nothing to tell".to_owned(),
         Verdict::NoRecords => "could not tell: nothing was recorded".to_owned(),
@@ -116,6 +110,14 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         line.push_str("; tests after the first failure may not have run: observe with `--no-fail-fast`");
     }
     line
+}
+
+/// Returns the extent of the verdict.
+pub(super) fn extent(outcome: &Outcome) -> String {
+    match &outcome.findings.observed {
+        Some(observed) => super::observed::watched(observed),
+        None => watched(&outcome.findings.watched),
+    }
 }
 
 /// Returns `3 of 12 jobs failed, 1 was cancelled`.

@@ -96,3 +96,25 @@ fn a_device_is_written_to_and_stays() {
     assert!(output.err.contains("{\"version\":2"), "{}", output.err);
     assert!(fs::symlink_metadata("/dev/stderr").unwrap().is_symlink());
 }
+
+#[test]
+fn a_page_quotes_the_lines_of_a_conflict_and_shows_its_tests() {
+    let base = tempfile::tempdir().unwrap();
+    fs::create_dir(base.path().join("tests")).unwrap();
+    let lines: String = (1..=9).map(|line| format!("let line = {line} < 10;\n")).collect();
+    fs::write(base.path().join("tests/shop.rs"), lines).unwrap();
+    let output = check(base.path(), &["--report", "html=report.html"]);
+    assert_eq!(output.code, Some(1), "{}", output.err);
+    let page = fs::read_to_string(base.path().join("report.html")).unwrap();
+    for part in [
+        "1 conflict in what was watched: 2 tests",
+        "<title>orders::stores_one, result not known, at 0 µs, took 20 µs, shop</title>",
+        "reports::exports_all changes file /shop/report.csv",
+        "let line = 7 &lt; 10;",
+        "the file was changed after this run",
+        "To end it: ",
+    ] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    assert!(!page.contains("let line = 4"), "two lines before and after");
+}

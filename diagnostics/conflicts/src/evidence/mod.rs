@@ -56,6 +56,28 @@ pub struct Evidence {
     visited: BTreeSet<PathBuf>,
 }
 
+/// One execution of a test: an attempt in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Execution<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// The worker, unique in the run.
+    pub worker: &'a str,
+    /// The process.
+    pub pid: u32,
+    /// The program.
+    pub binary: &'a str,
+    /// The name of the test.
+    pub test: &'a str,
+    /// 1, or more for a retry.
+    pub attempt: u64,
+    /// The moment of its beginning, in microseconds since 1970.
+    pub begin: u64,
+    /// The moment of its end, or of its last event if its end was not recorded.
+    pub end: u64,
+}
+
 /// The extent of a recording: a verdict holds for this and no more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -80,18 +102,6 @@ pub struct Watched {
     pub snapshots: u64,
     /// Lines that killed processes left half-written, and that were skipped.
     pub torn: u64,
-}
-
-/// The time that a recorded test took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TestTime<'a> {
-    /// The name of its program.
-    pub binary: &'a str,
-    /// Its name there.
-    pub name: &'a str,
-    /// The time in microseconds.
-    pub micros: u64,
 }
 
 impl Evidence {
@@ -193,23 +203,27 @@ impl Evidence {
         }
     }
 
+    /// Returns the recorded executions of tests, in the order of the files. Snapshots hold no test's name.
+    pub fn executions(&self) -> impl Iterator<Item = Execution<'_>> {
+        let state = &self.state;
+        state.executions.rows.iter().filter_map(|row| {
+            let (process, lane) = (state.processes.get(row.process), state.lanes.get(row.lane));
+            Some(Execution {
+                run: state.text(state.runs.get(process.run).name),
+                worker: state.text(lane.worker),
+                pid: process.pid,
+                binary: state.text(process.binary),
+                test: state.text(row.test?),
+                attempt: row.attempt,
+                begin: row.begin,
+                end: row.end,
+            })
+        })
+    }
+
     /// Returns every conflict, warning and note, the most severe first, always in the same order.
     pub fn conflicts(&self) -> Vec<Conflict> {
         detect::all(&self.state)
-    }
-
-    /// Returns the time of each test from its first use of cofferdam to its end.
-    pub fn test_times(&self) -> impl Iterator<Item = TestTime<'_>> {
-        let rows = self.state.executions.rows.iter();
-        rows.filter_map(|row| {
-            let name = self.state.text(row.test?);
-            let binary = self.state.processes.get(row.process).binary;
-            (row.end > row.begin).then(|| TestTime {
-                binary: self.state.text(binary),
-                name,
-                micros: row.end - row.begin,
-            })
-        })
     }
 
     /// Returns the counters of caches by worker and locator, from journals of processes that ended by themselves. Snapshots

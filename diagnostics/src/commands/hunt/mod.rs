@@ -208,7 +208,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         stopped,
         ..
     } = first;
-    let mut kept = observe::kept(&mut observed, &session, &dir, false, (&args.command, ended));
+    let (mut kept, _) = observe::kept(&mut observed, &session, &dir, false, (&args.command, ended));
     let mut named = kept.conflicts.clone();
     repeated_command::name_doc_tests(&mut named);
     let mut repeated = RepeatedCommand::default();

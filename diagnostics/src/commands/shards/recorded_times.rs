@@ -16,8 +16,8 @@ pub(super) fn add(times: &mut TestTimes, base: &Path) -> Result<(), cofferdam::E
     for run in cofferdam::diagnostics::runs(base)? {
         let mut evidence = Evidence::new();
         evidence.read(&run.path);
-        for test in evidence.test_times() {
-            times.add(test.binary, "", test.name, test.micros);
+        for test in evidence.executions().filter(|test| test.end > test.begin) {
+            times.add(test.binary, "", test.test, test.end - test.begin);
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The files of `--report`, one module for each format.
 
+mod html;
 mod json_file;
 mod junit;
 mod perfetto;
@@ -125,6 +126,7 @@ pub(crate) fn write(files: &[ReportFile], reported: Reported<'_>) -> Vec<ReportE
 fn write_one(file: &ReportFile, reported: Reported<'_>) -> io::Result<()> {
     let mut text = Vec::new();
     match file.format {
+        FileFormat::Html => html::write(&mut text, reported),
         FileFormat::Json => json_file::write(&mut text, reported),
         FileFormat::Junit => junit::write(&mut text, reported),
         FileFormat::Sarif => sarif::write(&mut text, reported),

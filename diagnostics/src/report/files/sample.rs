@@ -103,6 +103,8 @@ pub(in crate::report) fn outcome(name: &str) -> Outcome {
                 )],
                 ..Compared::default()
             }),
+            executions: Vec::new(),
+            proposal: None,
         },
         verdict: Verdict::Conflicts,
         no_records: NoRecords::Fail,

@@ -1,0 +1,42 @@
+//! The list of tests, which holds all that the timeline shows.
+
+use super::escaped::{Plain, time};
+use super::timeline::Timeline;
+use crate::findings::TestTime;
+use maud::{Markup, html};
+
+/// Writes the list. The script reads from it what it draws when the timeline is enlarged.
+pub(super) fn markup(tests: &[TestTime], timeline: &Timeline<'_>) -> Markup {
+    let axis = timeline.axis();
+    let has_results = tests
+        .iter()
+        .any(|test| test.ended.is_none() || test.result != crate::findings::TestEnd::NotKnown);
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="All tests" {
+            table id="tests" {
+                thead { tr {
+                    th scope="col" { "Test" }
+                    @if has_results { th scope="col" { "Result" } }
+                    th scope="col" { "Program" }
+                    th scope="col" { "Row" }
+                    th.number scope="col" { "Began at" }
+                    th.number scope="col" { "Took" }
+                } }
+                tbody {
+                    @for (index, test) in tests.iter().enumerate() {
+                        @let (from, to) = (axis.at(test.began), axis.at(timeline.end(test)));
+                        tr id=(format!("t{index}")) class=[test.result.is_failure().then_some("failed")]
+                            data-l=(timeline.lane(index)) data-x=(format!("{from:.0}")) data-w=(format!("{:.0}", to - from)) {
+                            td { (Plain(&test.name)) @if test.attempt > 1 { " (attempt " (test.attempt) ")" } }
+                            @if has_results { td { (test.result.as_str()) } }
+                            td { (Plain(&test.binary)) }
+                            td { (Plain(timeline.lane_name(timeline.lane(index)))) }
+                            td.number { (time(test.began - axis.begin())) }
+                            td.number { @if let Some(ended) = test.ended { (time(ended.saturating_sub(test.began))) } @else { "no end" } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
