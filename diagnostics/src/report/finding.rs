@@ -223,7 +223,7 @@ fn about_conflict(kind: Kind) -> &'static str {
 }
 
 /// Returns the strongest use of the resource by a test.
-fn main_use(test: &Test) -> Option<&Use> {
+pub(super) fn main_use(test: &Test) -> Option<&Use> {
     let mut accesses = Access::ALL.iter().rev();
     let strongest = accesses.find_map(|access| test.uses.iter().find(|used| used.access == Some(*access)));
     strongest.or(test.uses.first())

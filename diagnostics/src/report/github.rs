@@ -119,8 +119,10 @@ fn annotations(reported: Reported<'_>) -> Vec<Annotation> {
             place: finding.places.into_iter().find(SourcePlace::is_inside),
         })
         .collect();
-    if let Reported::Outcome(outcome) = reported {
-        all.extend(of_outcome(outcome));
+    match reported {
+        Reported::Outcome(outcome) => all.extend(of_outcome(outcome)),
+        #[cfg(has_observer)]
+        Reported::Hunt(_) => {}
     }
     all
 }

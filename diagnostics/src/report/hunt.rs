@@ -74,7 +74,7 @@ fn human(mut out: &mut dyn Write, hunted: &Hunted) -> io::Result<()> {
         writeln!(out, "{YELLOW}not tried:{YELLOW:#} {}", plain(what))?;
     }
     for failed in &hunted.failed_teardowns {
-        block(&mut out, failed)?;
+        block(&mut out, failed, None)?;
     }
     if hunted.unguarded > 0 {
         writeln!(

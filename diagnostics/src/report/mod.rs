@@ -9,6 +9,7 @@ mod confirmed;
 mod confirming;
 mod diff;
 mod env_variables;
+mod excerpt;
 pub(crate) mod files;
 mod finding;
 mod fix;

@@ -53,7 +53,7 @@ impl SourcePlace {
 }
 
 /// Returns file and line of `file:line` or `file:line:column`.
-fn split(place: &str) -> Option<(&str, u32)> {
+pub(super) fn split(place: &str) -> Option<(&str, u32)> {
     let (rest, last) = place.rsplit_once(':')?;
     let last: u32 = last.parse().ok()?;
     let inner = rest

@@ -49,8 +49,11 @@ impl<'a> Reported<'a> {
 
     /// Returns what the further runs of a failed test showed, if there were some.
     pub(super) fn examined(&self, result: &TestResult) -> Option<String> {
-        let Self::Outcome(outcome) = self else { return None };
-        let observed = outcome.findings.observed.as_ref()?;
+        let observed = match self {
+            Self::Outcome(outcome) => outcome.findings.observed.as_ref()?,
+            #[cfg(has_observer)]
+            Self::Hunt(_) => return None,
+        };
         let mut tests = observed.failed.iter().chain(&observed.unfinished);
         let test = tests.find(|test| test.binary == result.binary && test.name == result.name)?;
         test.examination.as_ref().map(explained)
