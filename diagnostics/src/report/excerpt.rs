@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// The width of a terminal that does not say it.
 const WIDTH: usize = 100;
+/// A terminal says a smaller one if its size is not known.
+const LEAST_WIDTH: usize = 40;
 const INDENTATION: &str = "  ";
 
 /// Shows source lines, or nothing where no terminal is.
@@ -34,7 +36,8 @@ impl Excerpts {
     pub(super) fn on_terminal(dir: &Path) -> Self {
         let width = io::stdout().is_terminal().then(|| {
             let size = console::Term::stdout().size_checked();
-            size.map_or(WIDTH, |(_, columns)| usize::from(columns))
+            let columns = size.map(|(_, columns)| usize::from(columns));
+            columns.filter(|columns| *columns >= LEAST_WIDTH).unwrap_or(WIDTH)
         });
         Self {
             dir: dir.to_owned(),
