@@ -1,7 +1,6 @@
 //! The source lines on which two tests conflict, as the compiler shows lines; for terminals.
 
-use super::finding::main_use;
-use super::source_place::split;
+use super::source_place::{main_use, split};
 use super::text::plain;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use cofferdam::Access;
@@ -128,7 +127,7 @@ impl Excerpts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::sample;
+    use super::super::sample;
     use super::*;
 
     fn text(dir: &Path, width: Option<usize>, conflict: &Conflict) -> String {

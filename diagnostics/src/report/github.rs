@@ -1,9 +1,9 @@
 //! GitHub Actions: annotations by workflow commands, and the job's summary in Markdown.
 
-use super::files::Reported;
 use super::finding::Finding;
 use super::last_line;
 use super::observed::failed_tests;
+use super::reported::Reported;
 use super::source_place::SourcePlace;
 use super::summary::nothing_recorded;
 use super::text::plain;
@@ -231,7 +231,7 @@ fn markdown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::sample::{self, HOSTILE};
+    use super::super::sample::{self, HOSTILE};
     use super::*;
     use proptest::prelude::*;
 
