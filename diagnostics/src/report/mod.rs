@@ -10,6 +10,7 @@ mod confirming;
 mod diff;
 mod effective_settings;
 mod env_variables;
+mod excerpt;
 pub(crate) mod files;
 mod finding;
 mod fix;
@@ -30,8 +31,11 @@ mod migration;
 mod next_steps;
 mod observed;
 mod progress;
+mod reported;
 #[cfg(has_observer)]
 mod rerun;
+#[cfg(test)]
+mod sample;
 mod session_text;
 mod shards;
 mod shell_line;
