@@ -1,8 +1,7 @@
 //! The time to make the page of `--report html`, its size, and the time until Chromium shows it.
 //!
 //! `cargo bench -p cargo-cofferdam --bench page`. The recording has 5,000 tests and 200 conflicts. Chromium shows the page in turn
-//! with one of the same size without style and script; without Chromium, that part says so and is left out. With `page PAGE`, it
-//! shows that page only.
+//! with one of the same size without style and script; without Chromium, that part says so and is left out.
 
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is none")]
@@ -27,10 +26,6 @@ const MAKING: Duration = Duration::from_secs(1);
 const PAINTING: Duration = Duration::from_millis(500);
 
 fn main() {
-    let given = std::env::args().skip(1).find(|argument| argument != "--bench");
-    if let Some(page) = given {
-        return painted(&[("the page", Path::new(&page))]);
-    }
     let dir = tempfile::tempdir().unwrap();
     recording(dir.path());
     let page = dir.path().join("page.html");

@@ -47,8 +47,8 @@ fn a_report_that_could_not_be_written_is_refused_before_the_command_runs() {
             &["json=a.json", "json=./a.json"],
             "two reports would be written to ./a.json: give each a file of its own",
         ),
-        (&["toml=a"], "`toml` is not a format; use one of json"),
-        (&["json"], "expected FORMAT=FILE with one of json"),
+        (&["toml=a"], "`toml` is not a format; use one of html, json"),
+        (&["json"], "expected FORMAT=FILE with one of html, json"),
     ] {
         let mut args = vec!["run"];
         args.extend(reports.iter().flat_map(|report| ["--report", report]));

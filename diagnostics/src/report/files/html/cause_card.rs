@@ -1,6 +1,6 @@
 //! A cause of failures that a hunt found: the tests, the proof, what they share, and what ends it.
 
-use super::escaped::{Plain, with_code};
+use super::escaped::{Plain, YOUR_COMMAND, YOUR_COMMAND_MEANS, with_code};
 use super::quoted;
 use super::source_quotes::SourceQuotes;
 use crate::commands::hunt::{Cause, Hunted};
@@ -55,11 +55,11 @@ pub(super) fn markup(number: usize, cause: &Cause, hunted: &Hunted, quotes: &Sou
                 }
             }
             p.help { strong { "To end it: " } (with_code(&hunt::help(cause, hunted))) }
-            @if let Some(rerun) = hunt::rerun(verdict, hunted, &["YOUR-COMMAND".into()]) {
+            @if let Some(rerun) = hunt::rerun(verdict, hunted, &[YOUR_COMMAND.into()]) {
                 p.rerun {
                     strong { "To see it again" @if verdict.paused.is_some() { " (without the pauses)" } ": " }
                     code { (Plain(&rerun)) }
-                    span.dim { " where YOUR-COMMAND is the command that was hunted" }
+                    span.dim { (YOUR_COMMAND_MEANS) }
                 }
             }
         }

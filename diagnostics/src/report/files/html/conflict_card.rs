@@ -16,6 +16,8 @@ use maud::{Markup, html};
 /// The number of further tests that a card lists, and of pairs.
 const LISTED: usize = 50;
 const PAIRS: usize = 10;
+/// Up to this number of pairs, they are shown at first.
+const OPEN: usize = 3;
 
 /// How much a card shows at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,7 +249,7 @@ fn pairs(conflict: &Conflict) -> Markup {
         "×"
     };
     html! {
-        details open[conflict.pairs.len() == 1] {
+        details open[conflict.pairs.len() <= OPEN] {
             summary { "Reruns" @if let Some(tried) = confirmed::all_tried(conflict) { ": " (tried) } }
             ul {
                 @for pair in conflict.pairs.iter().take(PAIRS) {

@@ -3,6 +3,10 @@
 use crate::report::text::plain;
 use maud::{Markup, Render, html};
 
+/// The word in place of the user's command, which may hold secrets, and the end of a sentence that says so.
+pub(super) const YOUR_COMMAND: &str = "YOUR-COMMAND";
+pub(super) const YOUR_COMMAND_MEANS: &str = "; YOUR-COMMAND is the command of this report.";
+
 /// A name or a text from outside. Markup in it is text, and so are control characters and direction marks.
 pub(super) struct Plain<'a>(pub(super) &'a str);
 
@@ -15,11 +19,11 @@ impl Render for Plain<'_> {
 /// Writes a text in which code is between backticks.
 pub(super) fn with_code(text: &str) -> Markup {
     // Code is every second part, if each backtick has another.
-    let is_paired = text.matches('`').count() % 2 == 0;
+    let is_paired = text.matches('`').count().is_multiple_of(2);
     html! {
         @if is_paired {
             @for (index, part) in text.split('`').enumerate() {
-                @if index % 2 == 0 { (Plain(part)) } @else { code { (Plain(part)) } }
+                @if index.is_multiple_of(2) { (Plain(part)) } @else { code { (Plain(part)) } }
             }
         } @else {
             (Plain(text))

@@ -28,17 +28,19 @@ use crate::findings::TestTime;
 #[cfg(has_observer)]
 use crate::hunt::Regime;
 #[cfg(has_observer)]
-use crate::report::hunt;
+use crate::report::hunt as hunt_report;
+use crate::report::shell_line::shell_line;
 use crate::report::text::count;
 use crate::report::{baseline, batch, confirmed, last_line, observed, summary};
 use anstream::StripStream;
 use cofferdam_conflicts::{Conflict, Severity};
 use conflict_card::{Cards, Form, HEADINGS};
-use escaped::Plain;
+use escaped::{Plain, YOUR_COMMAND, YOUR_COMMAND_MEANS};
 use maud::{Markup, html};
 use page::{Page, Tone};
 use source_quotes::SourceQuotes;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use timeline::{Mark, Timeline};
 
@@ -134,7 +136,7 @@ fn of_outcome(outcome: &Outcome) -> io::Result<String> {
         kinds,
         grades,
         findings: sections,
-        failed: failed_tests(findings, &numbered),
+        failed: failed_tests(outcome, &numbered),
         others: others(outcome)?,
         watched: summary::extent(outcome),
         dir: &outcome.dir,
@@ -182,7 +184,7 @@ fn of_hunt(hunted: &Hunted) -> io::Result<String> {
         } else {
             Tone::Conflict
         },
-        verdict: hunt::last_line(hunted),
+        verdict: hunt_report::last_line(hunted),
         numbers: vec![
             (hunted.causes.len() as u64, "cause", "causes"),
             (
@@ -198,7 +200,7 @@ fn of_hunt(hunted: &Hunted) -> io::Result<String> {
         grades: BTreeSet::new(),
         findings: sections,
         failed: html! {},
-        others: lines(|out| hunt::notes(out, hunted))?,
+        others: lines(|out| hunt_report::notes(out, hunted))?,
         watched: String::new(),
         dir: &hunted.dir,
         ran: "This is the first run of the command. ",
@@ -208,7 +210,8 @@ fn of_hunt(hunted: &Hunted) -> io::Result<String> {
 }
 
 /// Writes the tests that failed, and the findings that they are in.
-fn failed_tests(findings: &Findings, numbered: &[(usize, &Conflict)]) -> Markup {
+fn failed_tests(outcome: &Outcome, numbered: &[(usize, &Conflict)]) -> Markup {
+    let findings = &outcome.findings;
     let Some(observed) = findings
         .observed
         .as_ref()
@@ -235,8 +238,16 @@ fn failed_tests(findings: &Findings, numbered: &[(usize, &Conflict)]) -> Markup 
                     }
                 }
             }
+            @if let Some(hunt) = hunt(outcome) { p { code { (hunt) } " looks for the reason" (YOUR_COMMAND_MEANS) } }
         }
     }
+}
+
+/// Returns the command that finds out why tests failed, without the words of the user's command: they may be secret.
+fn hunt(outcome: &Outcome) -> Option<String> {
+    let ours = outcome.hunt.iter().flatten().take_while(|word| *word != "--");
+    let words: Vec<OsString> = ours.cloned().chain(["--".into(), YOUR_COMMAND.into()]).collect();
+    outcome.hunt.as_ref().and_then(|_| shell_line(&words))
 }
 
 /// Writes in which ways the suite ran, and which tests failed in each.

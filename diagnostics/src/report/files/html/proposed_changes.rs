@@ -1,6 +1,6 @@
 //! The changes that `fix` proposes, as a diff.
 
-use super::escaped::with_code;
+use super::escaped::{Plain, with_code};
 use crate::fix::proposal::Proposal;
 use crate::report::fix;
 use crate::report::text::{is_harmful, plain};
@@ -21,7 +21,11 @@ pub(super) fn markup(proposal: &Proposal, dir: &Path) -> Markup {
                 }
                 @for change in &proposal.changes {
                     @let diff = change.diff(dir);
-                    pre.diff tabindex="0" { @for line in diff.lines() { (diff_line(line)) } }
+                    @let (names, body) = diff.split_at(diff.find("@@").unwrap_or(diff.len()));
+                    pre.diff tabindex="0" {
+                        @for line in names.lines() { b { (Plain(line)) } "\n" }
+                        @for line in body.lines() { (diff_line(line)) }
+                    }
                 }
                 ul {
                     @for step in &proposal.manual_steps { li { strong { "by hand" } ": " (with_code(&fix::by_hand(step))) } }
