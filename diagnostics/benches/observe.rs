@@ -1,10 +1,14 @@
 //! The cost of observing a suite, and of reading many observed accesses.
 //!
 //! `cargo bench -p cargo-cofferdam --bench observe`. A suite takes turns with itself under observation; rely on the
-//! ratios. Prints a note on systems without an observer.
+//! ratios. The tests' files are in memory, because a disk's file system is busy with the removed ones for a while, at the
+//! cost of the next run. Prints a note on systems without an observer.
 
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is none")]
+
+#[path = "../../benches/harness/cpu.rs"]
+mod cpu;
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
@@ -12,7 +16,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 9;
 /// Tests with typical operations: a directory of their own, files in it, a variable, a thread.
 const TESTS: usize = 200;
 /// The numbers of programs, of tests in each, and of accesses of each test: a million, all different.
@@ -27,9 +31,8 @@ fn main() {
         println!("only Linux on x86_64 with glibc can be observed");
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     package(dir.path());
-    // First, because these last a tenth of a second, and the file system is busy for a while after the others' files.
     for (test, wanted) in [("forks", 1.5), ("children", 1.5), ("variables", 2.0)] {
         let command = [
             "cargo",
@@ -178,6 +181,7 @@ fn command(dir: &Path, observed: bool, options: &[&str], words: &[&str]) -> Comm
     command
         .current_dir(dir)
         .env("COFFERDAM_DIR", dir.join("base"))
+        .env("TMPDIR", dir)
         .env_remove("COFFERDAM_RECORD")
         .env_remove("CARGO_MANIFEST_DIR")
         .stdin(Stdio::null())
@@ -210,19 +214,26 @@ fn beside_itself(dir: &Path, words: &[&str]) {
 /// Runs the command by turns with and without observation.
 fn paired(dir: &Path, words: &[&str], what: &str, options: &[&str], wanted: f64) {
     started(dir, false, &[], words).unwrap();
-    let mut ratios = Vec::new();
-    let mut alone = Vec::new();
+    let (mut ratios, mut alone) = (Vec::new(), Vec::new());
+    let mut processor = [0.0, 0.0];
+    let mut timed = |observed: bool| {
+        let before = cpu::of_children();
+        let seconds = started(dir, observed, options, words).unwrap().as_secs_f64();
+        // Summed up, since its resolution is a hundredth of a second.
+        processor[usize::from(observed)] += cpu::of_children().unwrap() - before.unwrap();
+        seconds
+    };
     for _ in 0..ROUNDS {
-        let own = started(dir, false, &[], words).unwrap().as_secs_f64();
-        let observed = started(dir, true, options, words).unwrap().as_secs_f64();
-        ratios.push(observed / own);
+        let own = timed(false);
+        ratios.push(timed(true) / own);
         alone.push(own);
     }
     println!(
-        "{what}, {}: {:.2} of {:.2} s (to reach: at most {wanted})",
+        "{what}, {}: {:.2} of {:.2} s, {:.2} of the processor time (to reach: at most {wanted})",
         options.first().unwrap_or(&"with places"),
         median(&mut ratios),
-        median(&mut alone)
+        median(&mut alone),
+        processor[1] / processor[0]
     );
 }
 

@@ -1,7 +1,8 @@
 //! The layout of an observation's account: one slot for each program that is started with the observer, and the part of
 //! the file that holds its log. Shared by the observer, the runner and the reader.
 //!
-//! The file is sparse. The slots are allocated before the command begins, so that a full file system cannot hide a start.
+//! The file is sparse. The first and last slots are allocated before the command begins, and each other one before it is
+//! written, so that a full file system cannot hide a start.
 //! Each log lies within the file's size, because a program with a limit on file sizes can still write there.
 
 /// The first eight bytes of the file.
@@ -20,6 +21,8 @@ pub(crate) const SLOT: usize = 128;
 pub(crate) const TEXT: usize = 16;
 /// The maximum number of slots in a file.
 pub(crate) const MOST_SLOTS: u64 = 1 << 16;
+/// The number of slots that are allocated in advance at each end. To allocate all takes longer than most suites' reports.
+pub(crate) const READY: u64 = 1 << 11;
 /// The maximum size of a log, and the distance between the beginnings of two.
 pub(crate) const LOG: u64 = 128 << 20;
 /// In a slot's flags: the log is in the spill file from its beginning on.

@@ -9,8 +9,24 @@ use core::sync::atomic::Ordering::Relaxed;
 
 /// Hashes of the accesses. Of its two megabytes only the used pages are in memory.
 static KEYS: [AtomicU64; 1 << 18] = [const { AtomicU64::new(0) }; 1 << 18];
-/// The number of places to try. When all are taken by others, an access is recorded more than once.
-const PROBES: u64 = 16;
+/// The number of places to try, in the page of the test and then in the entire table. When all are taken by others, an
+/// access is recorded more than once.
+const PROBES: [u64; 2] = [32, 16];
+/// The number of keys in a page of memory.
+const PAGE: u64 = 512;
+/// The number of successive tests that begin in one page: most make a few dozen accesses.
+const TESTS: u64 = 8;
+
+/// Returns the places of a key, in the order in which they are taken. Those in a page of its test come first: each page
+/// that is used for the first time costs a page fault, and the places of a suite's keys would be in all pages.
+fn places(key: u64) -> impl Iterator<Item = &'static AtomicU64> {
+    let pages = KEYS.len() as u64 / PAGE;
+    let page = u64::from(thread::current().test.load(Relaxed)) / TESTS % pages;
+    let near = (0..PROBES[0]).map(move |probe| page * PAGE + (key >> 1).wrapping_add(probe) % PAGE);
+    let far = (0..PROBES[1]).map(move |probe| (key >> 10).wrapping_add(probe));
+    near.chain(far)
+        .filter_map(|place| KEYS.get((place % KEYS.len() as u64) as usize))
+}
 
 /// Returns the key of the access by the current test, from that stack.
 pub(crate) fn key_of(record: &Record<'_>, stack: u32) -> u64 {
@@ -57,14 +73,11 @@ pub(crate) fn count(record: &Record<'_>) {
 }
 
 pub(crate) fn has(key: u64) -> bool {
-    for probe in 0..PROBES {
-        match KEYS.get((key.wrapping_add(probe) % KEYS.len() as u64) as usize) {
-            Some(place) => match place.load(Relaxed) {
-                0 => return false,
-                known if known == key => return true,
-                _ => {}
-            },
-            None => return false,
+    for place in places(key) {
+        match place.load(Relaxed) {
+            0 => return false,
+            known if known == key => return true,
+            _ => {}
         }
     }
     false
@@ -72,10 +85,7 @@ pub(crate) fn has(key: u64) -> bool {
 
 /// Inserts a key if there is room. Returns whether it was absent.
 pub(crate) fn insert(key: u64) -> bool {
-    for probe in 0..PROBES {
-        let Some(place) = KEYS.get((key.wrapping_add(probe) % KEYS.len() as u64) as usize) else {
-            return true;
-        };
+    for place in places(key) {
         let known = place.load(Relaxed);
         if known == key {
             return false;

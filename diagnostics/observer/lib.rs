@@ -24,6 +24,7 @@ mod hooks;
 mod log;
 #[expect(dead_code, reason = "the binary uses the rest")]
 mod log_format;
+mod open_paths;
 mod order;
 mod recording;
 mod rerun_arguments;

@@ -2,9 +2,10 @@
 
 use crate::log::{self, Record};
 use crate::log_format::{ABSENT, FAILED, Kind, SAME, TAKEN, header};
+use crate::open_paths::{self, path_of};
 use crate::stack::{trace, work_memory};
-use crate::sys::{self, AT_FDCWD, PATH_MAX, c_char, c_int, own_calls};
-use crate::{dedupe, hold, selector, this_process, thread};
+use crate::sys::{self, AT_FDCWD, c_char, c_int, own_calls};
+use crate::{dedupe, hold, selector, thread};
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -167,6 +168,9 @@ pub(crate) unsafe fn by_paths(kind: Kind, failed: bool, value: u64, first: Path,
     let Some(guard) = ReentrancyGuard::enter() else {
         return;
     };
+    if kind == Kind::Rename {
+        open_paths::forget();
+    }
     // The kernel could not read the path, nor could we.
     if failed && guard.errno == sys::EFAULT {
         return;
@@ -180,9 +184,18 @@ pub(crate) unsafe fn by_paths(kind: Kind, failed: bool, value: u64, first: Path,
     let mut memory = if is_known { None } else { work_memory::take() };
     let folders = match &mut memory {
         Some(memory) => {
-            let [one, two] = &mut memory.paths;
-            let one = folder_of(first.folder, texts.0, one);
-            (one, folder_of(second.folder, texts.1, two))
+            let memory = &mut **memory;
+            let one = if first.is_in_open_folder(texts.0) {
+                memory.folder.path_of(first.folder)
+            } else {
+                &[]
+            };
+            let two = if second.is_in_open_folder(texts.1) {
+                open_paths::of_folder(second.folder, &mut memory.paths[0])
+            } else {
+                &[]
+            };
+            (one, two)
         }
         None if is_known => (&[][..], &[][..]),
         None => {
@@ -255,36 +268,4 @@ fn is_of_kernel(path: &[u8]) -> bool {
     path.starts_with(b"/proc/")
         || path.starts_with(b"/sys/")
         || path.starts_with(b"/dev/") && !path.starts_with(b"/dev/shm/")
-}
-
-/// Returns the open directory that `path` begins at, with a `/` at its end: nothing for the working directory or an
-/// absolute path.
-fn folder_of<'a>(folder: c_int, path: &[u8], buffer: &'a mut [u8; PATH_MAX]) -> &'a [u8] {
-    if folder == AT_FDCWD || path.is_empty() || path.starts_with(b"/") {
-        return &[];
-    }
-    let length = path_of(folder, buffer).len();
-    match buffer.get_mut(length) {
-        Some(end) if length > 0 => {
-            *end = b'/';
-            buffer.get(..=length).unwrap_or_default()
-        }
-        _ => &[],
-    }
-}
-
-/// Returns the kernel's path of an open file; nothing if the kernel cannot be asked.
-pub(crate) fn path_of(fd: c_int, buffer: &mut [u8; PATH_MAX]) -> &[u8] {
-    if fd < 0 || !this_process::may_call() {
-        return &[];
-    }
-    let mut link = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
-    sys::write_decimal(fd.unsigned_abs(), link.get_mut(14..).unwrap_or_default());
-    // SAFETY: a path with a zero at its end, and a buffer of the length given.
-    let length =
-        unsafe { own_calls::readlink(link.as_ptr().cast(), buffer.as_mut_ptr().cast(), PATH_MAX - 1) };
-    usize::try_from(length)
-        .ok()
-        .and_then(|length| buffer.get(..length))
-        .unwrap_or_default()
 }

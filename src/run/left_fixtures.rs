@@ -1,7 +1,7 @@
 //! The end of fixtures whose keeper is gone.
 
 #[cfg(all(target_os = "linux", not(miri)))]
-use super::stored_command;
+use super::teardown;
 #[cfg(all(target_os = "linux", not(miri)))]
 use crate::sys::family;
 use crate::sys::{folder, sorted};
@@ -52,7 +52,7 @@ pub(crate) fn end_fixture(fixture: &Path, grace: bool) {
             let (signal, grace) = stop.unwrap_or((libc::SIGKILL, Duration::ZERO));
             family::end_all(find, signal, grace);
         }
-        stored_command::run_teardown(fixture);
+        teardown::run_teardown(fixture);
     }
     #[cfg(not(all(target_os = "linux", not(miri))))]
     let _ = (fixture, grace);

@@ -7,6 +7,8 @@ mod inherited;
 #[cfg(feature = "fixtures")]
 pub(crate) mod left_fixtures;
 #[cfg(feature = "fixtures")]
+pub(crate) mod log_end;
+#[cfg(feature = "fixtures")]
 pub(crate) mod stored_command;
 pub(crate) mod sweep;
 pub(crate) mod teardown;

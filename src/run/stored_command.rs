@@ -1,24 +1,7 @@
-//! Commands as plain data, and the stored commands of a fixture's teardown.
+//! Commands as plain data.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-
-/// Returns the last lines of a log for a message: at most 20, and 2,000 bytes.
-pub(crate) fn last_lines(log: &[u8]) -> String {
-    const LONGEST: usize = 2000;
-    let text = String::from_utf8_lossy(&log[log.len().saturating_sub(LONGEST)..]);
-    let lines: Vec<_> = text.trim_end().lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
-}
-
-/// A command of a teardown that failed.
-#[cfg(all(target_os = "linux", not(miri)))]
-pub(crate) struct FailedCommand {
-    /// Its end: `exit code 1`.
-    pub(crate) how: String,
-    /// The last lines of its output.
-    pub(crate) output: String,
-}
 
 /// A command as plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,67 +15,24 @@ pub(crate) struct StoredCommand {
 
 #[cfg(all(target_os = "linux", not(miri)))]
 mod linux {
-    use super::{FailedCommand, StoredCommand, last_lines};
-    use crate::run;
+    use super::StoredCommand;
     use crate::sys::child::Handle;
     use crate::sys::clock::Deadline;
-    use crate::sys::{family, file_lock, process};
+    use crate::sys::process;
     use serde_json::{Value, json};
     use std::ffi::{OsStr, OsString};
     use std::fs::OpenOptions;
-    use std::io::{self, Read as _};
+    use std::io;
     use std::os::unix::ffi::OsStringExt as _;
-    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-    use std::path::{Path, PathBuf};
+    use std::os::unix::fs::OpenOptionsExt as _;
+    use std::path::Path;
     use std::process::{Child, Command, Stdio};
     use std::time::Duration;
 
-    /// The time limit of one command of a teardown.
-    const LIMIT: Duration = Duration::from_secs(20);
     /// The time limit for the end of a killed process. One that takes longer hangs, and must not block the rest.
     const LAST: Duration = Duration::from_secs(5);
 
-    /// Returns the file with the commands of a teardown, in the fixture's directory. Its name identifies the machine, because a
-    /// CI cache may restore a directory of another machine, whose commands must not run on this one.
-    pub(crate) fn teardown_file(fixture: &Path) -> PathBuf {
-        fixture.join(format!(
-            "teardown-{}.jsonl",
-            run::name_of_space(&run::facts().space)
-        ))
-    }
-
-    /// Runs the commands in the fixture's teardown file, last first, if its keeper could not.
-    pub(crate) fn run_teardown(fixture: &Path) {
-        let mut commands = String::new();
-        let Ok(mut file) = file_lock::read(&teardown_file(fixture)) else {
-            return;
-        };
-        // Its commands run as this user, so no other user may be able to write to it.
-        let is_private = file.metadata().is_ok_and(|found| {
-            found.is_file() && found.uid() == process::user() && found.mode() & 0o022 == 0
-        });
-        if !is_private || file.read_to_string(&mut commands).is_err() {
-            return;
-        }
-        for line in commands.lines().rev() {
-            if let Some(command) = StoredCommand::from_teardown_line(line) {
-                // No session is recorded any more, whose report would name it.
-                let _ = command.run(&fixture.join("log"));
-            }
-        }
-    }
-
     impl StoredCommand {
-        /// Returns the line in a teardown file.
-        pub(crate) fn to_teardown_line(&self) -> String {
-            format!("{}\n", json!({ "teardown": self.to_json() }))
-        }
-
-        fn from_teardown_line(line: &str) -> Option<Self> {
-            let value: Value = serde_json::from_str(line).ok()?;
-            Self::from_json(&value["teardown"])
-        }
-
         /// Returns the command with this log as its output.
         pub(crate) fn to_command(&self, log: &Path) -> io::Result<Command> {
             let log = OpenOptions::new()
@@ -112,37 +52,6 @@ mod linux {
                 .stdout(log.try_clone()?)
                 .stderr(log);
             Ok(command)
-        }
-
-        /// Runs the command as part of a teardown, for at most 20 s.
-        pub(crate) fn run(&self, log: &Path) -> Result<(), FailedCommand> {
-            let begin = std::fs::metadata(log).map_or(0, |log| log.len());
-            self.run_to_end(log).map_err(|how| {
-                let written = std::fs::read(log).unwrap_or_default();
-                let own = written.get(begin as usize..).unwrap_or_default();
-                FailedCommand {
-                    how,
-                    output: last_lines(own),
-                }
-            })
-        }
-
-        fn run_to_end(&self, log: &Path) -> Result<(), String> {
-            let mut child = self
-                .to_command(log)
-                .and_then(|mut command| command.spawn())
-                .map_err(|error| error.to_string())?;
-            if let Ok(handle) = Handle::open(child.id()) {
-                handle.ended(Deadline::after(LIMIT));
-            }
-            let how = family::how_it_ended(child.id());
-            family::signal_group(child.id(), libc::SIGKILL);
-            reap(&mut child);
-            match how.as_deref() {
-                Some("exit code 0") => Ok(()),
-                Some(how) => Err(how.to_owned()),
-                None => Err(format!("no end within {} s", LIMIT.as_secs())),
-            }
         }
 
         pub(crate) fn to_json(&self) -> Value {
@@ -197,39 +106,7 @@ mod linux {
             .map(|byte| u8::try_from(byte.as_u64()?).ok());
         Some(OsString::from_vec(bytes.collect::<Option<_>>()?))
     }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-        use std::fs::{self, Permissions};
-        use std::os::unix::fs::{PermissionsExt as _, chown};
-
-        #[test]
-        fn a_teardown_file_that_another_user_may_write_is_not_run() {
-            let dir = tempfile::tempdir().unwrap();
-            let (file, ran) = (teardown_file(dir.path()), dir.path().join("ran"));
-            let command = StoredCommand {
-                program: "/usr/bin/env".into(),
-                args: vec!["touch".into(), ran.clone().into()],
-                env: vec![("PATH".into(), "/usr/bin:/bin".into())],
-                dir: dir.path().to_owned(),
-            };
-            fs::write(&file, command.to_teardown_line()).unwrap();
-            fs::set_permissions(&file, Permissions::from_mode(0o620)).unwrap();
-            run_teardown(dir.path());
-            assert!(!ran.exists());
-            fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
-            // Only root may change the owner of a file.
-            if chown(&file, Some(4711), None).is_ok() {
-                run_teardown(dir.path());
-                assert!(!ran.exists());
-                chown(&file, Some(process::user()), None).unwrap();
-            }
-            run_teardown(dir.path());
-            assert!(ran.exists());
-        }
-    }
 }
 
 #[cfg(all(target_os = "linux", not(miri)))]
-pub(crate) use linux::{os_from_json, os_to_json, reap, run_teardown, teardown_file};
+pub(crate) use linux::{os_from_json, os_to_json, reap};

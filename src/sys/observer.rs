@@ -3,9 +3,11 @@
 //! The observer cannot know some facts by itself, so it exports functions with which the library reports them:
 //! - The accesses of a fixture's factory, and a lease's search for a free port, belong to the run and not to the test that
 //!   happens to be first.
-//! - A thread of a harness's pool runs a test that its name does not show.
+//! - A thread of a harness's pool runs a test that its name does not show, and one of another pool or of an async runtime works
+//!   for a test that did not start it.
 //! - Guards of the environment exclude other tests, without a file that shows it.
 
+use once_cell::sync::OnceCell;
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 
@@ -41,10 +43,42 @@ impl Drop for Attributed {
     }
 }
 
-/// Begins to attribute the accesses of the current thread to the run. Costs a lookup by name.
+/// Begins to attribute the accesses of the current thread to the run.
 pub(crate) fn for_the_run() -> Attributed {
-    const WORKS_FOR: &CStr = c"cofferdam_observer_works_for";
-    Attributed::new(call(WORKS_FOR, RUN), WORKS_FOR)
+    Attributed::new(work_for(RUN), WORKS_FOR)
+}
+
+/// A test, by its number in the observer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ObservedTest(u32);
+
+impl ObservedTest {
+    /// Returns the test of the current thread; `None` without an observer, and where its accesses belong to the run.
+    pub(crate) fn current() -> Option<Self> {
+        let own = work_for(0)?;
+        work_for(own);
+        (own != RUN).then_some(Self(own))
+    }
+
+    /// Attributes the accesses of the current thread to the test, unless they belong to the run. Returns the previous test.
+    pub(crate) fn attribute(self) -> Option<Self> {
+        let before = work_for(self.0)?;
+        if before == RUN {
+            work_for(RUN);
+            return None;
+        }
+        Some(Self(before))
+    }
+}
+
+const WORKS_FOR: &CStr = c"cofferdam_observer_works_for";
+
+/// Has the current thread work for a test or the run, and returns the number until now; `None` without an observer.
+fn work_for(number: u32) -> Option<u32> {
+    static FOUND: OnceCell<Option<Function>> = OnceCell::new();
+    FOUND
+        .get_or_init(|| function(WORKS_FOR))
+        .map(|found| found(number))
 }
 
 /// Begins to attribute the accesses of the current thread to a test. Costs a lookup by name.
@@ -81,13 +115,19 @@ pub(crate) fn leased(port: u16) {
     call(c"cofferdam_observer_leased", port.into());
 }
 
-/// Calls a function of the observer that takes a number, if it is loaded.
+/// A function of the observer that takes a number and returns one.
+type Function = extern "C" fn(u32) -> u32;
+
+/// Calls a function of the observer, if it is loaded.
 fn call(name: &CStr, argument: u32) -> Option<u32> {
+    function(name).map(|found| found(argument))
+}
+
+fn function(name: &CStr) -> Option<Function> {
     let found = find(name)?;
     #[expect(unsafe_code, reason = "only a cast makes a symbol a function")]
-    // SAFETY: the functions with the names above take a number and return one.
-    let found = unsafe { std::mem::transmute::<*mut c_void, extern "C" fn(u32) -> u32>(found) };
-    Some(found(argument))
+    // SAFETY: the functions with the names above are of this type.
+    Some(unsafe { std::mem::transmute::<*mut c_void, Function>(found) })
 }
 
 /// Reports the test that begins on this thread to the observer, if it is loaded.

@@ -8,7 +8,7 @@ use super::runtime_threads::CurrentTest;
 use super::test_outcome::Outcome;
 use crate::error::Error;
 use crate::resource::Access;
-use crate::sys::observer::{self, Attributed};
+use crate::sys::observer::{self, Attributed, ObservedTest};
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,6 +28,8 @@ struct ThreadState {
     /// Innermost last, each with the number that its guard refers to.
     scopes: Vec<(u64, WorkerScope)>,
     entered: u64,
+    /// The test that the observer attributed the thread's accesses to before the first scope.
+    observed: Option<ObservedTest>,
     /// The thread's worker outside all scopes.
     own: Option<OwnScope>,
     /// The test that the thread works for outside all scopes, on a thread of a worker's runtime.
@@ -79,6 +81,7 @@ impl ThreadState {
         Self {
             scopes: Vec::new(),
             entered: 0,
+            observed: None,
             own: None,
             #[cfg(feature = "tokio")]
             of_runtime: None,
@@ -120,6 +123,16 @@ impl ThreadState {
             .map_or(0, |scope| scope.worker.0.number);
         EXECUTION.set(execution);
     }
+
+    /// Has the observer attribute the thread's accesses to the test of the innermost scope.
+    fn attribute(&mut self) {
+        let Some((_, scope)) = self.scopes.last() else {
+            self.observed.take().and_then(ObservedTest::attribute);
+            return;
+        };
+        let before = scope.worker.0.observed.and_then(ObservedTest::attribute);
+        self.observed = self.observed.or(before);
+    }
 }
 
 /// Returns the execution that this thread works for, or 0 if it has not been looked up or a build is running.
@@ -149,6 +162,13 @@ fn execution_of_runtime() -> u64 {
 pub(super) fn work_for(test: Option<Arc<CurrentTest>>) {
     let before = STATE.try_with(|state| std::mem::replace(&mut state.borrow_mut().of_runtime, test));
     drop(before);
+}
+
+/// Returns whether this thread is one of a worker's runtime.
+#[cfg(feature = "tokio")]
+pub(super) fn is_of_runtime() -> bool {
+    let known = STATE.try_with(|state| state.try_borrow().is_ok_and(|state| state.of_runtime.is_some()));
+    known.unwrap_or(false)
 }
 
 /// Ends the test of this thread before the thread ends. Does nothing on a thread that may have a further test.
@@ -310,6 +330,7 @@ impl Entered {
                 .scopes
                 .push((number, WorkerScope::new(worker.clone(), builds)));
             state.update_execution();
+            state.attribute();
             number
         });
         Self {
@@ -395,6 +416,7 @@ impl Drop for Entered {
                 .rposition(|(number, _)| *number == self.number);
             let scope = ended.map(|index| state.scopes.remove(index));
             state.update_execution();
+            state.attribute();
             scope
         });
         // The last clone of a worker must be dropped after the state is no longer borrowed.

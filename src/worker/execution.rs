@@ -11,6 +11,7 @@ use crate::exit;
 use crate::resource::Access;
 use crate::run::{self, Inherited, Runner};
 use crate::sys::file_lock::{self, Locked};
+use crate::sys::observer::ObservedTest;
 use crate::sys::{clock, process, stderr};
 use once_cell::sync::{Lazy, OnceCell};
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ pub(crate) struct Execution {
     pub(super) test: Option<String>,
     pub(super) lease: Lease,
     pub(super) attempt: u64,
+    /// The test in the observer; `None` without one, and where the process is one test.
+    pub(super) observed: Option<ObservedTest>,
     /// The name of the test's thread, where only that identifies the test.
     thread: Option<String>,
     pid: u32,
@@ -145,7 +148,7 @@ pub(super) fn begin_named(test: &str) -> Result<(Worker, bool), Error> {
 }
 
 fn worker_of(identity: Identity, thread: Option<String>) -> Worker {
-    let new = |id, index, lease, thread| {
+    let new = |id, index, lease, thread, observed| {
         start(Execution {
             number: clock::unique(),
             id,
@@ -153,6 +156,7 @@ fn worker_of(identity: Identity, thread: Option<String>) -> Worker {
             test: identity.test,
             lease,
             attempt: identity.attempt,
+            observed,
             thread,
             pid: process::id(),
             is_over: AtomicBool::new(false),
@@ -166,7 +170,7 @@ fn worker_of(identity: Identity, thread: Option<String>) -> Worker {
         LaneSource::Fixed { id, index } => {
             static PROCESS: OnceCell<Worker> = OnceCell::new();
             PROCESS
-                .get_or_init(|| new(id, index, Lease::fixed(), None))
+                .get_or_init(|| new(id, index, Lease::fixed(), None, None))
                 .clone()
         }
         LaneSource::Leased { prefix, numbered } => {
@@ -174,7 +178,13 @@ fn worker_of(identity: Identity, thread: Option<String>) -> Worker {
             let lease = SLOTS.lease(|slot| is_free_in_run(&format!("{prefix}{slot}"), slot));
             let slot = lease.slot().unwrap_or_default();
             let index = u32::try_from(slot).ok().filter(|_| numbered);
-            new(format!("{prefix}{slot}"), index, lease, thread)
+            new(
+                format!("{prefix}{slot}"),
+                index,
+                lease,
+                thread,
+                ObservedTest::current(),
+            )
         }
     }
 }
@@ -191,6 +201,7 @@ fn continued(inherited: &Inherited) -> Worker {
             test: Some(inherited.test.clone()),
             lease: Lease::fixed(),
             attempt: inherited.attempt,
+            observed: None,
             thread: None,
             pid: process::id(),
             is_over: AtomicBool::new(false),

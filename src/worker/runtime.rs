@@ -200,7 +200,7 @@ impl WorkerRuntime {
         exit::register(shut_down_all);
         at_test_end(AtEnd::Runtime, end_test);
         let test = Arc::<CurrentTest>::default();
-        let (starting, stopping) = (Arc::clone(&test), Arc::clone(&test));
+        let [starting, waking, stopping] = [(); 3].map(|()| Arc::clone(&test));
         let mut builder = (flavor.builder)();
         if let Some(threads) = flavor.worker_threads {
             builder.worker_threads(threads);
@@ -212,7 +212,14 @@ impl WorkerRuntime {
             .thread_keep_alive(KEEP_ALIVE)
             .on_thread_start(move || {
                 starting.start_thread();
+                starting.attribute();
                 current::work_for(Some(Arc::clone(&starting)));
+            })
+            // A thread that was started for one test works for the next one, too.
+            .on_thread_unpark(move || {
+                if current::is_of_runtime() {
+                    waking.attribute();
+                }
             })
             .on_thread_stop(move || {
                 current::work_for(None);

@@ -2,6 +2,7 @@
 
 use super::Worker;
 use super::member::Member;
+use crate::sys::observer::ObservedTest;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,6 +40,16 @@ impl CurrentTest {
 
     pub(super) fn worker(&self) -> Option<Worker> {
         self.lock().worker.clone()
+    }
+
+    /// Has the observer attribute the accesses of the current thread, one of the runtime, to the test.
+    pub(super) fn attribute(&self) {
+        // Between tests, what services do is still the last one's.
+        if ObservedTest::current().is_some()
+            && let Some(worker) = self.worker()
+        {
+            worker.0.observed.and_then(ObservedTest::attribute);
+        }
     }
 
     /// Begins a test, when the runtime has this many tasks.

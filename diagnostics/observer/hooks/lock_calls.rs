@@ -3,7 +3,8 @@
 
 use crate::log::{self, Record};
 use crate::log_format::{BETWEEN_PROCESSES, BETWEEN_THREADS, Kind, SHARED, header};
-use crate::recording::{self, ReentrancyGuard, path_of};
+use crate::open_paths::path_of;
+use crate::recording::{self, ReentrancyGuard};
 use crate::stack::work_memory;
 use crate::sys::interpose::real_functions;
 use crate::sys::{self, SEEK_CUR, SEEK_SET, c_int, c_uint, c_void};

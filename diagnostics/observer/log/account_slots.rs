@@ -90,6 +90,19 @@ pub(crate) fn map_sites() -> Option<(*mut u8, usize)> {
     (size > 0 && map != sys::MAP_FAILED).then_some((map.cast(), size as usize))
 }
 
+/// Allocates a part of a file: writing to a page that the file system cannot provide would end the program.
+pub(crate) fn make_room(fd: c_int, from: u64, length: u64) -> bool {
+    // A signal may interrupt it any number of times, but not forever.
+    for _ in 0..1000 {
+        // SAFETY: our own descriptor.
+        match unsafe { sys::posix_fallocate(fd, from as i64, length as i64) } {
+            sys::EINTR => {}
+            answer => return answer == 0,
+        }
+    }
+    false
+}
+
 /// Maps a part of a file, at `place` unless that is null.
 pub(crate) fn map(fd: c_int, place: *mut c_void, size: u64, from: u64) -> *mut c_void {
     let fixed = if place.is_null() { 0 } else { sys::MAP_FIXED };
@@ -195,7 +208,9 @@ pub(crate) fn take(state: State, reason: Reason, name: &[u8]) -> Option<u64> {
         None => {
             let slots = header_word(header::SLOTS)?.load(Relaxed);
             let taken = header_word(header::CHILDREN)?.fetch_add(1, Relaxed);
-            slots.checked_sub(taken + 1)?
+            let number = slots.checked_sub(taken + 1)?;
+            // A slot that cannot be allocated stays free, and the reader finds a start without a log.
+            (taken < layout::READY || allocate(number)).then_some(number)?
         }
     };
     let name = name.get(name.len().saturating_sub(ROOM)..).unwrap_or_default();
@@ -218,6 +233,12 @@ pub(crate) fn take(state: State, reason: Reason, name: &[u8]) -> Option<u64> {
         text.add(name.len()).write_bytes(0, ROOM - name.len());
     }
     Some(number)
+}
+
+/// Allocates a slot that was not allocated in advance.
+fn allocate(number: u64) -> bool {
+    let make_room = |fd| make_room(fd, layout::table(number), layout::SLOT as u64);
+    this_process::may_call() && with_file(File::Account, make_room) == Some(true)
 }
 
 /// Returns the head of the list of unused slots with another first one.

@@ -8,7 +8,7 @@ use crate::account_layout::{self, Reason, State};
 use crate::log_format::{self, DONE, Kind, MARK, RECORD, header};
 use crate::sys::{self, c_int};
 use crate::{this_process, thread};
-use account_slots::{File, map, with_file};
+use account_slots::{File, make_room, map, with_file};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64};
 
@@ -373,17 +373,4 @@ fn map_spill(from: u64) -> bool {
         SPILL_MAPPED.store(from, Relaxed);
     }
     is_mapped
-}
-
-/// Allocates a part of a file: writing to a page that the file system cannot provide would end the program.
-fn make_room(fd: c_int, from: u64, length: u64) -> bool {
-    // A signal may interrupt it any number of times, but not forever.
-    for _ in 0..1000 {
-        // SAFETY: our own descriptor.
-        match unsafe { sys::posix_fallocate(fd, from as i64, length as i64) } {
-            sys::EINTR => {}
-            answer => return answer == 0,
-        }
-    }
-    false
 }

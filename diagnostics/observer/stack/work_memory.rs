@@ -1,6 +1,7 @@
 //! Working memory of the observer. A hook may be called on a signal's stack or a coroutine's, with a few kilobytes
 //! left: nothing big lies on the stack, and nothing is allocated.
 
+use crate::open_paths::KnownFolder;
 use crate::stack::unwind::Walk;
 use crate::sys::own_calls::is_readable;
 use crate::sys::{self, PATH_MAX};
@@ -17,6 +18,7 @@ pub(crate) const MOST_FRAMES: usize = 32;
 /// The memory that one thread needs at a time.
 pub(crate) struct WorkMemory {
     pub(crate) paths: [[u8; PATH_MAX]; 2],
+    pub(crate) folder: KnownFolder,
     pub(crate) frames: [usize; MOST_FRAMES],
     pub(crate) walk: Walk,
 }
@@ -33,6 +35,7 @@ static BLOCKS: Blocks = Blocks(
     [const {
         UnsafeCell::new(WorkMemory {
             paths: [[0; PATH_MAX]; 2],
+            folder: KnownFolder::NONE,
             frames: [0; MOST_FRAMES],
             walk: Walk::EMPTY,
         })
@@ -55,8 +58,9 @@ pub(crate) struct Taken {
 /// Takes a block. Returns `None` if all are in use, which takes that many threads or signals inside the observer.
 pub(crate) fn take() -> Option<Taken> {
     let pid = this_process::pid();
-    // Threads begin at different places, so that they do not compete for one block.
-    let own = (core::ptr::from_ref(thread::current()).addr() >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57;
+    // Threads begin at different places, so that they do not compete for one block; at few, because the first use of
+    // each block costs page faults.
+    let own = (core::ptr::from_ref(thread::current()).addr() >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61;
     for place in 0..COUNT {
         let place = (own + place) % COUNT;
         let (owner, memory) = (OWNERS.get(place)?, BLOCKS.0.get(place)?);

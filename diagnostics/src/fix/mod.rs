@@ -2,11 +2,13 @@
 //!
 //! `proposal` turns conflicts into new file contents: `test_sources` reads the workspaces and finds each test with its
 //! attributes, `key_plan` chooses the keys, and `draft` writes them into Rust files, Cargo.toml and nextest's configuration.
-//! `unused_attributes` finds attributes without effect, `named_statics` the values that two tests name, and `conflict_help` writes
-//! the help texts. `migration` rewrites a suite that uses other crates. `checkout` applies the changes. Only `tool`, `checkout`,
-//! `workspace`, `test_sources`, `proposal` and `migration` have effects.
+//! `unused_attributes` finds attributes without effect, `named_statics` the values that two tests name, also by functions of
+//! theirs that `called_functions` finds, and `conflict_help` writes the help texts. `migration` rewrites a suite that uses other
+//! crates. `checkout` applies the changes. Only `tool`, `checkout`, `workspace`, `test_sources`, `proposal` and `migration` have
+//! effects.
 
 mod attributes;
+mod called_functions;
 pub(crate) mod checkout;
 pub(crate) mod conflict_help;
 pub(crate) mod draft;

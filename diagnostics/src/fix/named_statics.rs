@@ -2,6 +2,7 @@
 //!
 //! Under `cargo test` all tests of a program share one, under nextest each test has its own.
 
+use super::called_functions::CalledFunctions;
 use super::program::{Function, Program};
 use super::source_file::{SourceFile, inner, is_attribute, is_group, is_sign, is_word, split_attributes};
 use super::test_sources::Sources;
@@ -49,7 +50,7 @@ impl NamedStatic {
 
 const TYPES: [&str; 6] = ["LazyLock", "OnceLock", "Lazy", "OnceCell", "OnceBox", "SyncLazy"];
 
-/// Returns the values that the test and one of the culprits name.
+/// Returns the values that the test and one of the culprits name, themselves or by functions that they call.
 pub(crate) fn of_tests(sources: &Sources, test: &TestId, culprits: &[TestId]) -> Vec<NamedStatic> {
     // The package is not known; the program's name suffices.
     let position = |test: &TestId| sources.find("", &test.binary, &test.name).ok()?.first().copied();
@@ -65,9 +66,10 @@ pub(crate) fn of_tests(sources: &Sources, test: &TestId, culprits: &[TestId]) ->
     found.into_iter().collect()
 }
 
-/// Returns the values of a program that both functions name.
+/// Returns the values of a program that both functions name, or functions that they call.
 fn of_both(program: &Program, one: &Function, other: &Function, has_library: bool) -> BTreeSet<NamedStatic> {
-    let (one, other) = (names(program, one), names(program, other));
+    let mut functions = CalledFunctions::new(program);
+    let [one, other] = [one, other].map(|function| functions.words(function));
     let mut found = BTreeSet::new();
     for (path, text) in &program.texts {
         let Some(file) = SourceFile::new(text) else {
@@ -136,44 +138,6 @@ fn kind(tokens: &[TokenTree]) -> Option<&'static str> {
     words.next()
 }
 
-/// Returns the words in a function's parameters and body.
-fn names(program: &Program, function: &Function) -> BTreeSet<String> {
-    let mut words = BTreeSet::new();
-    if let Some(file) = program
-        .texts
-        .get(&function.file)
-        .and_then(|text| SourceFile::new(text))
-    {
-        find(&file, &file.tokens, function, &mut words);
-    }
-    words
-}
-
-/// Collects the words of the function that begins in the line of `function`.
-fn find(file: &SourceFile<'_>, tokens: &[TokenTree], function: &Function, words: &mut BTreeSet<String>) {
-    for (at, token) in tokens.iter().enumerate() {
-        if is_word(token, "fn") && file.line(file.range(token).start) == function.line {
-            let rest = tokens.get(at + 2..).unwrap_or_default();
-            let end = rest.iter().position(|token| is_group(token, Delimiter::Brace));
-            collect(&rest[..end.map_or(rest.len(), |end| end + 1)], words);
-            return;
-        }
-        if let TokenTree::Group(_) = token {
-            find(file, &inner(token), function, words);
-        }
-    }
-}
-
-fn collect(tokens: &[TokenTree], words: &mut BTreeSet<String>) {
-    for token in tokens {
-        match token {
-            TokenTree::Group(_) => collect(&inner(token), words),
-            TokenTree::Ident(word) => _ = words.insert(word.to_string()),
-            _ => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::scan::scan;
@@ -207,5 +171,67 @@ mod t {
         assert_eq!(found("t::one", "t::other"), "B lazy_static! 3, C Lazy 5");
         assert_eq!(found("t::other", "t::third"), "server #[once] 7");
         assert_eq!(found("t::third", "t::one"), "A LazyLock 2");
+    }
+
+    /// Returns the names of the values that both tests use.
+    fn of_tests(text: &str, more: &'static str) -> String {
+        let read = |path: &Path| match path.to_str() {
+            Some("lib.rs") => Ok(text.to_owned()),
+            Some("db.rs") => Ok(more.to_owned()),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        };
+        let program = scan(Path::new("lib.rs"), None, &read);
+        let [one, other] = ["t::one", "t::other"].map(|name| program.find(name)[0]);
+        let found = of_both(&program, one, other, false);
+        found
+            .into_iter()
+            .map(|one| one.name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    #[test]
+    fn a_value_that_a_test_uses_only_by_functions_that_it_calls_is_found() {
+        let db = "pub static POOL: OnceLock<u8> = OnceLock::new();
+pub fn pool() -> u8 { inner::get::<u8>(1) }
+mod inner { pub(super) fn get<T>(_: u8) -> u8 { super::super::recurse(0); *super::POOL } }
+";
+        for imports in [
+            "use super::*; fn open() -> u8 { db::pool() }",
+            "use crate::db::pool as open;",
+            "use super::db; fn open() -> u8 { db::pool() }",
+            "use crate::db::*; fn open() -> u8 { assert!(self::deeper::open() == 1) } mod deeper { pub(super) fn open() { crate::db::pool() } }",
+        ] {
+            let text = format!(
+                "mod db;
+fn recurse(n: u8) {{ recurse(n) }}
+mod t {{
+    {imports}
+    #[test] fn one() {{ assert_eq!(open(), 1); }}
+    #[test] fn other() {{ crate::db::pool(); }}
+}}"
+            );
+            assert_eq!(of_tests(&text, db), "POOL", "{imports}");
+        }
+    }
+
+    #[test]
+    fn functions_of_that_name_that_are_not_called_name_no_value() {
+        let db = "pub static POOL: OnceLock<u8> = OnceLock::new(); pub fn pool() -> u8 { *POOL }";
+        for test in [
+            // Another function, a method, a variable, a parameter, and the path of a type or of another crate.
+            "fn pool() {} #[test] fn one() { pool() }",
+            "use other::pool; use crate::db::*; #[test] fn one() { pool() }",
+            "use crate::db::*; #[test] fn one() { server.pool() }",
+            "use crate::db::*; #[test] fn one() { let pool = || 1; pool() }",
+            "use crate::db::*; #[rstest] fn one(pool: fn() -> u8) { pool() }",
+            "use crate::db::*; #[test] fn one() { fn pool() {} pool() }",
+            "use crate::db::*; #[test] fn one() { <Db as Open>::pool(); Db::pool(); ::other::pool(); pool!() }",
+            "#[test] fn one() { pool() }",
+            "#[test] fn one() { super::super::pool() }",
+        ] {
+            let text = format!("mod db;\nmod t {{ {test} #[test] fn other() {{ crate::db::pool(); }} }}");
+            assert_eq!(of_tests(&text, db), "", "{test}");
+        }
     }
 }

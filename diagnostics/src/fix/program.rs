@@ -30,6 +30,8 @@ pub(crate) struct Function {
 pub(crate) struct Module {
     pub(crate) names: Names,
     pub(crate) insertion: Insertion,
+    /// The paths of the imported names, each with its name here; `*` for all names of a module.
+    pub(crate) imports: Vec<(Vec<String>, String)>,
 }
 
 /// The source of one program.

@@ -1,6 +1,7 @@
 //! The changes that end the observed conflicts, as a diff with notes, or as JSON.
 
 use super::diff;
+use super::human::block;
 use super::json_line;
 use super::shell_line::rerun_command;
 use super::style::BOLD;
@@ -16,6 +17,7 @@ use crate::fix::spelled;
 use crate::fix::unused_attributes::UnusedAttribute;
 use crate::rates::FailureRate;
 use cofferdam::Resource;
+use cofferdam_conflicts::Conflict;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -32,7 +34,7 @@ pub(super) fn write(out: &mut dyn Write, format: ListFormat, fixed: &Fixed) -> i
     }
 }
 
-fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
+fn human(mut out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
     let mut is_first = !keys(out, fixed)?;
     for change in &fixed.proposal.changes {
         if !std::mem::take(&mut is_first) {
@@ -74,6 +76,9 @@ fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
     }
     for problem in &fixed.problems {
         say(out, "unreadable", problem)?;
+    }
+    for failed in &fixed.failed_teardowns {
+        block(&mut out, failed)?;
     }
     writeln!(out, "{BOLD}cofferdam:{BOLD:#} {}", plain(&last_line(fixed)))
 }
@@ -419,6 +424,7 @@ struct FixView<'a> {
     proofs: Vec<ProofView<'a>>,
     order_dependent: Vec<OrderView<'a>>,
     problems: &'a [String],
+    failed_teardowns: &'a [Conflict],
 }
 
 #[derive(Serialize)]
@@ -606,6 +612,7 @@ impl<'a> FixView<'a> {
             proofs: fixed.proofs.iter().map(ProofView::of).collect(),
             order_dependent: fixed.order_dependent.iter().map(OrderView::of).collect(),
             problems: &fixed.problems,
+            failed_teardowns: &fixed.failed_teardowns,
         }
     }
 }

@@ -74,6 +74,7 @@ fn a_teardown_that_fails_is_reported_with_its_output_and_the_exit_code_is_1() {
             &["observe"],
             &["hunt"],
             &["rerun", "passes"],
+            &["fix", "--apply", "--allow-no-vcs"],
         ] {
             let output = run(words);
             let text = format!("{}{}", output.out, output.err);
@@ -81,7 +82,7 @@ fn a_teardown_that_fails_is_reported_with_its_output_and_the_exit_code_is_1() {
             assert!(text.contains(report), "{words:?} {command:?}: {text}");
 
             let json = run(&[words, &["--format", "json"]].concat()).report();
-            let list = if json.get("conflicts").is_some() {
+            let list = if json["conflicts"].is_array() {
                 "conflicts"
             } else {
                 "failed_teardowns"

@@ -183,14 +183,14 @@ fn rebuilt(state: &State) -> Vec<Conflict> {
     let found = worth.map(|((run, locator, service), tally)| {
         let name = state.text(*service);
         let message = format!(
-            "{name} of {} was built in {} tests of run {}, {} in all: a candidate for a fixture (feature `fixtures`)",
+            "{name} of {} was built in {} tests of run {}, {} in all: a candidate for a fixture",
             called(state, *locator),
             tally.count,
             state.text(state.runs.get(*run).name),
             time(tally.sum)
         );
         let help = "if its tests can share it, `register_shared` builds it once per process; what takes long outside the \
-                    process (a server, a filled database) is better started once per run";
+                    process (a server, a filled database) is better started once per run, by a `Fixture` (feature `fixtures`)";
         of_service(state, Kind::Rebuilt, *service, tally, message, help.to_owned())
     });
     found.collect()

@@ -382,8 +382,8 @@ warning quarantined [a] of 1
   a ended while threads that it had started still worked for w0: the worker ID was retired
   `join` the threads of `Worker::spawn` and `wrap` before the test ends
 note rebuilt [t0, t1, t2] of 3
-  Big of locator `services` was built in 3 tests of run r, 240.0 ms in all: a candidate for a fixture (feature `fixtures`)
-  if its tests can share it, `register_shared` builds it once per process; what takes long outside the process (a server, a filled database) is better started once per run
+  Big of locator `services` was built in 3 tests of run r, 240.0 ms in all: a candidate for a fixture
+  if its tests can share it, `register_shared` builds it once per process; what takes long outside the process (a server, a filled database) is better started once per run, by a `Fixture` (feature `fixtures`)
 "
     );
     let conflicts = evidence(&[&w0]).conflicts();

@@ -55,6 +55,8 @@ pub(crate) struct Fixed {
     pub(crate) account: Account,
     /// The reason the observation cannot show that nothing else needs to change.
     pub(crate) unknown: Option<String>,
+    /// The commands that failed when the declared fixtures were torn down.
+    pub(crate) failed_teardowns: Vec<Conflict>,
 }
 
 /// Advice that is better than waiting, but cannot be applied automatically.
@@ -72,6 +74,7 @@ impl Fixed {
         let is_left = !self.proposal.manual_steps.is_empty()
             || !self.proposal.missing_crates.is_empty()
             || !self.order_dependent.is_empty()
+            || !self.failed_teardowns.is_empty()
             || self.proofs.iter().any(|proof| !proof.is_kept)
             || !self.written && !self.proposal.changes.is_empty();
         if is_left {
@@ -134,6 +137,7 @@ pub(crate) fn fix(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result<F
         library,
         command: args.command.clone(),
         unknown: None,
+        failed_teardowns: Vec::new(),
         account: observation.account.clone(),
         root: dir,
         proposal,
@@ -159,6 +163,8 @@ pub(crate) fn fix(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result<F
             return Err(super::unobservable());
         }
     }
+    #[cfg(has_observer)]
+    fixed.failed_teardowns.extend(super::end_fixtures());
     Ok(fixed)
 }
 

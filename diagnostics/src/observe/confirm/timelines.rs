@@ -76,6 +76,15 @@ pub(super) struct Change {
 }
 
 impl Timeline {
+    /// Notes a wait for std's lock around all variables, which was not on the way to one of the resources.
+    fn waits_for_std(&mut self, since: u64) {
+        if self.first().is_none() {
+            self.waited_for_std = true;
+        } else if !self.uses.iter().flatten().any(|(_, _, writes)| *writes) {
+            self.change_waited_for_std = self.change_waited_for_std.or(Some(since));
+        }
+    }
+
     /// Returns the time of the first use of any of the resources.
     pub(super) fn first(&self) -> Option<u64> {
         self.uses.iter().flatten().map(|(from, ..)| *from).min()
@@ -229,12 +238,17 @@ pub(super) fn timelines(
                 continue;
             };
             if record.kind == Kind::Waits {
-                let access = env_access(log, record.stack).filter(|_| waiting[position].is_none());
-                if access.is_some() {
-                    waiting[position] = Some(record.at);
-                }
-                if access == Some(EnvAccess::All) && pauses.late == Some(position) {
-                    reads_all = reads_all.or(Some(record.at));
+                match env_access(log, record.stack) {
+                    Some(EnvAccess::One) => _ = waiting[position].get_or_insert(record.at),
+                    // Names none of them, so a later use of one may have another reason.
+                    Some(access) => {
+                        timelines[position].waits_for_std(record.at);
+                        if access == EnvAccess::All && pauses.late == Some(position) {
+                            reads_all = reads_all.or(Some(record.at));
+                        }
+                    }
+                    // What this other lock guards may be the reason.
+                    None => timelines[position].waited_for_std |= reads_all.take().is_some(),
                 }
                 continue;
             }
@@ -263,8 +277,6 @@ pub(super) fn timelines(
             let written = effects.iter().find_map(written);
             effects.extend(written);
             let timeline = &mut timelines[position];
-            let was_there = timeline.first().is_some();
-            let has_changed = timeline.uses.iter().flatten().any(|(_, _, writes)| *writes);
             let mut is_there = false;
             for (resource, uses) in resources.iter().zip(&mut timeline.uses) {
                 let own = effects.iter().filter(|effect| is_use(effect, resource));
@@ -279,11 +291,8 @@ pub(super) fn timelines(
             }
             if is_there {
                 timeline.paused |= pause.is_some();
-            } else {
-                timeline.waited_for_std |= since.is_some() && !was_there;
-                if was_there && !has_changed {
-                    timeline.change_waited_for_std = timeline.change_waited_for_std.or(since);
-                }
+            } else if let Some(since) = since {
+                timeline.waits_for_std(since);
             }
         }
     }
@@ -330,6 +339,7 @@ mod tests {
     use super::*;
     use crate::observe::format::{PAUSED, PAUSED_FIRST};
     use crate::observe::log::test_log::LogBuilder;
+    use std::cell::RefCell;
 
     const A: u32 = 1;
     const B: u32 = 2;
@@ -530,6 +540,28 @@ mod tests {
             let window = timelines[1].window(&[0]).unwrap();
             assert_eq!((window.from, window.to), (from, 5_000), "{late:?} {access:?}");
         }
+    }
+
+    #[test]
+    fn a_late_test_that_waits_for_a_lock_after_it_read_all_variables_shows_neither_a_use_nor_a_guard() {
+        let mut made = program();
+        made.record(1_000, B, Kind::Waits, 0, "", b"");
+        made.record(3_000, B, Kind::Waits, 0, "", b"");
+        made.record(5_000, B, Kind::GetVariable, 0, "HOME", b"");
+        let purposes = RefCell::new(vec![None, Some(EnvAccess::All)]);
+        let timelines = timelines(
+            &[made.log()],
+            &[("shop", "a"), ("shop", "b")],
+            &[Resource::env("HOME")],
+            Pauses {
+                late: Some(1),
+                ..Pauses::USUAL
+            },
+            &|_, _| purposes.borrow_mut().pop().flatten(),
+        );
+        let window = timelines[1].window(&[0]).unwrap();
+        assert_eq!((window.from, window.to), (5_000, 5_000));
+        assert!(window.waited_for_std);
     }
 
     #[test]

@@ -134,8 +134,11 @@ impl Links {
     /// Returns the real path of a directory if it differs.
     fn folder(&mut self, folder: &Path) -> Option<&Path> {
         if !self.working_dirs.contains_key(folder.as_os_str()) {
-            // A removed directory is resolved through the ancestors that still exist.
-            let resolved = fs::canonicalize(folder).unwrap_or_else(|_| self.resolve(folder.to_owned()));
+            // Through the directory above, which is mostly known; and a removed directory has no other path.
+            let above = self.resolve(folder.to_owned());
+            let is_link = fs::symlink_metadata(&above).is_ok_and(|found| found.is_symlink());
+            let target = is_link.then(|| fs::canonicalize(&above).ok()).flatten();
+            let resolved = target.unwrap_or(above);
             let resolved = Some(resolved).filter(|resolved| resolved != folder);
             self.working_dirs.insert(folder.into(), resolved);
         }

@@ -13,7 +13,8 @@ use std::path::Path;
 /// The fewest slots with which an observation begins.
 const FEWEST: u64 = 256;
 
-/// Creates the account in `folder` with room for `slots` slots, all of it allocated.
+/// Creates the account in `folder` with room for `slots` slots. Those at the ends are allocated: the runner takes slots from
+/// the first on, and observed processes from the last down.
 pub(crate) fn create(folder: &Path, slots: u64) -> io::Result<()> {
     let path = folder.join(layout::NAME);
     let file = new_file(&path)?;
@@ -25,7 +26,10 @@ pub(crate) fn create(folder: &Path, slots: u64) -> io::Result<()> {
         }
         slots /= 2;
     }
-    fallocate(&file, FallocateFlags::empty(), 0, layout::table(slots))?;
+    let ready = layout::READY.min(slots);
+    let last = layout::table(slots - ready);
+    fallocate(&file, FallocateFlags::empty(), 0, layout::table(ready))?;
+    fallocate(&file, FallocateFlags::empty(), last, layout::table(slots) - last)?;
     for (place, value) in [
         (header::SLOTS, slots),
         (header::USER, rustix::process::geteuid().as_raw().into()),

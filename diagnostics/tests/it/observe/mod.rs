@@ -7,6 +7,7 @@ mod explained;
 mod isolated;
 mod order;
 pub(crate) mod package;
+mod pools;
 mod probe;
 mod process_state;
 mod results;

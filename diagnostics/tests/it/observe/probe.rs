@@ -138,6 +138,18 @@ fn rustix_s(dir: &Path) {
     raw::unlinkat(&folder, "raw-linked", AtFlags::empty()).unwrap();
     raw::unlinkat(&folder, "raw-folder", AtFlags::REMOVEDIR).unwrap();
     raw::chmodat(&folder, "raw-renamed", Mode::RUSR, AtFlags::empty()).unwrap();
+    // An open directory has another path after a rename, and its descriptor is soon that of another directory.
+    let open_in = |name: &str| {
+        raw::mkdirat(&folder, name, Mode::RWXU).unwrap();
+        raw::openat(&folder, name, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap()
+    };
+    let make = |folder: &_, name: &str| drop(raw::openat(folder, name, create, Mode::RUSR).unwrap());
+    let renamed = open_in("raw-before");
+    make(&renamed, "before");
+    raw::renameat(&folder, "raw-before", &folder, "raw-after").unwrap();
+    make(&renamed, "after");
+    drop(renamed);
+    make(&open_in("raw-other"), "other");
     raw::access(dir.join("raw-accessed"), raw::Access::EXISTS).unwrap_err();
 }
 
