@@ -146,9 +146,9 @@ impl<'a> Rerunner<'a> {
             .any(|one| one.kind() == ResourceKind::Static)
             .then(Wanted::uses);
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let (folder, instructions) = self
-            .launch
-            .create_rerun_dir(&format!("again-{run}"), with_calls, statics.as_ref())?;
+        let (folder, instructions) =
+            self.launch
+                .create_rerun_dir(&format!("again-{run}"), with_calls, statics.as_ref())?;
         let begun = now();
         let mut running = Vec::new();
         let processes: Vec<&[&Runnable]> = match runnables {

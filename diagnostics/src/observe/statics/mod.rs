@@ -100,6 +100,8 @@ pub(super) struct Wanted {
     /// tests begin.
     pub(super) put_back_before: u32,
     pub(super) put_back: BTreeSet<StaticId>,
+    /// Includes locks without a value, which a panic may poison.
+    pub(super) locks: bool,
 }
 
 impl Wanted {
@@ -211,7 +213,7 @@ fn table(bytes: &[u8], wanted: &Wanted) -> Result<Vec<u8>, Unwatched> {
             let is_empty = type_name.contains("<()>") || type_name.ends_with(", ()>") || type_name == "Once";
             let name = program_file::demangled(variable.symbol);
             // Our library may be a dependency by path, as the user's own crates are.
-            (!is_empty && !name.starts_with("cofferdam::")).then(|| OwnStatic {
+            ((wanted.locks || !is_empty) && !name.starts_with("cofferdam::")).then(|| OwnStatic {
                 address: variable.address,
                 size: variable.size,
                 name,
