@@ -8,7 +8,7 @@ use super::launch::{Launch, StartedProgram};
 use super::log::results::{self, ReportedOutcome, TestResult};
 use super::log::{Log, account_file, test_order};
 use super::site_table::{ACCESS, CHANGED, READ};
-use super::statics::{self, Wanted};
+use super::statics::{self, ProgramStatics, Wanted};
 use super::suite_programs::{SuitePrograms, TestProgram};
 use super::test_process::{TestProcess, wait_for_all};
 use crate::scene::{
@@ -48,6 +48,8 @@ pub(crate) struct SceneRunner<'a> {
     runs: AtomicU64,
     /// The number of times that each scene of tests beside each other ran.
     repeats: Mutex<HashMap<Scene, u32>>,
+    /// The statics of programs, by path; `None` for those whose statics cannot be observed.
+    statics: Mutex<HashMap<OsString, Option<ProgramStatics>>>,
 }
 
 /// The way in which the tests of one process run.
@@ -97,6 +99,7 @@ impl<'a> SceneRunner<'a> {
             deadline: None,
             runs: AtomicU64::new(0),
             repeats: Mutex::default(),
+            statics: Mutex::default(),
         }
     }
 
@@ -253,6 +256,18 @@ impl<'a> SceneRunner<'a> {
         (*runs).is_multiple_of(2)
     }
 
+    /// Writes the table of a program's statics for a process. Without it, the runner says why.
+    fn prepare_statics(&self, dir: &Path, started: &StartedProgram, wanted: &Wanted) -> io::Result<()> {
+        let mut known = self.statics.lock().unwrap_or_else(PoisonError::into_inner);
+        let statics = known
+            .entry(started.program.clone())
+            .or_insert_with(|| ProgramStatics::read(Path::new(&started.program)));
+        match statics {
+            Some(statics) => statics.write(dir, wanted),
+            None => Ok(()),
+        }
+    }
+
     /// Returns whether each of these tests may have a thread of its own: the command sets no other number of threads.
     fn can_begin_at_once(&self, program: &TestProgram, tests: &[TestId]) -> bool {
         let started = tests.first().and_then(|test| program.started(&test.name));
@@ -308,6 +323,9 @@ impl<'a> SceneRunner<'a> {
         let wanted = wanted(plan, tests, threads);
         let name = format!("scene-{run}");
         let (dir, instructions) = self.launch.create_rerun_dir(&name, false, wanted.as_ref())?;
+        if let Some(wanted) = &wanted {
+            self.prepare_statics(&dir, started, wanted)?;
+        }
         let mut command = started.command(&self.launch.runner(), &instructions);
         match way {
             Way::AsStarted => {

@@ -47,6 +47,9 @@ impl fmt::Display for Unwatched {
 /// The size of the largest program that is read, in bytes.
 const MOST: u64 = 512 << 20;
 
+/// The name of a table that only lacks the number of its process.
+const READY: &str = "ready.sites";
+
 /// Words in the names of types that hold a value beside atomic numbers of their own.
 const LOCKS: [&str; 6] = ["Mutex", "RwLock", "Once", "Lazy", "Condvar", "Semaphore"];
 
@@ -133,6 +136,9 @@ impl ListedStatic {
 /// Writes the table of the program that this process is about to become to the folder of the logs, or the reason that there
 /// is none.
 pub(super) fn write(folder: &Path, program: &Path, pid: u32, wanted: &Wanted) -> io::Result<()> {
+    if fs::rename(folder.join(READY), path(folder, pid)).is_ok() {
+        return Ok(());
+    }
     match read(program).and_then(|bytes| table(&bytes, wanted)) {
         Ok(table) => fs::write(path(folder, pid), table),
         Err(reason) => fs::write(reason_path(folder, pid), reason.to_string()),
@@ -145,6 +151,29 @@ fn read(program: &Path) -> Result<Vec<u8>, Unwatched> {
         return Err(Unwatched::TooLarge);
     }
     fs::read(program).map_err(|_| Unwatched::Unreadable)
+}
+
+/// The statics of a program and their uses, read once for several reruns.
+#[derive(Debug)]
+pub(super) struct ProgramStatics {
+    statics: Vec<OwnStatic>,
+    sites: Vec<Site>,
+}
+
+impl ProgramStatics {
+    /// Reads a program; `None` if its statics cannot be observed.
+    pub(super) fn read(program: &Path) -> Option<Self> {
+        let bytes = read(program).ok()?;
+        let (program, statics) = parse(&bytes, true).ok()?;
+        let sites = sites::find(&program, &statics);
+        Some(Self { statics, sites })
+    }
+
+    /// Writes the table for the only process with logs in that folder. It includes locks without a value.
+    pub(super) fn write(&self, folder: &Path, wanted: &Wanted) -> io::Result<()> {
+        let sites: &[Site] = if wanted.uses { &self.sites } else { &[] };
+        fs::write(folder.join(READY), to_bytes(sites, &self.statics, wanted))
+    }
 }
 
 /// Returns the reason, as a text, that [`write`] left in place of a table.
@@ -194,12 +223,22 @@ fn reason_path(folder: &Path, pid: u32) -> PathBuf {
 
 /// Returns the table of a program.
 fn table(bytes: &[u8], wanted: &Wanted) -> Result<Vec<u8>, Unwatched> {
+    let (program, statics) = parse(bytes, wanted.locks)?;
+    let sites = match wanted.uses {
+        true => sites::find(&program, &statics),
+        false => Vec::new(),
+    };
+    Ok(to_bytes(&sites, &statics, wanted))
+}
+
+/// Returns a program and its statics, also locks without a value if `locks` is set.
+fn parse(bytes: &[u8], locks: bool) -> Result<(Program<'_>, Vec<OwnStatic>), Unwatched> {
     let program = Program::parse(bytes).ok_or(Unwatched::Unreadable)?;
     if program.functions.is_empty() {
         return Err(Unwatched::Stripped);
     }
     let declarations = declarations::read(&program.file).ok_or(Unwatched::NoDebugInfo)?;
-    let statics: Vec<OwnStatic> = program
+    let statics = program
         .variables
         .iter()
         .filter_map(|variable| {
@@ -213,7 +252,7 @@ fn table(bytes: &[u8], wanted: &Wanted) -> Result<Vec<u8>, Unwatched> {
             let is_empty = type_name.contains("<()>") || type_name.ends_with(", ()>") || type_name == "Once";
             let name = program_file::demangled(variable.symbol);
             // Our library may be a dependency by path, as the user's own crates are.
-            ((wanted.locks || !is_empty) && !name.starts_with("cofferdam::")).then(|| OwnStatic {
+            ((locks || !is_empty) && !name.starts_with("cofferdam::")).then(|| OwnStatic {
                 address: variable.address,
                 size: variable.size,
                 name,
@@ -224,11 +263,7 @@ fn table(bytes: &[u8], wanted: &Wanted) -> Result<Vec<u8>, Unwatched> {
             })
         })
         .collect();
-    let sites = match wanted.uses {
-        true => sites::find(&program, &statics),
-        false => Vec::new(),
-    };
-    Ok(to_bytes(&sites, &statics, wanted))
+    Ok((program, statics))
 }
 
 fn to_bytes(sites: &[Site], statics: &[OwnStatic], wanted: &Wanted) -> Vec<u8> {
