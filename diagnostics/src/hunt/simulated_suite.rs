@@ -82,6 +82,8 @@ mod model {
         pub(in crate::hunt) takes_one_name: bool,
         /// Set if the uses of statics are not observed.
         pub(in crate::hunt) hides_statics: bool,
+        /// Set if tests take longer than each pause.
+        pub(in crate::hunt) overlaps: bool,
         /// Statics that cannot be put back.
         pub(in crate::hunt) too_large: Vec<&'static str>,
         pub(in crate::hunt) scenes: Vec<Scene>,
@@ -111,6 +113,7 @@ mod model {
                 keeps_order: false,
                 takes_one_name: false,
                 hides_statics: false,
+                overlaps: false,
                 too_large: Vec::new(),
                 scenes: Vec::new(),
                 disk: BTreeSet::new(),
@@ -177,6 +180,7 @@ mod model {
             let mut variables: BTreeSet<&'static str> = BTreeSet::new();
             let mut poisoned: BTreeSet<&'static str> = BTreeSet::new();
             let mut program: Option<String> = None;
+            result.statics.has_overlapped = plan.pause.is_some() && self.overlaps;
             result.statics.paused = plan.pause.as_ref().is_some_and(|pause| pause.skipped < 3);
             for (place, test) in tests.iter().enumerate() {
                 let id = self.tests[*test].clone();

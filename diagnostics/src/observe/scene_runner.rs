@@ -460,7 +460,7 @@ fn wanted(plan: &StaticsPlan, tests: &[TestId], threads: Threads) -> Option<Want
 
 /// Returns the request to pause at a static.
 fn hold(pause: &StaticPause) -> HoldRequest {
-    let millis = u64::from(pause.millis);
+    let millis = u64::from(pause.most_millis);
     let mut request = HoldRequest::new((0, 0), (millis, millis));
     request.add(Target::Test, pause.held.name.as_ref());
     request.add(Target::Late, pause.late.name.as_ref());
@@ -523,6 +523,7 @@ fn statics_of(log: &Log, tests: &[TestId]) -> SeenStatics {
             let test = tests.iter().find(|test| test.name == name);
             numbers.extend(test.map(|test| (record.value, test)));
         }
+        seen.has_overlapped |= record.kind == Kind::Waits;
         if record.kind == Kind::UseStatic
             && let Some(test) = numbers.get(&record.test)
         {
@@ -668,7 +669,9 @@ mod tests {
         );
         assert_eq!(changes("reads"), [(id("SET"), false)]);
         assert_eq!(seen.uses.len(), 2);
-        assert!(!seen.paused);
+        assert!(!seen.paused && !seen.has_overlapped);
+        log.record(3, 1, Kind::Waits, 0, "", b"");
+        assert!(statics_of(&log.log(), &[]).has_overlapped);
     }
 
     #[test]
@@ -702,8 +705,8 @@ mod tests {
             at: id("SET"),
             held: test("a"),
             skipped: 3,
-            millis: 250,
             late: test("bb"),
+            most_millis: 250,
         };
         let text = "0,0,250,250;7,1;a13,2;bb15,1;314,24;shop::SET/w/src/lib.rs:3";
         assert_eq!(hold(&pause).text(), OsString::from(text));
