@@ -40,7 +40,14 @@ static OF_HELD: Pauses = Pauses::none();
 static HELD: AtomicU32 = AtomicU32::new(NO_TEST);
 /// The number of the test that begins late, once its thread is created.
 static LATE: AtomicU32 = AtomicU32::new(NO_TEST);
-/// 1 once a test pauses after it set a variable: a futex.
+/// The number of uses of statics without a pause before the only one; [`ALL_PAUSE`] if each is followed by a pause.
+static SKIPPED: AtomicU32 = AtomicU32::new(ALL_PAUSE);
+const ALL_PAUSE: u32 = u32::MAX;
+/// The uses of statics so far by the test with pauses of its own, if some are skipped.
+static USES: AtomicU32 = AtomicU32::new(0);
+/// 1 once the test that begins late has ended: a futex.
+static LATE_IS_OVER: AtomicU32 = AtomicU32::new(0);
+/// 1 once a test pauses after it set a variable or before it uses a static: a futex.
 static HAS_SET: AtomicU32 = AtomicU32::new(0);
 const NO_TEST: u32 = RUN - 1;
 /// The names of the targets, each with a zero at its end: a path, a variable (empty for any), a port, or empty for the
@@ -114,6 +121,8 @@ pub(crate) fn request(text: &[u8]) {
         word.store(Requested::new(target, start, length).0, Relaxed);
         if target == Target::Env {
             RECORDS_WAITS.store(1, Relaxed);
+        } else if target == Target::Skipped {
+            SKIPPED.store(self::number(name) as u32, Relaxed);
         }
         (start, rest) = (start + length + 1, after);
     }
@@ -130,19 +139,52 @@ pub(crate) fn test_begins(test: u32, name: &[u8]) {
     }
 }
 
-/// Lets the test that begins late wait until another one pauses after it set a variable, for at most three seconds.
+/// Ends the wait of the other test, if one makes a single pause in which the other runs.
+pub(crate) fn test_ends() {
+    if !has_one_pause() {
+        return;
+    }
+    let test = thread::current().test.load(Relaxed);
+    if test == HELD.load(Relaxed) {
+        let_late_begin();
+    } else if test == LATE.load(Relaxed) {
+        LATE_IS_OVER.store(1, Release);
+        own_calls::futex(&LATE_IS_OVER, own_calls::FUTEX_WAKE, 1, None);
+    }
+}
+
+fn has_one_pause() -> bool {
+    SKIPPED.load(Relaxed) != ALL_PAUSE
+}
+
+/// Waits until the futex is set, for at most this time. Returns whether it is.
+fn wait_until_set(futex: &'static AtomicU32, nanos: u64) -> bool {
+    let deadline = sys::now(sys::CLOCK_MONOTONIC).saturating_add(nanos);
+    while futex.load(Acquire) == 0 {
+        let left = deadline.saturating_sub(sys::now(sys::CLOCK_MONOTONIC));
+        if left == 0 || !this_process::may_call() {
+            return false;
+        }
+        own_calls::futex(futex, own_calls::FUTEX_WAIT, 0, Some(&Timespec::of(left)));
+    }
+    true
+}
+
+fn let_late_begin() {
+    if HAS_SET.swap(1, Release) == 0 {
+        own_calls::futex(&HAS_SET, own_calls::FUTEX_WAKE, 1, None);
+    }
+}
+
+/// Lets the test that begins late wait until another one pauses after it set a variable or before it uses a static, for at most
+/// three seconds; for longer if that one has begun, so that it will pause or end.
 pub(crate) fn wait_for_change(test: u32) {
     if test != LATE.load(Relaxed) {
         return;
     }
-    let deadline = sys::now(sys::CLOCK_MONOTONIC).saturating_add(3_000_000_000);
-    while HAS_SET.load(Acquire) == 0 {
-        let left = deadline.saturating_sub(sys::now(sys::CLOCK_MONOTONIC));
-        if left == 0 || !this_process::may_call() {
-            break;
-        }
-        own_calls::futex(&HAS_SET, own_calls::FUTEX_WAIT, 0, Some(&Timespec::of(left)));
-    }
+    const SECOND: u64 = 1_000_000_000;
+    let has_begun = has_one_pause() && HELD.load(Relaxed) != NO_TEST;
+    wait_until_set(&HAS_SET, if has_begun { 60 * SECOND } else { 3 * SECOND });
 }
 
 /// Splits at the first semicolon.
@@ -194,6 +236,9 @@ pub(crate) fn due(record: &Record<'_>) -> Option<Pause> {
     let (position, target) = matching(record)?;
     let thread = thread::current();
     let here = thread.pauses_at.get(position)?;
+    if target.target() == Some(Target::Static) && !is_its_use(thread.test.load(Relaxed)) {
+        return None;
+    }
     let is_any = target.target() == Some(Target::Env) && target.len() == 0;
     let before = thread.pauses.load(Relaxed);
     let is_test = this_process::is_test();
@@ -219,22 +264,31 @@ pub(crate) fn due(record: &Record<'_>) -> Option<Pause> {
     (nanos != 0).then_some(Pause { nanos, flag })
 }
 
-pub(crate) fn pause(pause: Pause, at: Kind) {
+/// Returns whether this use of a static is followed by a pause: all are, unless some are skipped.
+fn is_its_use(test: u32) -> bool {
+    !has_one_pause() || test == HELD.load(Relaxed) && USES.fetch_add(1, Relaxed) == SKIPPED.load(Relaxed)
+}
+
+/// Pauses. Returns `false` if the test that was to run in this pause has not ended.
+pub(crate) fn pause(pause: Pause, at: Kind) -> bool {
     let nanos = pause.nanos;
-    if at == Kind::SetVariable && HAS_SET.swap(1, Release) == 0 {
-        own_calls::futex(&HAS_SET, own_calls::FUTEX_WAKE, 1, None);
+    if matches!(at, Kind::SetVariable | Kind::UseStatic) {
+        let_late_begin();
     }
     if at == Kind::Execute && this_process::is_original() {
         // Not at once: the other test may be about to open its program.
         sleep(nanos / 4);
         start_copy(3 * nanos);
         sleep(nanos - nanos / 4);
+    } else if at == Kind::UseStatic && has_one_pause() {
+        return wait_until_set(&LATE_IS_OVER, nanos);
     } else {
         sleep(nanos);
     }
     if matches!(at, Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable) {
         thread::current().yields_after_wake.store(1, Relaxed);
     }
+    true
 }
 
 /// Lets a thread that this futex operation woke take std's lock around the variables, if the caller paused at one.
@@ -278,6 +332,11 @@ fn sleep(nanos: u64) {
     unsafe { sys::nanosleep(&raw const time, core::ptr::null_mut()) };
 }
 
+/// Returns whether this is an access to a requested resource.
+pub(crate) fn is_target(record: &Record<'_>) -> bool {
+    matching(record).is_some()
+}
+
 /// Returns the first target that this is an access to, with its position.
 fn matching(record: &Record<'_>) -> Option<(usize, Requested)> {
     // Looked up once for all targets.
@@ -312,7 +371,11 @@ fn is_access_to(record: &Record<'_>, requested: Requested, file: &mut LookedUp) 
         }
         K::CloseTwice => target == Target::Descriptors,
         K::Execute => target == Target::Executable,
-        K::UseStatic => target == Target::Static && is_named(requested, &record.first),
+        K::UseStatic => {
+            let with_line = [record.first[1], record.second[1]];
+            target == Target::Static
+                && (is_named(requested, &record.first) || is_named(requested, &with_line))
+        }
         K::WaitAny | K::WaitChild => target == Target::Children,
         K::Other => target == Target::Name && is_named(requested, &record.first),
         K::BindUnix | K::ConnectUnix if target == Target::Name => is_named(requested, &record.first),

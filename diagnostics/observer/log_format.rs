@@ -159,10 +159,13 @@ numbered! {
         Children,
         /// Files opened, and descriptors closed twice.
         Descriptors,
-        /// No resource: the name of the test that begins once another one has set a variable among the targets.
+        /// No resource: the name of the test that begins once another one pauses after it set a variable, or before it uses a
+        /// static, among the targets.
         Late,
-        /// A static: its path.
+        /// A static: its path, or its path and the line of its declaration, as in [`Kind::UseStatic`].
         Static,
+        /// No resource: the number of uses of statics after which [`Target::Test`] makes its only pause at one.
+        Skipped,
     }
 }
 
@@ -216,7 +219,7 @@ numbered! {
         /// A lock was released: nothing, the lock's hash; the test that held it.
         Unlocked,
         /// The test waits for another thread. Recorded only if pauses at a variable are requested: std has one lock of its
-        /// own for all variables.
+        /// own for all variables. Or the test has paused at a static, and the one that was to run meanwhile has not ended.
         Waits,
         /// A stack of calls: return addresses, innermost first; the stack's number, which records refer to.
         Stack,
@@ -224,6 +227,8 @@ numbered! {
         Printed,
         /// The tests run in the requested order, or cannot: the name of a test; an [`OrderEvent`].
         Order,
+        /// The bytes of a static were put back to what they were before the first test: its name, the line of its declaration.
+        PutBack,
 
         /// A file was opened: path, flags.
         Open = 32,
@@ -282,7 +287,7 @@ numbered! {
         WaitChild,
         /// The test closed a descriptor that it had closed before.
         CloseTwice,
-        /// A static was used: its name, the line of its declaration; how, as in the table of sites.
+        /// A static was used: its name, the line of its declaration; how, as in the table of sites, perhaps with `CHANGED`.
         UseStatic,
     }
 }

@@ -17,6 +17,8 @@ const BREAKPOINT: u8 = 0xcc;
 const MOST_REPEATS: u8 = 16;
 /// The reports by threads of earlier tests that remove no breakpoint. After that, such a thread has cost enough.
 const MOST_STRAYS: u32 = 100_000;
+/// The reports of statics at which tests pause that remove no breakpoint: each thread has to reach it.
+const MOST_HELD: u32 = 10_000;
 /// How often that number is halved for a site that never brings anything new.
 const MOST_HALVINGS: u8 = 4;
 
@@ -30,6 +32,8 @@ static SETTING: AtomicUsize = AtomicUsize::new(0);
 static OVER: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
 /// The number of reports by threads of tests that are over.
 static STRAYS: AtomicU32 = AtomicU32::new(0);
+/// The number of reports of statics at which tests pause.
+static HELD: AtomicU32 = AtomicU32::new(0);
 /// The state of each site.
 static STATES: AtomicPtr<SiteState> = AtomicPtr::new(core::ptr::null_mut());
 
@@ -163,12 +167,15 @@ pub(crate) fn forked() {
     }
 }
 
-/// Notes a report of a site, and whether it was new. Returns whether the breakpoint stays; otherwise it is removed.
-pub(crate) fn reported(index: usize, site: &Site, is_news: bool) -> bool {
+/// Notes a report of a site, whether it was new, and whether tests pause at its static. Returns whether the breakpoint stays; otherwise it is removed.
+pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool) -> bool {
     let Some(state) = state_of(index) else {
         return true;
     };
     if is_stray() && STRAYS.fetch_add(1, Relaxed) < MOST_STRAYS {
+        return IS_ON.load(Relaxed);
+    }
+    if is_news && is_held && HELD.fetch_add(1, Relaxed) < MOST_HELD {
         return IS_ON.load(Relaxed);
     }
     let stays = if is_news {

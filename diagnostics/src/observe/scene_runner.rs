@@ -1,15 +1,21 @@
 //! Runs scenes: starts a suite's tests again, arranged and under conditions, and reads their outcomes.
 
+use super::format::{self, Kind, Target, header};
 use super::interruption::Interruption;
+use super::launch::hold_request::HoldRequest;
 use super::launch::order_request::{self, Begin};
 use super::launch::{Launch, StartedProgram};
 use super::log::results;
-use super::log::{account_file, test_order};
+use super::log::{Log, account_file, test_order};
+use super::site_table::{ACCESS, CHANGED, READ};
+use super::statics::{self, ProgramStatics, Wanted};
 use super::suite_programs::{SuitePrograms, TestProgram};
 use super::test_process::{TestProcess, wait_for_all};
 use crate::findings::{ReportedOutcome, TestResult};
-use crate::scene::{Arrangement, HUNG, Outcome, Scene, SceneResult, TestId};
-use std::collections::{HashMap, VecDeque};
+use crate::scene::{
+    Arrangement, HUNG, Outcome, Scene, SceneResult, SeenStatics, StaticId, StaticPause, StaticsPlan, TestId,
+};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -43,6 +49,8 @@ pub(crate) struct SceneRunner<'a> {
     runs: AtomicU64,
     /// The number of times that each scene of tests beside each other ran.
     repeats: Mutex<HashMap<Scene, u32>>,
+    /// The statics of programs, by path; `None` for those whose statics cannot be observed.
+    statics: Mutex<HashMap<OsString, Option<ProgramStatics>>>,
 }
 
 /// The way in which the tests of one process run.
@@ -92,6 +100,7 @@ impl<'a> SceneRunner<'a> {
             deadline: None,
             runs: AtomicU64::new(0),
             repeats: Mutex::default(),
+            statics: Mutex::default(),
         }
     }
 
@@ -113,6 +122,14 @@ impl<'a> SceneRunner<'a> {
 
     /// Runs a scene. Returns `None` if it was interrupted, or the time was over before its end.
     pub(crate) fn run(&self, scene: &Scene) -> Option<SceneResult> {
+        self.run_with_statics(scene, &StaticsPlan::default())
+    }
+
+    /// Runs a scene, and does meanwhile with the statics of its programs what the plan says. Returns `None` as
+    /// [`run`](Self::run) does.
+    ///
+    /// Tests with processes of their own share no statics: for them the plan does nothing, and the result says so.
+    pub(crate) fn run_with_statics(&self, scene: &Scene, plan: &StaticsPlan) -> Option<SceneResult> {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             for _ in 0..scene.load {
@@ -123,22 +140,22 @@ impl<'a> SceneRunner<'a> {
                 });
             }
             let result = if scene.twice {
-                let other = scope.spawn(|| self.run_once(scene));
-                let mut result = self.run_once(scene);
+                let other = scope.spawn(|| self.run_once(scene, plan));
+                let mut result = self.run_once(scene, plan);
                 match other.join() {
                     Ok(other) => merge(&mut result, other),
                     Err(_) => result.void = Some("its second copy could not be run".to_owned()),
                 }
                 result
             } else {
-                self.run_once(scene)
+                self.run_once(scene, plan)
             };
             over.store(true, Ordering::Relaxed);
             (!self.is_over()).then_some(result)
         })
     }
 
-    fn run_once(&self, scene: &Scene) -> SceneResult {
+    fn run_once(&self, scene: &Scene, plan: &StaticsPlan) -> SceneResult {
         let mut result = SceneResult::default();
         let mut limited = None;
         // What one program's harness cannot do says nothing about the other programs.
@@ -151,16 +168,16 @@ impl<'a> SceneRunner<'a> {
         match scene.arrangement {
             Arrangement::InOrder => {
                 for tests in chunks(&scene.tests, |test| self.has_own_process(test)) {
-                    add(self.run_process(scene, tests, Threads::InOrder));
+                    add(self.run_process(scene, plan, tests, Threads::InOrder));
                 }
             }
             Arrangement::Alone => {
                 for test in scene.tests.chunks(1) {
-                    add(self.run_process(scene, test, Threads::InOrder));
+                    add(self.run_process(scene, plan, test, Threads::InOrder));
                 }
             }
             Arrangement::Parallel => {
-                let at_once = self.is_at_once(scene);
+                let at_once = self.is_at_once(scene) || plan.pause.is_some();
                 // cargo starts programs one after the other, nextest all at one time.
                 let (own, shared): (Vec<TestId>, Vec<TestId>) = scene
                     .tests
@@ -180,7 +197,7 @@ impl<'a> SceneRunner<'a> {
                         } else {
                             Threads::AsStarted
                         };
-                        add(self.run_process(scene, &tests, threads));
+                        add(self.run_process(scene, plan, &tests, threads));
                     }
                 }
                 let queue = Mutex::new(self.in_turns(&own));
@@ -192,7 +209,7 @@ impl<'a> SceneRunner<'a> {
                             while let Some(tests) = next() {
                                 for test in tests {
                                     let test = std::slice::from_ref(test);
-                                    let part = self.run_process(scene, test, Threads::InOrder);
+                                    let part = self.run_process(scene, plan, test, Threads::InOrder);
                                     parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
                                 }
                             }
@@ -240,6 +257,18 @@ impl<'a> SceneRunner<'a> {
         (*runs).is_multiple_of(2)
     }
 
+    /// Writes the table of a program's statics for a process. Without it, the runner says why.
+    fn prepare_statics(&self, dir: &Path, started: &StartedProgram, wanted: &Wanted) -> io::Result<()> {
+        let mut known = self.statics.lock().unwrap_or_else(PoisonError::into_inner);
+        let statics = known
+            .entry(started.program.clone())
+            .or_insert_with(|| ProgramStatics::read(Path::new(&started.program)));
+        match statics {
+            Some(statics) => statics.write(dir, wanted),
+            None => Ok(()),
+        }
+    }
+
     /// Returns whether each of these tests may have a thread of its own: the command sets no other number of threads.
     fn can_begin_at_once(&self, program: &TestProgram, tests: &[TestId]) -> bool {
         let started = tests.first().and_then(|test| program.started(&test.name));
@@ -254,11 +283,17 @@ impl<'a> SceneRunner<'a> {
     }
 
     /// Runs these tests of one program in one process.
-    fn run_process(&self, scene: &Scene, tests: &[TestId], threads: Threads) -> SceneResult {
+    fn run_process(
+        &self,
+        scene: &Scene,
+        plan: &StaticsPlan,
+        tests: &[TestId],
+        threads: Threads,
+    ) -> SceneResult {
         if self.is_over() {
             return SceneResult::default();
         }
-        self.try_run_process(scene, tests, threads)
+        self.try_run_process(scene, plan, tests, threads)
             .unwrap_or_else(|error| SceneResult {
                 void: Some(match error.kind() {
                     io::ErrorKind::Unsupported => error.to_string(),
@@ -268,7 +303,13 @@ impl<'a> SceneRunner<'a> {
             })
     }
 
-    fn try_run_process(&self, scene: &Scene, tests: &[TestId], threads: Threads) -> io::Result<SceneResult> {
+    fn try_run_process(
+        &self,
+        scene: &Scene,
+        plan: &StaticsPlan,
+        tests: &[TestId],
+        threads: Threads,
+    ) -> io::Result<SceneResult> {
         let first = tests.first().ok_or(io::ErrorKind::InvalidInput)?;
         let program = self.suite.program(&first.binary).ok_or(io::ErrorKind::NotFound)?;
         let started = program.started(&first.name).ok_or(io::ErrorKind::NotFound)?;
@@ -280,7 +321,12 @@ impl<'a> SceneRunner<'a> {
         let way = Way::of(program, tests, threads)
             .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, ONE_OR_ALL))?;
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let (dir, instructions) = self.launch.create_rerun_dir(&format!("scene-{run}"), false)?;
+        let wanted = wanted(plan, tests, threads);
+        let name = format!("scene-{run}");
+        let (dir, instructions) = self.launch.create_rerun_dir(&name, false, wanted.as_ref())?;
+        if let Some(wanted) = &wanted {
+            self.prepare_statics(&dir, started, wanted)?;
+        }
         let mut command = started.command(&self.launch.runner(), &instructions);
         match way {
             Way::AsStarted => {
@@ -323,12 +369,16 @@ impl<'a> SceneRunner<'a> {
         }
         let temp = scene.empty_temp.then(tempfile::tempdir).transpose()?;
         command.envs(temp.as_ref().map(|temp| ("TMPDIR", temp.path())));
+        command.envs(plan.pause.as_ref().map(|pause| hold(pause).variable()));
         let mut running = [TestProcess::begin(&mut command)?];
         let until = self.limit.map(|limit| now() + limit);
         wait_for_all(&mut running, &|| {
             self.is_over() || until.is_some_and(|until| now() >= until)
         });
-        let result = self.read(&dir, &running[0], tests, threads);
+        let mut result = self.read(&dir, &running[0], tests, threads);
+        if wanted.is_some() {
+            read_statics(&dir, &running[0], plan, tests, &mut result);
+        }
         let _ = fs::remove_dir_all(dir);
         Ok(result)
     }
@@ -397,6 +447,100 @@ impl SceneRunner<'_> {
     }
 }
 
+/// Returns what the observer is to do with the statics of a process that runs these tests; `None` for nothing.
+fn wanted(plan: &StaticsPlan, tests: &[TestId], threads: Threads) -> Option<Wanted> {
+    let wanted = Wanted {
+        uses: plan.observes || plan.pause.is_some(),
+        compares: plan.observes && threads == Threads::InOrder,
+        put_back_before: u32::try_from(tests.len()).unwrap_or(u32::MAX),
+        put_back: plan.put_back.clone(),
+        locks: true,
+    };
+    (wanted.uses || !wanted.put_back.is_empty()).then_some(wanted)
+}
+
+/// Returns the request to pause at a static.
+fn hold(pause: &StaticPause) -> HoldRequest {
+    let millis = u64::from(pause.most_millis);
+    let mut request = HoldRequest::new((0, 0), (millis, millis));
+    request.add(Target::Test, pause.held.name.as_ref());
+    request.add(Target::Late, pause.late.name.as_ref());
+    request.add(Target::Skipped, pause.skipped.to_string().as_ref());
+    // The observer finds the line behind the name, too.
+    let name = format!("{}{}", pause.at.name, pause.at.line);
+    request.add(Target::Static, name.as_ref());
+    request
+}
+
+/// Adds what was seen of statics in a process. The scene is void if one of those to be put back was not.
+fn read_statics(
+    dir: &Path,
+    process: &TestProcess,
+    plan: &StaticsPlan,
+    tests: &[TestId],
+    result: &mut SceneResult,
+) {
+    let (_, logs) = account_file::read(dir);
+    let Some(log) = logs.iter().find(|log| log.pid() == process.id()) else {
+        return;
+    };
+    let listed = statics::listed(dir, log.pid());
+    let mut seen = statics_of(log, tests);
+    for one in &listed {
+        seen.types.insert(one.id.clone(), one.type_name.clone());
+        if !one.can_be_put_back() {
+            seen.too_large.insert(one.id.clone());
+        }
+    }
+    let is_seen = log.header(header::MEMORY) == format::MEMORY_SEEN;
+    seen.unobserved = (!is_seen).then(|| {
+        statics::reason(dir, log.pid())
+            .unwrap_or_else(|| "its statics: they could not be observed".to_owned())
+    });
+    let is_put_back = |id: &StaticId| {
+        let mut records = log.records().filter(|record| record.kind == Kind::PutBack);
+        records.any(|record| record.words() == id.name && record.second == id.line.as_bytes())
+    };
+    if let Some(id) = plan.put_back.iter().find(|id| !is_put_back(id)) {
+        let why = match listed.iter().find(|one| one.id == *id) {
+            _ if seen.unobserved.is_some() => "no table of statics could be used",
+            None => "it is no static of this program",
+            Some(one) if !one.can_be_put_back() => "it is larger than 64 KiB",
+            Some(_) => "the last test did not begin after all others",
+        };
+        let why = format!("{} could not be put back: {why}", id.name);
+        result.void = result.void.take().or(Some(why));
+    }
+    result.statics.merge(seen);
+}
+
+/// Returns the statics that each of these tests used.
+fn statics_of(log: &Log, tests: &[TestId]) -> SeenStatics {
+    let mut seen = SeenStatics::default();
+    let mut numbers: BTreeMap<u32, &TestId> = BTreeMap::new();
+    for record in log.records() {
+        if record.kind == Kind::Test {
+            let name = record.words();
+            let test = tests.iter().find(|test| test.name == name);
+            numbers.extend(test.map(|test| (record.value, test)));
+        }
+        seen.has_overlapped |= record.kind == Kind::Waits;
+        if record.kind == Kind::UseStatic
+            && let Some(test) = numbers.get(&record.test)
+        {
+            let id = StaticId {
+                name: record.words().into_owned(),
+                line: String::from_utf8_lossy(record.second).into_owned(),
+            };
+            seen.paused |= record.pause().is_some();
+            let how = record.value as u8;
+            let uses = seen.uses.entry((*test).clone()).or_default();
+            uses.entry(id).or_default().changed |= how & CHANGED != 0 || how & ACCESS != READ;
+        }
+    }
+    seen
+}
+
 /// Returns the test that ended its process, by an abort or an exit of its own, and how: it is the only one that was running.
 fn ended_by<'t>(
     process: &TestProcess,
@@ -462,6 +606,7 @@ fn merge(result: &mut SceneResult, part: SceneResult) {
     }
     result.failures.extend(part.failures);
     result.void = result.void.take().or(part.void);
+    result.statics.merge(part.statics);
 }
 
 /// Returns the maximum number of processes at one time, where each test has its own: nextest's default.
@@ -472,4 +617,99 @@ fn jobs() -> usize {
 fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "a process that hangs is stopped")]
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::log::test_log::LogBuilder;
+    use crate::observe::site_table::{COUNT, WRITE};
+
+    fn test(name: &str) -> TestId {
+        TestId {
+            binary: "shop".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn id(name: &str) -> StaticId {
+        StaticId {
+            name: format!("shop::{name}"),
+            line: "/w/src/lib.rs:3".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_test_changes_a_static_by_a_write_by_a_sum_or_by_its_bytes() {
+        let mut log = LogBuilder::new(7, 1, true);
+        log.record(1, 0, Kind::Test, 1, "fills", b"");
+        log.record(1, 0, Kind::Test, 2, "reads", b"");
+        log.record(1, 0, Kind::Test, 3, "other", b"");
+        for (test, how, name) in [
+            (1, WRITE, "SET"),
+            (1, COUNT, "COUNTED"),
+            (1, READ, "LAZY"),
+            (1, READ | CHANGED, "LAZY"),
+            (1, READ, "READ"),
+            (2, READ, "SET"),
+            (3, WRITE, "OTHER"),
+            (0, WRITE, "OF_NO_TEST"),
+        ] {
+            let name = format!("shop::{name}");
+            log.record(2, test, Kind::UseStatic, how.into(), &name, b"/w/src/lib.rs:3");
+        }
+        let seen = statics_of(&log.log(), &[test("fills"), test("reads")]);
+        let changes = |name: &str| -> Vec<(StaticId, bool)> {
+            let uses = seen.uses[&test(name)].iter();
+            uses.map(|(id, one)| (id.clone(), one.changed)).collect()
+        };
+        let wanted = [("COUNTED", true), ("LAZY", true), ("READ", false), ("SET", true)];
+        assert_eq!(
+            changes("fills"),
+            wanted.map(|(name, changed)| (id(name), changed))
+        );
+        assert_eq!(changes("reads"), [(id("SET"), false)]);
+        assert_eq!(seen.uses.len(), 2);
+        assert!(!seen.paused && !seen.has_overlapped);
+        log.record(3, 1, Kind::Waits, 0, "", b"");
+        assert!(statics_of(&log.log(), &[]).has_overlapped);
+    }
+
+    #[test]
+    fn bytes_are_compared_only_if_tests_run_one_after_the_other() {
+        let tests = [test("a"), test("b")];
+        let observes = StaticsPlan {
+            observes: true,
+            ..StaticsPlan::default()
+        };
+        for (threads, compares) in [
+            (Threads::InOrder, true),
+            (Threads::AsStarted, false),
+            (Threads::AtOnce, false),
+        ] {
+            let wanted = wanted(&observes, &tests, threads).unwrap();
+            assert_eq!((wanted.uses, wanted.compares), (true, compares));
+        }
+        let put_back = StaticsPlan {
+            put_back: [id("SET")].into(),
+            ..StaticsPlan::default()
+        };
+        let wanted = |plan| wanted(plan, &tests, Threads::InOrder);
+        let of_put_back = wanted(&put_back).unwrap();
+        assert_eq!((of_put_back.uses, of_put_back.put_back_before), (false, 2));
+        assert_eq!(wanted(&StaticsPlan::default()), None);
+    }
+
+    #[test]
+    fn a_pause_at_a_static_is_requested_of_one_test_and_begins_the_other() {
+        let pause = StaticPause {
+            at: id("SET"),
+            held: test("a"),
+            skipped: 3,
+            late: test("bb"),
+            most_millis: 250,
+        };
+        let text = "0,0,250,250;7,1;a13,2;bb15,1;314,24;shop::SET/w/src/lib.rs:3";
+        assert_eq!(hold(&pause).text(), OsString::from(text));
+    }
 }

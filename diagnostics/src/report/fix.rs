@@ -78,7 +78,7 @@ fn human(mut out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
         say(out, "unreadable", problem)?;
     }
     for failed in &fixed.failed_teardowns {
-        block(&mut out, failed)?;
+        block(&mut out, failed, None)?;
     }
     writeln!(out, "{BOLD}cofferdam:{BOLD:#} {}", plain(&last_line(fixed)))
 }

@@ -1,6 +1,8 @@
 //! The outcome of `hunt`: one paragraph for each cause, then what was run and what was not.
 
+use super::failure_rate::{RateView, rate};
 use super::human::block;
+use super::hunt_statics::{StaticsView, statics};
 use super::json_line;
 use super::shell_line::rerun_command;
 use super::style::{BOLD, DIM, RED, YELLOW};
@@ -10,7 +12,6 @@ use crate::commands::hunt::{Cause, Hunted};
 use crate::findings::SharedUse;
 use crate::hunt::{Class, Verdict};
 use crate::observe::DOCTEST;
-use crate::rates::FailureRate;
 use crate::scene::{TestId, rerun_words};
 use cofferdam_conflicts::Conflict;
 use serde::Serialize;
@@ -234,10 +235,6 @@ pub(super) fn what(verdict: &Verdict) -> String {
     }
 }
 
-fn rate(rate: FailureRate) -> String {
-    format!("{} of {}", rate.failed, count(rate.runs.into(), "run"))
-}
-
 /// Returns the rates that show it.
 pub(super) fn rates(verdict: &Verdict) -> Option<String> {
     if let Some(reason) = &verdict.paused {
@@ -277,6 +274,10 @@ pub(super) fn rates(verdict: &Verdict) -> Option<String> {
 
 /// Writes what the test shares with the tests that make it fail.
 fn resources(out: &mut dyn Write, cause: &Cause, root: &Path) -> io::Result<()> {
+    if let Some(shown) = &cause.static_cause {
+        let culprits = names(&cause.verdicts[0].culprits, " and ");
+        return statics(out, shown, &culprits, root);
+    }
     let has_others = matches!(
         cause.verdicts[0].class,
         Class::Victim | Class::Brittle | Class::Race
@@ -370,9 +371,13 @@ pub(super) fn help(cause: &Cause, hunted: &Hunted) -> String {
         .map(|test| test.name.as_str())
         .collect::<Vec<_>>()
         .join(" and ");
-    let through = match cause.uses.as_slice() {
-        [one] => one.resource.to_string(),
-        _ => "what it changes".to_owned(),
+    let through = match (&cause.static_cause, cause.uses.as_slice()) {
+        (Some(shown), _) => match shown.sets.as_slice() {
+            [set] if set.len() == 1 => set[0].id.shown().to_owned(),
+            _ => "these statics".to_owned(),
+        },
+        (None, [one]) => one.resource.to_string(),
+        (None, _) => "what it changes".to_owned(),
     };
     match &verdict.class {
         Class::Victim => format!(
@@ -477,15 +482,11 @@ struct CauseView<'a> {
     with: RateView,
     without: RateView,
     resources: Vec<ResourceView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statics: Option<StaticsView<'a>>,
     users: Vec<String>,
     reruns: u32,
     help: String,
-}
-
-#[derive(Serialize)]
-struct RateView {
-    failed: u32,
-    runs: u32,
 }
 
 #[derive(Serialize)]
@@ -545,10 +546,7 @@ impl<'a> HuntView<'a> {
             untried: &hunted.report.untried,
             seed: hunted.seed,
             command_exit_code: hunted.ended.code(),
-            command_runs: RateView {
-                failed: hunted.command_runs.failed,
-                runs: hunted.command_runs.runs,
-            },
+            command_runs: RateView::of(hunted.command_runs),
             hung: hunted.hung.iter().map(ToString::to_string).collect(),
             interrupted: hunted.is_interrupted,
         }
@@ -558,10 +556,6 @@ impl<'a> HuntView<'a> {
 impl<'a> CauseView<'a> {
     fn of(cause: &'a Cause, hunted: &Hunted) -> Self {
         let first = &cause.verdicts[0];
-        let rate = |rate: FailureRate| RateView {
-            failed: rate.failed,
-            runs: rate.runs,
-        };
         let resource = |shared: &'a SharedUse| ResourceView {
             kind: shared.resource.kind().key(),
             name: shared.resource.as_str(),
@@ -580,9 +574,13 @@ impl<'a> CauseView<'a> {
                 .map(|verdict| verdict.test.to_string())
                 .collect(),
             culprits: first.culprits.iter().map(ToString::to_string).collect(),
-            with: rate(first.with),
-            without: rate(first.without),
+            with: RateView::of(first.with),
+            without: RateView::of(first.without),
             resources: cause.uses.iter().map(resource).collect(),
+            statics: cause
+                .static_cause
+                .as_ref()
+                .map(|shown| StaticsView::of(shown, &hunted.dir)),
             users: cause.users.iter().map(ToString::to_string).collect(),
             reruns: cause.verdicts.iter().map(|verdict| verdict.reruns).sum(),
             help: help(cause, hunted),
@@ -595,6 +593,7 @@ mod tests {
     use super::*;
     use crate::fix::named_statics::NamedStatic;
     use crate::hunt::HuntReport;
+    use crate::rates::FailureRate;
     use crate::scene::{Arrangement, Scene};
     use std::path::PathBuf;
 

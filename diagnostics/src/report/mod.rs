@@ -11,6 +11,8 @@ mod diff;
 mod effective_settings;
 mod env_variables;
 mod excerpt;
+#[cfg(has_observer)]
+mod failure_rate;
 pub(crate) mod files;
 mod finding;
 mod fix;
@@ -19,6 +21,8 @@ pub(crate) mod github;
 mod human;
 #[cfg(has_observer)]
 mod hunt;
+#[cfg(has_observer)]
+mod hunt_statics;
 #[cfg(has_observer)]
 mod hunting;
 mod json;

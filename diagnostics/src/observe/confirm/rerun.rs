@@ -10,10 +10,12 @@ use crate::observe::interpret::accesses::WorkingDirs;
 use crate::observe::interpret::ports::number_of;
 use crate::observe::interpret::{Effect, FileAccess, effects};
 use crate::observe::interruption::Interruption;
+use crate::observe::launch::hold_request::HoldRequest;
 use crate::observe::launch::{Launch, StartedProgram};
 use crate::observe::log::Log;
 use crate::observe::log::account_file;
 use crate::observe::log::results;
+use crate::observe::statics::Wanted;
 use crate::observe::test_process::{TestProcess, wait_for_all};
 use crate::scene::TestId;
 use cofferdam::Resource;
@@ -27,8 +29,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The variable that asks the observer to pause at resources.
-const HOLD: &str = "COFFERDAM_HOLD";
 /// The time limit of a run beyond twice the duration of its tests when they ran alone.
 const RUN_LIMIT: Duration = Duration::from_secs(30);
 /// The time that running tests have after the end of the budget before they are stopped.
@@ -142,10 +142,14 @@ impl<'a> Rerunner<'a> {
         let with_calls = resources
             .iter()
             .any(|one| matches!(one.kind(), ResourceKind::Env | ResourceKind::Cwd));
+        let statics = resources
+            .iter()
+            .any(|one| one.kind() == ResourceKind::Static)
+            .then(Wanted::uses);
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let (folder, instructions) = self
-            .launch
-            .create_rerun_dir(&format!("again-{run}"), with_calls)?;
+        let (folder, instructions) =
+            self.launch
+                .create_rerun_dir(&format!("again-{run}"), with_calls, statics.as_ref())?;
         let begun = now();
         let mut running = Vec::new();
         let processes: Vec<&[&Runnable]> = match runnables {
@@ -155,7 +159,7 @@ impl<'a> Rerunner<'a> {
         let mut failed = None;
         for (first, process) in processes.into_iter().enumerate() {
             let hold = pauses.map(|pauses| hold(resources, pauses, process, first));
-            match begin(self.launch, process, &instructions, hold.as_ref()) {
+            match begin(self.launch, process, &instructions, hold) {
                 Ok(one) => running.push(one),
                 Err(error) => {
                     failed = Some(error);
@@ -263,31 +267,27 @@ pub(super) fn held_at_once(resources: &[&Resource]) -> usize {
 }
 
 /// Returns the request to pause for a process that runs these tests. `first` is the position of the first one in the run.
-fn hold(resources: &[Resource], pauses: Pauses, tests: &[&Runnable], first: usize) -> OsString {
+fn hold(resources: &[Resource], pauses: Pauses, tests: &[&Runnable], first: usize) -> HoldRequest {
     let usual = match tests {
         [_] => pauses.of(first),
         _ => (pauses.first, pauses.others),
     };
     let of_held = pauses.held.map_or(usual, |held| (held.first, held.others));
-    let mut text = OsString::from(format!("{},{},{},{};", usual.0, usual.1, of_held.0, of_held.1));
-    let mut add = |target: Target, name: &OsStr| {
-        text.push(format!("{},{};", target as u8, name.len()));
-        text.push(name);
-    };
+    let mut request = HoldRequest::new(usual, of_held);
     if let (Some(held), [_, _, ..]) = (pauses.held, tests)
         && let Some(runnable) = tests.get(held.test)
     {
-        add(Target::Test, runnable.name.as_ref());
+        request.add(Target::Test, runnable.name.as_ref());
     }
     for resource in resources {
-        add(target(resource), &name(resource, pauses));
+        request.add(target(resource), &name(resource, pauses));
     }
     if let (Some(late), [_, _, ..]) = (pauses.late.and_then(|late| tests.get(late)), tests)
         && resources.iter().any(|one| one.kind() == ResourceKind::Env)
     {
-        add(Target::Late, late.name.as_ref());
+        request.add(Target::Late, late.name.as_ref());
     }
-    text
+    request
 }
 
 /// Returns the name of the resource in a request to pause.
@@ -335,7 +335,7 @@ fn begin(
     launch: &Launch,
     runnables: &[&Runnable],
     instructions: &OsStr,
-    hold: Option<&OsString>,
+    hold: Option<HoldRequest>,
 ) -> io::Result<TestProcess> {
     let Some(runnable) = runnables.first() else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -351,7 +351,7 @@ fn begin(
             .arg(format!("--test-threads={}", runnables.len()))
             .args(started.ignored());
     }
-    TestProcess::begin(command.envs(hold.map(|hold| (HOLD, hold))))
+    TestProcess::begin(command.envs(hold.map(HoldRequest::variable)))
 }
 
 fn outcome_of(process: &TestProcess, runnable: &Runnable, logs: &[Log]) -> TestOutcome {
@@ -432,7 +432,7 @@ mod tests {
             own_process: tests == 1,
         };
         let runnables: Vec<Runnable> = (0..tests).map(runnable).collect();
-        hold(resources, pauses, &runnables.iter().collect::<Vec<_>>(), 0)
+        hold(resources, pauses, &runnables.iter().collect::<Vec<_>>(), 0).text()
     }
 
     #[test]

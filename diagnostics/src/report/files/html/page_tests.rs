@@ -5,7 +5,7 @@ use super::page::{SCRIPT, STYLE};
 use super::policy::policy;
 use crate::commands::Outcome;
 use crate::findings::{ReportedOutcome, TestResult};
-use crate::report::files::sample::{HOSTILE, outcome};
+use crate::report::sample::{HOSTILE, outcome};
 use crate::report::text::{is_harmful, plain};
 use cofferdam_conflicts::{Grade, Pair};
 use html5gum::emitters::default::DefaultEmitter;

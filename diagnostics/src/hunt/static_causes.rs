@@ -1,0 +1,598 @@
+//! The static through which a test is made to fail, shown by experiments on its bytes and on the time at which it is used.
+//!
+//! After an order it is the static that has to be put back between the culprits and the test for the test to pass. In a race it
+//! is the static at one of whose uses the other test has to run for the test to fail, while it passes before and after the other,
+//! and where the other runs at a use of another static.
+
+use super::minimal_set::minimal;
+use super::runs::Stopped;
+use super::{Class, HuntEvent, Scenes, Verdict};
+use crate::rates::{FailureRate, p_value};
+use crate::scene::{Arrangement, Outcome, Scene, SceneResult, StaticId, StaticPause, StaticsPlan, TestId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The number of runs of an order without a change, and the least and the greatest number of runs with one.
+const ORDER_RUNS: u32 = 3;
+const CHANGED_RUNS: (u32, u32) = (2, 40);
+/// The number of statics of a race that are tried, of uses of each, and of runs at a use at which the test has failed.
+const STATICS: usize = 8;
+const USES: u32 = 12;
+const PAUSED_RUNS: u32 = 5;
+/// The greatest accepted probability that a pause makes no difference.
+const ACCEPTED: f64 = 0.01;
+/// The longest pause in milliseconds, in which the other test runs. That it waits for the first one shows nothing, and takes as
+/// long.
+const PAUSE: u32 = 1500;
+
+/// A static of the user's code, with the name of its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TypedStatic {
+    pub(crate) id: StaticId,
+    /// Without a path; empty if it is not known.
+    pub(crate) type_name: String,
+}
+
+/// The statics through which culprits make a test fail.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StaticCause {
+    /// Sets of statics, each of which suffices: if there are several, the cause is one of them. The statics of one set are
+    /// needed together.
+    pub(crate) sets: Vec<Vec<TypedStatic>>,
+    pub(crate) experiment: Experiment,
+    /// The failures of the test in the experiment, and without it.
+    pub(crate) with: FailureRate,
+    pub(crate) without: FailureRate,
+}
+
+/// The change that decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Experiment {
+    /// The static was put back after the culprits.
+    PutBack,
+    /// One test ran while the other stood at a use of the static; `without` counts runs one after the other.
+    Pause,
+}
+
+/// What the experiments have shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Shown {
+    Cause(StaticCause),
+    /// None of the statics that could be tried is the cause. This one could not, since it is too large to be put back.
+    TooLarge(StaticId),
+    /// The reason statics were not observed.
+    Unobserved(String),
+    Nothing,
+}
+
+/// Returns the statics through which a test fails, as far as experiments show them.
+///
+/// # Errors
+///
+/// The time is over.
+pub(crate) fn static_cause(
+    verdict: &Verdict,
+    scenes: &mut dyn Scenes,
+    see: &mut dyn FnMut(HuntEvent<'_>),
+) -> Result<Shown, Stopped> {
+    let has_shared_process = verdict
+        .culprits
+        .iter()
+        .any(|culprit| culprit.binary == verdict.test.binary);
+    if !has_shared_process {
+        return Ok(Shown::Nothing);
+    }
+    let mut experiments = Experiments {
+        test: &verdict.test,
+        scenes,
+        see,
+        types: BTreeMap::new(),
+    };
+    match verdict.class {
+        Class::Victim | Class::Brittle | Class::Cascade => experiments.of_order(verdict),
+        Class::Race => experiments.of_race(verdict),
+        _ => Ok(Shown::Nothing),
+    }
+}
+
+struct Experiments<'e> {
+    test: &'e TestId,
+    scenes: &'e mut dyn Scenes,
+    see: &'e mut dyn FnMut(HuntEvent<'_>),
+    types: BTreeMap<StaticId, String>,
+}
+
+/// The uses of statics by the tests of a scene.
+struct Uses {
+    /// Statics that one of the others changed.
+    changed: BTreeSet<StaticId>,
+    /// Statics that the test used and one of the others changed.
+    changed_before: BTreeSet<StaticId>,
+    /// Statics that the test and another used, and one of them changed.
+    changed_beside: BTreeSet<StaticId>,
+    too_large: BTreeSet<StaticId>,
+}
+
+impl Experiments<'_> {
+    fn run(&mut self, scene: &Scene, plan: &StaticsPlan) -> Result<SceneResult, Stopped> {
+        (self.see)(HuntEvent::Trying {
+            test: self.test,
+            scene,
+        });
+        self.scenes.run_with_statics(scene, plan).ok_or(Stopped)
+    }
+
+    /// Returns whether the test failed; `None` if the scene has no result.
+    fn fails(&mut self, scene: &Scene, plan: &StaticsPlan) -> Result<Option<bool>, Stopped> {
+        let result = self.run(scene, plan)?;
+        Ok(match result.outcome(self.test) {
+            _ if result.void.is_some() => None,
+            Outcome::Passed => Some(false),
+            Outcome::Failed => Some(true),
+            Outcome::Unknown => None,
+        })
+    }
+
+    /// Counts the failures in this number of runs.
+    fn rate(&mut self, scene: &Scene, plan: &StaticsPlan, runs: u32) -> Result<FailureRate, Stopped> {
+        let mut rate = FailureRate::default();
+        for _ in 0..runs {
+            if let Some(failed) = self.fails(scene, plan)? {
+                rate.add(failed);
+            }
+        }
+        Ok(rate)
+    }
+
+    /// Runs the tests in order and returns the statics that they used, or the reason those were not observed, if that is known.
+    fn observe(&mut self, scene: &Scene) -> Result<Result<Uses, Option<String>>, Stopped> {
+        let plan = StaticsPlan {
+            observes: true,
+            ..StaticsPlan::default()
+        };
+        let result = self.run(scene, &plan)?;
+        if result.void.is_some() || result.statics.unobserved.is_some() {
+            return Ok(Err(result.statics.unobserved));
+        }
+        let seen = result.statics;
+        self.types.extend(seen.types);
+        let Some(own) = seen.uses.get(self.test) else {
+            return Ok(Err(None));
+        };
+        let others = seen.uses.iter().filter(|(test, _)| *test != self.test);
+        let mut uses = Uses {
+            changed: BTreeSet::new(),
+            changed_before: BTreeSet::new(),
+            changed_beside: BTreeSet::new(),
+            too_large: seen.too_large,
+        };
+        for (id, other) in others.flat_map(|(_, uses)| uses) {
+            if other.changed {
+                uses.changed.insert(id.clone());
+            }
+            if let Some(own) = own.get(id) {
+                if other.changed {
+                    uses.changed_before.insert(id.clone());
+                }
+                if other.changed || own.changed {
+                    uses.changed_beside.insert(id.clone());
+                }
+            }
+        }
+        Ok(Ok(uses))
+    }
+
+    fn typed(&self, id: &StaticId) -> TypedStatic {
+        TypedStatic {
+            id: id.clone(),
+            type_name: self.types.get(id).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// A test after others: which statics have to be put back between them for another result?
+    fn of_order(&mut self, verdict: &Verdict) -> Result<Shown, Stopped> {
+        let scene = order_of(verdict);
+        let mut uses = match self.observe(&scene)? {
+            Ok(uses) => uses,
+            Err(reason) => return Ok(reason.map_or(Shown::Nothing, Shown::Unobserved)),
+        };
+        let too_large = uses.changed_before.intersection(&uses.too_large).next().cloned();
+        let unknown = too_large.map_or(Shown::Nothing, Shown::TooLarge);
+        uses.changed_before = &uses.changed_before - &uses.too_large;
+        uses.changed = &uses.changed - &uses.too_large;
+        if uses.changed_before.is_empty() {
+            return Ok(unknown);
+        }
+        // A brittle test passes after the others, and fails if what they set is put back.
+        let is_shown_by = verdict.class != Class::Brittle;
+        let without = self.rate(&scene, &StaticsPlan::default(), ORDER_RUNS)?;
+        let shown = FailureRate {
+            failed: if is_shown_by {
+                without.failed
+            } else {
+                without.runs - without.failed
+            },
+            ..without
+        };
+        let Some(runs) = shown.runs_to_refute() else {
+            return Ok(Shown::Nothing);
+        };
+        let runs = runs.clamp(CHANGED_RUNS.0, CHANGED_RUNS.1);
+        // What the test used comes first: it needs the others if it builds a value anew from them.
+        let mut candidates: Vec<StaticId> = uses.changed_before.iter().cloned().collect();
+        let used = candidates.len();
+        candidates.extend(uses.changed.difference(&uses.changed_before).cloned());
+        let mut with = BTreeMap::new();
+        let mut put_back = |some: &[usize]| {
+            let set: Vec<StaticId> = some.iter().map(|one| candidates[*one].clone()).collect();
+            let plan = StaticsPlan {
+                put_back: set.iter().cloned().collect(),
+                ..StaticsPlan::default()
+            };
+            let mut rate = FailureRate::default();
+            for _ in 0..runs {
+                match self.fails(&scene, &plan)? {
+                    Some(failed) if failed != is_shown_by => rate.add(failed),
+                    _ => return Ok(false),
+                }
+            }
+            with.insert(set, rate);
+            Ok(true)
+        };
+        let all: Vec<usize> = (0..candidates.len()).collect();
+        let mut found = alternatives(&all[..used], &mut put_back)?;
+        if found.is_empty() && used < all.len() {
+            found = alternatives(&all, &mut put_back)?;
+        }
+        let sets: Vec<Vec<StaticId>> = found
+            .into_iter()
+            .map(|set| set.into_iter().map(|one| candidates[one].clone()).collect())
+            .collect();
+        let rate = sets.first().and_then(|set| with.get(set)).copied();
+        let Some(with) = rate else {
+            return Ok(unknown);
+        };
+        Ok(Shown::Cause(StaticCause {
+            sets: sets
+                .iter()
+                .map(|set| set.iter().map(|id| self.typed(id)).collect())
+                .collect(),
+            experiment: Experiment::PutBack,
+            with,
+            without,
+        }))
+    }
+
+    /// A test beside another: at the uses of which static does it fail if the other runs there?
+    fn of_race(&mut self, verdict: &Verdict) -> Result<Shown, Stopped> {
+        let same = |culprit: &&TestId| culprit.binary == verdict.test.binary;
+        let Some(culprit) = verdict.culprits.iter().find(same) else {
+            return Ok(Shown::Nothing);
+        };
+        let mut tests = vec![culprit.clone(), verdict.test.clone()];
+        let order = plain(tests.clone(), Arrangement::InOrder);
+        let uses = match self.observe(&order)? {
+            Ok(uses) => uses,
+            Err(reason) => return Ok(reason.map_or(Shown::Nothing, Shown::Unobserved)),
+        };
+        let candidates: Vec<StaticId> = uses.changed_beside.into_iter().take(STATICS).collect();
+        if candidates.is_empty() {
+            return Ok(Shown::Nothing);
+        }
+        let mut without = self.rate(&order, &StaticsPlan::default(), ORDER_RUNS)?;
+        tests.reverse();
+        let reversed = plain(tests.clone(), Arrangement::InOrder);
+        let more = self.rate(&reversed, &StaticsPlan::default(), ORDER_RUNS)?;
+        without.failed += more.failed;
+        without.runs += more.runs;
+        let beside = plain(tests, Arrangement::Parallel);
+        let mut shown = Vec::new();
+        for id in &candidates {
+            if let Some(with) = self.fails_at(&beside, id, [&verdict.test, culprit])?
+                && p_value(with, without) < ACCEPTED
+            {
+                shown.push((id, with));
+            }
+        }
+        let Some((_, with)) = shown.first() else {
+            return Ok(Shown::Nothing);
+        };
+        Ok(Shown::Cause(StaticCause {
+            sets: shown.iter().map(|(id, _)| vec![self.typed(id)]).collect(),
+            experiment: Experiment::Pause,
+            with: *with,
+            without,
+        }))
+    }
+
+    /// Returns whether the test failed, if the pause was made and the other test ran in it: a test that goes on afterwards may
+    /// fail through anything.
+    fn failed_in_pause(&self, result: &SceneResult) -> Option<bool> {
+        let seen = &result.statics;
+        let counts = result.void.is_none() && seen.paused && !seen.has_overlapped;
+        (counts && result.outcome(self.test) != Outcome::Unknown)
+            .then(|| result.outcome(self.test) == Outcome::Failed)
+    }
+
+    /// Looks for a use of a static by one of two tests at which the other has to run for the test to fail, and returns how often
+    /// it fails then. The run that found the use does not count.
+    fn fails_at(
+        &mut self,
+        beside: &Scene,
+        at: &StaticId,
+        tests: [&TestId; 2],
+    ) -> Result<Option<FailureRate>, Stopped> {
+        let [one, other] = tests;
+        for (held, late) in [(one, other), (other, one)] {
+            for skipped in 0..USES {
+                let plan = StaticsPlan {
+                    pause: Some(StaticPause {
+                        at: at.clone(),
+                        held: held.clone(),
+                        skipped,
+                        late: late.clone(),
+                        most_millis: PAUSE,
+                    }),
+                    ..StaticsPlan::default()
+                };
+                let result = self.run(beside, &plan)?;
+                let Some(failed) = self.failed_in_pause(&result) else {
+                    if result.statics.has_overlapped {
+                        continue;
+                    }
+                    break;
+                };
+                if !failed {
+                    continue;
+                }
+                let mut rate = FailureRate::default();
+                for _ in 0..PAUSED_RUNS {
+                    let result = self.run(beside, &plan)?;
+                    if let Some(failed) = self.failed_in_pause(&result) {
+                        rate.add(failed);
+                    }
+                }
+                if rate.failed > rate.runs / 2 {
+                    return Ok(Some(rate));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Returns the test after its culprits, and what comes before those.
+fn order_of(verdict: &Verdict) -> Scene {
+    let of_scene = &verdict.scene.tests;
+    let is_culprit = |test: &TestId| verdict.culprits.contains(test);
+    let mut tests = match of_scene.iter().rposition(is_culprit) {
+        Some(last) if verdict.scene.arrangement == Arrangement::InOrder => of_scene[..=last].to_vec(),
+        _ => verdict.culprits.clone(),
+    };
+    tests.retain(|test| *test != verdict.test);
+    tests.push(verdict.test.clone());
+    plain(tests, Arrangement::InOrder)
+}
+
+fn plain(tests: Vec<TestId>, arrangement: Arrangement) -> Scene {
+    Scene {
+        tests,
+        arrangement,
+        load: 0,
+        twice: false,
+        empty_temp: false,
+    }
+}
+
+/// Returns the minimal parts of a list that have the effect as found by halving: disjoint ones, or a single one whose elements
+/// lie in both halves.
+fn alternatives<E>(
+    list: &[usize],
+    has_effect: &mut dyn FnMut(&[usize]) -> Result<bool, E>,
+) -> Result<Vec<Vec<usize>>, E> {
+    if !has_effect(list)? {
+        return Ok(Vec::new());
+    }
+    if list.len() <= 1 {
+        return Ok(vec![list.to_vec()]);
+    }
+    let (earlier, later) = list.split_at(list.len() / 2);
+    let mut found = alternatives(earlier, has_effect)?;
+    found.extend(alternatives(later, has_effect)?);
+    if found.is_empty() {
+        let part = minimal(list, has_effect)?;
+        // The last attempt need not have been the part itself.
+        if has_effect(&part)? {
+            found.push(part);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hunt::simulated_suite::{SimulatedSuite, Step};
+    use crate::hunt::tests::hunted;
+    use crate::hunt::{HuntOptions, HuntReport};
+    use proptest::prelude::*;
+    use std::convert::Infallible;
+
+    /// Hunts in a suite of twelve tests of which some have steps, and returns the statics of the only verdict.
+    fn named(steps: &[(usize, &[Step])]) -> String {
+        let mut suite = SimulatedSuite::new(&[12], 11);
+        for (test, steps) in steps {
+            suite.steps[*test] = steps.to_vec();
+        }
+        let report = hunted(&mut suite, &HuntOptions::default());
+        name(&report, &mut suite)
+    }
+
+    fn name(report: &HuntReport, suite: &mut SimulatedSuite) -> String {
+        let verdict = &report.verdicts[0];
+        match static_cause(verdict, suite, &mut |_| {}) {
+            Err(Stopped) => "stopped".to_owned(),
+            Ok(Shown::Nothing) => format!("{}: none", verdict.class.id()),
+            Ok(Shown::TooLarge(id)) => format!("too large: {}", id.name),
+            Ok(Shown::Unobserved(why)) => why,
+            Ok(Shown::Cause(cause)) => {
+                let set = |set: &Vec<TypedStatic>| {
+                    let names: Vec<&str> = set.iter().map(|one| one.id.name.as_str()).collect();
+                    names.join("+")
+                };
+                let sets: Vec<String> = cause.sets.iter().map(set).collect();
+                format!("{}: {}", verdict.class.id(), sets.join(" or "))
+            }
+        }
+    }
+
+    const SET_ALL: [Step; 4] = [Step::Set("a"), Step::Set("b"), Step::Set("c"), Step::Set("d")];
+
+    #[test]
+    fn the_static_that_has_to_be_put_back_is_named() {
+        for (steps, wanted) in [
+            (
+                &[(3, &SET_ALL[..]), (7, &[Step::FailIf("b")][..])][..],
+                "victim: b",
+            ),
+            // The test uses others that the culprit changes.
+            (
+                &[
+                    (3, &SET_ALL),
+                    (7, &[Step::Use("a"), Step::Use("d"), Step::FailIf("b")]),
+                ],
+                "victim: b",
+            ),
+            // Either is enough.
+            (
+                &[(3, &SET_ALL), (7, &[Step::Use("c"), Step::FailIfBoth("a", "d")])],
+                "victim: a or d",
+            ),
+            // It does not come to use what its value is built from.
+            (
+                &[(3, &SET_ALL), (7, &[Step::FailIf("b"), Step::FailIf("c")])],
+                "victim: b+c",
+            ),
+            // Both are needed.
+            (
+                &[(3, &SET_ALL), (7, &[Step::Use("c"), Step::FailIfAny("a", "d")])],
+                "victim: a+d",
+            ),
+            (
+                &[(3, &SET_ALL), (7, &[Step::Use("a"), Step::FailUnless("c")])],
+                "brittle: c",
+            ),
+        ] {
+            assert_eq!(named(steps), wanted, "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_poisoned_lock_is_the_static_of_a_cascade() {
+        let steps: [(usize, &[Step]); 2] = [
+            (3, &[Step::Set("a"), Step::Poison("l")]),
+            (7, &[Step::Use("a"), Step::Lock("l")]),
+        ];
+        assert_eq!(named(&steps), "cascade: l");
+    }
+
+    #[test]
+    fn the_static_at_which_a_pause_makes_a_race_fail_is_named() {
+        for (steps, wanted) in [
+            (
+                [
+                    &[Step::FailBesideAt(5, "s", 0.6), Step::Use("t")][..],
+                    &[Step::Set("s"), Step::Set("t")],
+                ],
+                "race: s",
+            ),
+            // The race is on something else.
+            (
+                [&[Step::FailBeside(5, 0.6), Step::Use("t")], &[Step::Set("t")]],
+                "race: none",
+            ),
+        ] {
+            assert_eq!(named(&[(3, steps[0]), (5, steps[1])]), wanted);
+        }
+    }
+
+    #[test]
+    fn nothing_is_named_where_statics_are_not_observed_or_the_time_is_over() {
+        let mut suite = SimulatedSuite::new(&[12], 11);
+        suite.steps[3] = SET_ALL.to_vec();
+        suite.steps[7] = vec![Step::FailIf("b")];
+        let report = hunted(&mut suite, &HuntOptions::default());
+        suite.hides_statics = true;
+        assert_eq!(name(&report, &mut suite), "its statics");
+        suite.hides_statics = false;
+        for budget in 0..5 {
+            suite.budget = budget;
+            assert_eq!(name(&report, &mut suite), "stopped");
+        }
+        suite.budget = usize::MAX;
+        suite.noise = 1.0;
+        assert_eq!(name(&report, &mut suite), "victim: none");
+    }
+
+    #[test]
+    fn a_failure_of_tests_that_go_on_beside_each_other_names_no_static() {
+        let mut suite = SimulatedSuite::new(&[12], 11);
+        suite.steps[3] = vec![Step::FailBesideAt(5, "s", 0.6)];
+        suite.steps[5] = vec![Step::Set("s")];
+        let report = hunted(&mut suite, &HuntOptions::default());
+        assert_eq!(name(&report, &mut suite), "race: s");
+        suite.overlaps = true;
+        assert_eq!(name(&report, &mut suite), "race: none");
+    }
+
+    #[test]
+    fn a_static_that_is_too_large_to_be_put_back_hides_no_other() {
+        let mut suite = SimulatedSuite::new(&[12], 11);
+        suite.steps[3] = SET_ALL.to_vec();
+        suite.steps[7] = vec![Step::Use("a"), Step::FailIf("b")];
+        let report = hunted(&mut suite, &HuntOptions::default());
+        suite.too_large = vec!["a"];
+        assert_eq!(name(&report, &mut suite), "victim: b");
+        suite.too_large = vec!["b"];
+        assert_eq!(name(&report, &mut suite), "too large: b");
+    }
+
+    #[test]
+    fn no_static_is_named_for_a_test_that_fails_by_chance() {
+        for seed in 0..30 {
+            let mut suite = SimulatedSuite::new(&[2], seed);
+            suite.steps[0] = vec![Step::Set("a"), Step::Set("b")];
+            suite.steps[1] = vec![Step::Use("a"), Step::Use("b"), Step::Fail(0.5)];
+            let verdict = Verdict {
+                test: suite.tests[1].clone(),
+                class: Class::Victim,
+                culprits: vec![suite.tests[0].clone()],
+                with: FailureRate::default(),
+                without: FailureRate::default(),
+                scene: plain(suite.tests.clone(), Arrangement::InOrder),
+                reruns: 0,
+                paused: None,
+            };
+            let found = static_cause(&verdict, &mut suite, &mut |_| {});
+            assert_eq!(found, Ok(Shown::Nothing), "{seed}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_single_part_is_found_and_so_are_two_that_suffice(
+            length in 1_usize..40, one in 0_usize..40, other in 0_usize..40
+        ) {
+            let (one, other) = (one % length, other % length);
+            let list: Vec<usize> = (0..length).collect();
+            let wanted: BTreeSet<usize> = [one, other].into();
+            let Ok(found) = alternatives(&list, &mut |some| {
+                Ok::<_, Infallible>(some.contains(&one) || some.contains(&other))
+            });
+            prop_assert_eq!(found, wanted.iter().map(|one| vec![*one]).collect::<Vec<_>>());
+            let Ok(found) = alternatives(&list, &mut |some| {
+                Ok::<_, Infallible>(some.contains(&one) && some.contains(&other))
+            });
+            prop_assert_eq!(found, vec![wanted.into_iter().collect::<Vec<_>>()]);
+        }
+    }
+}
