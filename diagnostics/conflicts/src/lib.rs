@@ -25,7 +25,7 @@ mod record;
 mod snapshot;
 mod tables;
 
-pub use conflict::{Conflict, Grade, Kind, NO_COMMON_LOCK, Pair, Runner, Severity, Test, Use};
+pub use conflict::{Conflict, Grade, Kind, NO_COMMON_LOCK, Pair, Runner, Severity, StaticFacts, Test, Use};
 pub use counts::{CacheCount, ServiceCount};
 pub use evidence::{Account, Evidence, LostProcess, Observed, Watched, reserve};
 pub use help::{Harness, HelpContext, SuiteApi};

@@ -188,6 +188,7 @@ mod tests {
                 help: "another file".to_owned(),
                 output: None,
                 name_parts: None,
+                static_facts: None,
                 tests: vec![test("a", Access::Write), test("b", Access::Read)],
                 use_count: 2,
                 pairs: vec![Pair {

@@ -132,6 +132,7 @@ mod tests {
             help: String::new(),
             output: None,
             name_parts: None,
+            static_facts: None,
             tests: tests.map(test).into(),
             use_count: 2,
             pairs: Vec::new(),

@@ -20,7 +20,7 @@ use crate::findings::{Account, Coverage, Program, SharedStatic, StaticUse, Stati
 use crate::scene::{Outcome, SceneResult, TestId};
 use cofferdam::Access;
 use cofferdam::format::ResourceKind;
-use cofferdam_conflicts::{Conflict, Test, Use};
+use cofferdam_conflicts::{Conflict, StaticFacts, Test, Use};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,8 @@ pub(crate) struct ObservationResult {
     /// The results of the command's tests, in the order in which their programs began.
     pub(crate) results: Vec<TestResult>,
     pub(crate) statics: Statics,
+    /// The shared statics as conflicts: reruns show which of them are any.
+    static_conflicts: Vec<Conflict>,
 }
 
 impl ObservedCommand {
@@ -121,8 +123,17 @@ impl ObservedCommand {
             complete(conflict, &observed_tests, &mut lines_of);
         }
         locked.retain(|conflict| static_of(conflict).is_none());
-        for conflict in conflicts.extract_if(.., |conflict| static_of(conflict).is_some()) {
-            statics.shared.extend(self.shared_static(&conflict, &reading));
+        let mut static_conflicts = Vec::new();
+        for mut conflict in conflicts.extract_if(.., |conflict| static_of(conflict).is_some()) {
+            let Some(shared) = self.shared_static(&conflict, &reading) else {
+                continue;
+            };
+            conflict.static_facts = Some(StaticFacts {
+                declared: shared.declared.clone(),
+                ..StaticFacts::default()
+            });
+            statics.shared.push(shared);
+            static_conflicts.push(conflict);
         }
         ObservationResult {
             coverage: reading.coverage,
@@ -134,6 +145,7 @@ impl ObservedCommand {
             accesses,
             results,
             statics,
+            static_conflicts,
         }
     }
 
@@ -278,7 +290,7 @@ impl ObservedCommand {
         SceneRunner::new(&self.launch, suite, interruption)
     }
 
-    /// Runs the tests of the conflicts again, and grades the conflicts.
+    /// Runs the tests of these conflicts again, and grades the conflicts.
     pub(crate) fn confirm(
         &self,
         conflicts: &mut Vec<Conflict>,
@@ -286,7 +298,35 @@ impl ObservedCommand {
         interruption: &Interruption,
         see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
     ) -> RerunReport {
-        confirm(&self.launch, conflicts, options, interruption, see)
+        confirm(&self.launch, conflicts, &[], options, interruption, see)
+    }
+
+    /// Runs the tests of all conflicts again, and grades the conflicts. Shared statics become conflicts if a failure through them
+    /// was reproduced.
+    pub(crate) fn confirm_all(
+        &self,
+        observed: &mut ObservationResult,
+        options: ConfirmOptions,
+        interruption: &Interruption,
+        see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
+    ) -> RerunReport {
+        let statics = std::mem::take(&mut observed.static_conflicts);
+        let report = confirm(
+            &self.launch,
+            &mut observed.conflicts,
+            &statics,
+            options,
+            interruption,
+            see,
+        );
+        let is_conflict = |one: &SharedStatic| {
+            observed.conflicts.iter().any(|conflict| {
+                let is_of_program = |test: &Test| test.binary == one.binary;
+                static_of(conflict) == Some(&one.name) && conflict.tests.iter().any(is_of_program)
+            })
+        };
+        observed.statics.shared.retain(|one| !is_conflict(one));
+        report
     }
 
     /// Reruns, one by one, the tests that could not be distinguished.

@@ -9,10 +9,10 @@ use crate::observe::interpret::accesses::WorkingDirs;
 use crate::observe::interpret::ports::number_of;
 use crate::observe::interpret::{Effect, FileAccess, effects};
 use crate::observe::interruption::Interruption;
+use crate::observe::launch::order_request::{self, Begin};
 use crate::observe::launch::{Launch, StartedProgram};
-use crate::observe::log::Log;
-use crate::observe::log::account_file;
 use crate::observe::log::results::{self, ReportedOutcome};
+use crate::observe::log::{Log, account_file, test_order};
 use crate::observe::test_process::{TestProcess, wait_for_all};
 use crate::scene::TestId;
 use cofferdam::Resource;
@@ -153,8 +153,8 @@ impl<'a> Rerunner<'a> {
         };
         let mut failed = None;
         for (first, process) in processes.into_iter().enumerate() {
-            let hold = pauses.map(|pauses| hold(resources, pauses, process, first));
-            match begin(self.launch, process, &instructions, hold.as_ref()) {
+            let hold = pauses.map(|pauses| (HOLD, hold(resources, pauses, process, first)));
+            match begin(self.launch, process, &instructions, hold) {
                 Ok(one) => running.push(one),
                 Err(error) => {
                     failed = Some(error);
@@ -164,7 +164,7 @@ impl<'a> Rerunner<'a> {
         }
         let until = match failed {
             Some(_) => begun,
-            None => (begun + RUN_LIMIT + 2 * alone).min(self.deadline() + OVERTIME),
+            None => self.limit(begun, alone),
         };
         let is_over = || self.interruption.is_requested() || now() >= until;
         wait_for_all(&mut running, &is_over);
@@ -206,25 +206,79 @@ impl<'a> Rerunner<'a> {
             pauses.unwrap_or(Pauses::USUAL),
             &env_access,
         );
-        if outcomes.contains(&TestOutcome::Stopped) {
-            let was_stopped = runnables
-                .iter()
-                .zip(&outcomes)
-                .filter(|(_, outcome)| **outcome == TestOutcome::Stopped);
-            let stopped = StoppedRun {
-                tests: was_stopped.map(|(runnable, _)| runnable.name.clone()).collect(),
-                after: lasted,
-                left: created(&logs),
-            };
-            let mut all = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-            all.push(stopped);
-        }
+        self.note_stopped(runnables, &outcomes, lasted, &logs);
         let _ = fs::remove_dir_all(folder);
         Ok(RunResult {
             outcomes,
             timelines,
             lasted,
         })
+    }
+
+    /// Runs two tests of one program one after the other in one process. `put_back` is the path of a static that gets the bytes
+    /// between them with which the program began. `alone` is the sum of the tests' durations when they ran alone.
+    ///
+    /// # Errors
+    /// If the tests could not be started, or did not run in this order.
+    pub(super) fn run_in_order(
+        &self,
+        runnables: [&Runnable; 2],
+        put_back: Option<&str>,
+        alone: Duration,
+    ) -> io::Result<[TestOutcome; 2]> {
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let (folder, instructions) = self.launch.create_rerun_dir(&format!("again-{run}"), false)?;
+        let file = folder.join("order");
+        let names = runnables.map(|runnable| runnable.name.as_str());
+        let result = order_request::write(&file, &names, Begin::InOrder, RUN_LIMIT)
+            .and_then(|request| begin(self.launch, &runnables, &instructions, Some(request)))
+            .and_then(|process| {
+                let begun = now();
+                let until = self.limit(begun, alone);
+                let mut running = [process];
+                wait_for_all(&mut running, &|| {
+                    self.interruption.is_requested() || now() >= until
+                });
+                let (_, logs) = account_file::read(&folder);
+                let [process] = &running;
+                let outcomes = runnables.map(|runnable| outcome_of(process, runnable, &logs));
+                self.note_stopped(&runnables, &outcomes, begun.elapsed(), &logs);
+                let own = logs.iter().filter(|log| log.pid() == process.id());
+                match own.filter_map(test_order::kept).find_map(Result::err) {
+                    Some(why) if !process.was_stopped => Err(io::Error::other(why)),
+                    _ => Ok(outcomes),
+                }
+            });
+        let _ = fs::remove_dir_all(folder);
+        result
+    }
+
+    /// Returns the moment at which a run is stopped.
+    fn limit(&self, begun: Instant, alone: Duration) -> Instant {
+        (begun + RUN_LIMIT + 2 * alone).min(self.deadline() + OVERTIME)
+    }
+
+    fn note_stopped(
+        &self,
+        runnables: &[&Runnable],
+        outcomes: &[TestOutcome],
+        lasted: Duration,
+        logs: &[Log],
+    ) {
+        if !outcomes.contains(&TestOutcome::Stopped) {
+            return;
+        }
+        let was_stopped = runnables
+            .iter()
+            .zip(outcomes)
+            .filter(|(_, outcome)| **outcome == TestOutcome::Stopped);
+        let stopped = StoppedRun {
+            tests: was_stopped.map(|(runnable, _)| runnable.name.clone()).collect(),
+            after: lasted,
+            left: created(logs),
+        };
+        let mut all = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(stopped);
     }
 }
 
@@ -334,7 +388,7 @@ fn begin(
     launch: &Launch,
     runnables: &[&Runnable],
     instructions: &OsStr,
-    hold: Option<&OsString>,
+    request: Option<(&str, OsString)>,
 ) -> io::Result<TestProcess> {
     let Some(runnable) = runnables.first() else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -350,7 +404,7 @@ fn begin(
             .arg(format!("--test-threads={}", runnables.len()))
             .args(started.ignored());
     }
-    TestProcess::begin(command.envs(hold.map(|hold| (HOLD, hold))))
+    TestProcess::begin(command.envs(request))
 }
 
 fn outcome_of(process: &TestProcess, runnable: &Runnable, logs: &[Log]) -> TestOutcome {

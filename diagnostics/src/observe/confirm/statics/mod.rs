@@ -1,0 +1,373 @@
+//! Reruns pairs of tests that share statics: one after the other in both orders, and at one time with pauses. Only a failure that
+//! is reproduced makes a shared static a conflict.
+//!
+//! `trial` decides about one pair and `causes` about all of them, by data; this file runs the tests.
+
+mod causes;
+mod trial;
+
+use super::pairs::{self, TestPair};
+use super::proof::{self, PAUSES};
+use super::rerun::{Rerunner, Runnable, TestOutcome, held_at_once};
+use super::subjects::{RerunSuite, lasted, may_meet, name, positions, resources, runnables, startable};
+use super::task_queue::{Task, run_all};
+use super::{ConfirmEvent, ConfirmOptions, sorted};
+use crate::findings::{PausedAt, ReproducedClass, Reproduction, shared_uses};
+use crate::rates::FailureRate;
+use crate::scene::{Arrangement, Scene, TestId};
+use causes::{ReproducedStatics, StaticCause};
+use cofferdam_conflicts::{Conflict, Grade, Pair, Test};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use trial::{Failure, Run, SharedStatics, Step, Trial, Verdict};
+
+/// The number of pairs of a static whose failure is reproduced. Further pairs say little more about it.
+const PROOFS: usize = 3;
+
+/// The result of the trials.
+#[derive(Debug, Default)]
+pub(super) struct StaticResults {
+    /// The conflicts on statics that were reproduced.
+    pub(super) reproduced: Vec<Conflict>,
+    /// The numbers of pairs at a static that were tried, and of all such pairs.
+    pub(super) tried: (u64, u64),
+    pub(super) reproductions: Vec<Reproduction>,
+}
+
+/// A pair whose trial is over.
+#[derive(Debug)]
+struct TriedPair {
+    pair: TestPair,
+    verdict: Verdict,
+    tries: u32,
+}
+
+/// Tries the pairs of tests that share statics. `conflicts` has the shared statics, `others` the conflicts on other resources.
+pub(super) fn try_pairs(
+    rerunner: &Rerunner<'_>,
+    suite: &RerunSuite,
+    conflicts: &[Conflict],
+    others: &[Conflict],
+    options: ConfirmOptions,
+    see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
+) -> StaticResults {
+    let trials = Trials {
+        rerunner,
+        suite,
+        alone: Mutex::default(),
+        tried: Mutex::default(),
+    };
+    let of_finding = |finding: usize| {
+        let pairs = suite.chosen(finding).pairs;
+        let tests = |positions: [usize; 2]| startable(suite, finding, positions).map(sorted);
+        pairs.into_iter().filter_map(tests).collect()
+    };
+    let tasks = pairs::in_turns((0..conflicts.len()).map(of_finding), usize::MAX);
+    let tasks = tasks.into_iter().map(|pair| Task {
+        marks: suite.marks(&pair.tests),
+        work: TestPair {
+            findings: shared(suite, pair.tests),
+            ..pair
+        },
+    });
+    run_all(tasks.collect(), options.jobs, &|| rerunner.is_over(), &|pair| {
+        trials.run(pair);
+    });
+    let mut tried = trials.tried.into_inner().unwrap_or_else(PoisonError::into_inner);
+    tried.sort_by(|a, b| a.pair.tests.cmp(&b.pair.tests));
+    let number = tried.iter().map(|tried| tried.pair.findings.len() as u64).sum();
+    let total = (0..conflicts.len())
+        .map(|finding| suite.chosen(finding).total)
+        .sum();
+    let mut results = StaticResults {
+        tried: (number, total),
+        ..StaticResults::default()
+    };
+    let failures: Vec<(&TriedPair, &Failure)> = tried
+        .iter()
+        .filter_map(|tried| match &tried.verdict {
+            Verdict::Reproduced(failure) => Some((tried, failure)),
+            Verdict::FailsAlone(_) | Verdict::Nothing | Verdict::Chance => None,
+        })
+        // The failure may come from what else the tests share.
+        .filter(|(tried, failure)| !failure.causes.is_empty() || !share_more(suite, tried.pair.tests, others))
+        .collect();
+    let statics: Vec<ReproducedStatics> = failures
+        .iter()
+        .map(|(tried, failure)| ReproducedStatics {
+            causes: failure.causes.iter().map(|of| tried.pair.findings[*of]).collect(),
+            shared: tried.pair.findings.iter().copied().collect(),
+        })
+        .collect();
+    for cause in causes::of_pairs(&statics) {
+        let own: Vec<(&TriedPair, &Failure)> = cause.pairs.iter().map(|pair| failures[*pair]).collect();
+        let conflict = reproduced(suite, &conflicts[cause.finding], &cause, conflicts, &own);
+        for pair in &conflict.pairs {
+            if let Some(resource) = &conflict.resource {
+                see(ConfirmEvent::Graded {
+                    resource,
+                    tests: pair.tests.map(|test| conflict.tests[test].name()),
+                    grade: pair.grade,
+                    first: true,
+                });
+            }
+        }
+        let candidates = std::slice::from_ref(&conflict);
+        let own = own
+            .iter()
+            .filter_map(|(tried, failure)| reproduction(suite, tried, failure, candidates));
+        results.reproductions.extend(own);
+        results.reproduced.push(conflict);
+    }
+    results
+}
+
+/// Runs the trials.
+struct Trials<'a> {
+    rerunner: &'a Rerunner<'a>,
+    suite: &'a RerunSuite,
+    /// The rates of tests alone.
+    alone: Mutex<HashMap<usize, FailureRate>>,
+    tried: Mutex<Vec<TriedPair>>,
+}
+
+impl Trials<'_> {
+    fn run(&self, mut pair: TestPair) {
+        pair.findings.truncate(held_at_once(
+            &resources(self.suite, &pair.findings).iter().collect::<Vec<_>>(),
+        ));
+        if pair.findings.iter().all(|finding| self.is_proven(*finding)) {
+            return;
+        }
+        // The trial is left out if the time was over, or a run had to be stopped.
+        if let Some((verdict, tries)) = self.verdict(&pair) {
+            let mut all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+            all.push(TriedPair { pair, verdict, tries });
+        }
+    }
+
+    /// Returns whether enough pairs show that a static is the cause.
+    fn is_proven(&self, finding: usize) -> bool {
+        let all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        let shows = |tried: &&TriedPair| match &tried.verdict {
+            Verdict::Reproduced(failure) => failure
+                .causes
+                .iter()
+                .any(|of| tried.pair.findings[*of] == finding),
+            Verdict::FailsAlone(_) | Verdict::Nothing | Verdict::Chance => false,
+        };
+        all.iter().filter(shows).count() >= PROOFS
+    }
+
+    fn verdict(&self, pair: &TestPair) -> Option<(Verdict, u32)> {
+        let writes = pair.findings.iter().filter_map(|finding| {
+            let entry = self.suite.conflict_tests[*finding].as_ref()?;
+            Some(positions(self.suite, *finding, pair.tests)?.map(|test| entry.members[test].writes))
+        });
+        let mut trial = Trial::new(SharedStatics {
+            writes: writes.collect(),
+        });
+        let known = || self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        for (position, test) in pair.tests.iter().enumerate() {
+            if let Some(rate) = known().get(test) {
+                trial.set_alone(position, *rate);
+            }
+        }
+        let verdict = loop {
+            match trial.next() {
+                Step::Run(run) => trial.enter(run, self.failed(pair, run)?),
+                Step::Over(verdict) => break verdict,
+            }
+        };
+        for (position, test) in pair.tests.iter().enumerate() {
+            known().insert(*test, trial.alone(position));
+        }
+        Some((verdict, trial.tries()))
+    }
+
+    /// Runs the tests, and returns for each whether it failed. Returns `None` if the time was over or a run had to be stopped.
+    fn failed(&self, pair: &TestPair, run: Run) -> Option<[bool; 2]> {
+        if self.rerunner.is_over() {
+            return None;
+        }
+        let both = runnables(self.suite, &pair.tests)?;
+        let both: [&Runnable; 2] = both.try_into().ok()?;
+        let resources = resources(self.suite, &pair.findings);
+        let time = lasted(self.suite, &pair.tests);
+        let mut failed = [false; 2];
+        match run {
+            Run::Alone(test) | Run::AlonePaused { test, .. } => {
+                let (resources, pauses) = match run {
+                    Run::AlonePaused { pauses, .. } => (&resources[..], Some(PAUSES[pauses])),
+                    _ => (&[][..], None),
+                };
+                let result = self
+                    .rerunner
+                    .run(&[both[test]], resources, pauses, Duration::ZERO)
+                    .ok()?;
+                failed[test] = has_failed(result.outcomes[0])?;
+            }
+            Run::After { first } | Run::Restored { first, .. } => {
+                let put_back = match run {
+                    Run::Restored { of, .. } => Some(resources[of].as_str()),
+                    _ => None,
+                };
+                let order = [both[first], both[1 - first]];
+                let outcomes = self.rerunner.run_in_order(order, put_back, time).ok()?;
+                failed[first] = has_failed(outcomes[0])?;
+                failed[1 - first] = has_failed(outcomes[1])?;
+            }
+            Run::Beside { .. } | Run::At { .. } => {
+                let (resources, pauses) = match run {
+                    Run::Beside { pauses } => (&resources[..], Some(PAUSES[pauses])),
+                    Run::At { of: Some(of), pauses } => (&resources[of..=of], Some(PAUSES[pauses])),
+                    _ => (&[][..], None),
+                };
+                let result = self.rerunner.run(&both, resources, pauses, time).ok()?;
+                for (failed, outcome) in failed.iter_mut().zip(result.outcomes) {
+                    *failed = has_failed(outcome)?;
+                }
+            }
+        }
+        Some(failed)
+    }
+}
+
+fn has_failed(outcome: TestOutcome) -> Option<bool> {
+    (outcome != TestOutcome::Stopped).then_some(outcome == TestOutcome::Failed)
+}
+
+/// Returns the findings on statics that both tests use and one of them changes.
+fn shared(suite: &RerunSuite, tests: [usize; 2]) -> Vec<usize> {
+    let is_shared = |finding: &usize| {
+        let entry = suite.conflict_tests[*finding].as_ref();
+        let positions = positions(suite, *finding, tests);
+        entry
+            .zip(positions)
+            .is_some_and(|(entry, positions)| may_meet(entry, positions))
+    };
+    (0..suite.conflict_tests.len()).filter(is_shared).collect()
+}
+
+/// Returns whether the tests share another resource that one of them changes.
+fn share_more(suite: &RerunSuite, tests: [usize; 2], others: &[Conflict]) -> bool {
+    let tests = runnables(suite, &tests).unwrap_or_default();
+    others.iter().any(|conflict| {
+        let users = tests.iter().filter_map(|test| {
+            let is_it = |other: &&Test| other.binary == test.binary && other.name() == test.name;
+            conflict.tests.iter().find(is_it)
+        });
+        let users: Vec<&Test> = users.collect();
+        users.len() == tests.len() && users.iter().any(|test| test.writes())
+    })
+}
+
+/// Returns the conflict on the static with its reproduced pairs.
+fn reproduced(
+    suite: &RerunSuite,
+    conflict: &Conflict,
+    cause: &StaticCause,
+    conflicts: &[Conflict],
+    own: &[(&TriedPair, &Failure)],
+) -> Conflict {
+    let path = |finding: &usize| {
+        conflicts[*finding]
+            .resource
+            .as_ref()
+            .map(|one| one.as_str().to_owned())
+    };
+    let pairs = own.iter().filter_map(|(tried, failure)| {
+        let [first, second] = positions(suite, cause.finding, tried.pair.tests)?;
+        Some(Pair {
+            // The test that failed comes first.
+            tests: if failure.victim == 0 {
+                [first, second]
+            } else {
+                [second, first]
+            },
+            grade: Grade::Reproduced,
+            tries: tried.tries,
+            reason: reason(suite, tried, failure, cause),
+        })
+    });
+    let mut conflict = Conflict {
+        pairs: pairs.collect(),
+        grade: Some(Grade::Reproduced),
+        pair_count: suite.chosen(cause.finding).total,
+        ..conflict.clone()
+    };
+    if let Some(facts) = &mut conflict.static_facts {
+        facts.one_of = cause.one_of.iter().filter_map(path).collect();
+    }
+    let involved: BTreeSet<usize> = conflict.pairs.iter().flat_map(|pair| pair.tests).collect();
+    for (position, test) in conflict.tests.iter_mut().enumerate() {
+        test.grade = Some(if involved.contains(&position) {
+            Grade::Reproduced
+        } else {
+            Grade::Potential
+        });
+    }
+    conflict
+}
+
+/// Returns the evidence of a pair in a sentence.
+fn reason(suite: &RerunSuite, tried: &TriedPair, failure: &Failure, cause: &StaticCause) -> String {
+    let [victim, other] =
+        [failure.victim, 1 - failure.victim].map(|test| name(suite, tried.pair.tests[test]));
+    let how = if failure.pauses.is_some() {
+        "beside"
+    } else {
+        "after"
+    };
+    let rates = proof::rates_of(victim, how, other, failure.with, failure.alone);
+    let chance = proof::significance(failure.with, failure.alone)
+        .map(proof::chance)
+        .unwrap_or_default();
+    let why = match (cause.one_of.is_empty(), failure.pauses) {
+        (true, None) => format!("; it passed when the static was reset after {other}"),
+        (true, Some(_)) => "; a pause at this static alone repeated that".to_owned(),
+        (false, _) => "; no single static was shown to be the cause".to_owned(),
+    };
+    format!("{rates} ({chance}){why}")
+}
+
+fn reproduction(
+    suite: &RerunSuite,
+    tried: &TriedPair,
+    failure: &Failure,
+    candidates: &[Conflict],
+) -> Option<Reproduction> {
+    let both: Vec<TestId> = runnables(suite, &tried.pair.tests)?
+        .into_iter()
+        .map(Runnable::id)
+        .collect();
+    let (test, culprit) = (both[failure.victim].clone(), both[1 - failure.victim].clone());
+    let culprits = vec![culprit.clone()];
+    let is_race = failure.pauses.is_some();
+    let (class, arrangement) = if is_race {
+        (ReproducedClass::Race, Arrangement::Parallel)
+    } else {
+        (ReproducedClass::Victim, Arrangement::InOrder)
+    };
+    Some(Reproduction {
+        class,
+        uses: shared_uses(&test, &culprits, is_race, candidates),
+        scene: Scene {
+            tests: vec![culprit, test.clone()],
+            arrangement,
+            load: 0,
+            twice: false,
+            empty_temp: false,
+        },
+        test,
+        culprits,
+        paused: failure.pauses.map(|pauses| PausedAt {
+            resources: resources(suite, &tried.pair.findings),
+            first: PAUSES[pauses].first,
+            others: PAUSES[pauses].others,
+        }),
+        with: failure.with,
+        without: failure.alone,
+    })
+}

@@ -1,0 +1,472 @@
+//! The trial of two tests that share statics: which run comes next, and what the runs have shown.
+
+use crate::observe::confirm::proof::{self, CHECKPOINTS, PAUSES, SOLO_RUNS};
+use crate::rates::{FailureRate, p_value};
+
+/// The maximum number of runs after the other test with a static's first bytes put back.
+const RESTORED_RUNS: u32 = 10;
+/// The failures after which a static that was put back is not the cause.
+const NOT_RESTORED: u32 = 2;
+/// The accepted probability that putting back a static did nothing, and the test passed by chance.
+const ACCEPTED: f64 = 0.05;
+/// Of this many runs with pauses at one static alone, the number that must fail for it to be the cause.
+const ISOLATED: u32 = 2;
+const ISOLATING: u32 = 3;
+
+/// A run of one or both tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    /// One of the tests alone.
+    Alone(usize),
+    /// This test first, then the other one in the same process.
+    After { first: usize },
+    /// The same. Between the two tests, a static gets the bytes with which the program began.
+    Restored { first: usize, of: usize },
+    /// Both at one time, with these pauses at the uses of all statics.
+    Beside { pauses: usize },
+    /// Both at one time, with pauses at the uses of one static, or of none.
+    At { of: Option<usize>, pauses: usize },
+    /// One of the tests alone, with these pauses.
+    AlonePaused { test: usize, pauses: usize },
+}
+
+/// The next step of a trial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Run(Run),
+    Over(Verdict),
+}
+
+/// What the runs of a trial have shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// One of the tests fails alone, so its failure shows nothing.
+    FailsAlone(usize),
+    /// No run failed.
+    Nothing,
+    /// A test failed beside or after the other, not often enough.
+    Chance,
+    /// A test fails because of the other one.
+    Reproduced(Failure),
+}
+
+/// A failure that the runs of a trial have reproduced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// The test that fails.
+    pub(super) victim: usize,
+    /// The pauses at which it fails beside the other; `None` if it fails after the other.
+    pub(super) pauses: Option<usize>,
+    /// The statics each of which the failure depends on. Empty if none was isolated.
+    pub(super) causes: Vec<usize>,
+    pub(super) with: FailureRate,
+    pub(super) alone: FailureRate,
+}
+
+/// The statics of a pair of tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SharedStatics {
+    /// For each static, whether each of the two tests changes it.
+    pub(super) writes: Vec<[bool; 2]>,
+}
+
+/// The runs of a trial so far.
+#[derive(Clone, Debug)]
+pub(super) struct Trial {
+    shared: SharedStatics,
+    alone: [FailureRate; 2],
+    /// By the test that comes second.
+    after: [FailureRate; 2],
+    /// By the test that comes second and the static.
+    restored: [Vec<FailureRate>; 2],
+    /// By pauses and test.
+    beside: [[FailureRate; 2]; PAUSES.len()],
+    alone_paused: [FailureRate; 2],
+    at: Vec<[FailureRate; 2]>,
+    at_none: [FailureRate; 2],
+}
+
+impl Trial {
+    pub(super) fn new(shared: SharedStatics) -> Self {
+        let none = vec![FailureRate::default(); shared.writes.len()];
+        Self {
+            alone: Default::default(),
+            after: Default::default(),
+            restored: [none.clone(), none],
+            beside: Default::default(),
+            alone_paused: Default::default(),
+            at: vec![Default::default(); shared.writes.len()],
+            at_none: Default::default(),
+            shared,
+        }
+    }
+
+    /// Sets the rate of a test alone, as an earlier trial found it.
+    pub(super) fn set_alone(&mut self, test: usize, rate: FailureRate) {
+        self.alone[test] = rate;
+    }
+
+    /// Enters the results of a run: whether each test failed. A test that did not run has no failure.
+    pub(super) fn enter(&mut self, run: Run, failed: [bool; 2]) {
+        let both = |rates: &mut [FailureRate; 2]| {
+            for (rate, failed) in rates.iter_mut().zip(failed) {
+                rate.add(failed);
+            }
+        };
+        match run {
+            Run::Alone(test) => self.alone[test].add(failed[test]),
+            // What follows a failure of the first may follow from that.
+            Run::After { first } => self.after[1 - first].add(failed[1 - first] && !failed[first]),
+            Run::Restored { first, of } => self.restored[1 - first][of].add(failed[1 - first]),
+            Run::Beside { pauses } => both(&mut self.beside[pauses]),
+            Run::At { of: Some(of), .. } => both(&mut self.at[of]),
+            Run::At { of: None, .. } => both(&mut self.at_none),
+            Run::AlonePaused { test, .. } => self.alone_paused[test].add(failed[test]),
+        }
+    }
+
+    pub(super) fn next(&self) -> Step {
+        for test in 0..2 {
+            let alone = self.alone[test];
+            if alone.runs == 0 || alone == (FailureRate { failed: 1, runs: 1 }) {
+                // Leftovers of the suite may make it fail once.
+                return Step::Run(Run::Alone(test));
+            }
+            if alone.failed == alone.runs {
+                return Step::Over(Verdict::FailsAlone(test));
+            }
+        }
+        let mut is_chance = false;
+        for victim in [1, 0] {
+            let first = 1 - victim;
+            if !self.shared.writes.iter().any(|writes| writes[first]) {
+                continue;
+            }
+            match self.after(victim) {
+                Some(Step::Over(Verdict::Chance)) => is_chance = true,
+                Some(step) => return step,
+                None => {}
+            }
+        }
+        for pauses in 0..PAUSES.len() {
+            match self.beside(pauses) {
+                Some(Step::Over(Verdict::Chance)) => {
+                    is_chance = true;
+                    break;
+                }
+                Some(step) => return step,
+                None => {}
+            }
+        }
+        Step::Over(if is_chance {
+            Verdict::Chance
+        } else {
+            Verdict::Nothing
+        })
+    }
+
+    /// Returns the next step with this test after the other one, or `None` if it passed there.
+    fn after(&self, victim: usize) -> Option<Step> {
+        let first = 1 - victim;
+        let after = self.after[victim];
+        if after.runs == 0 {
+            return Some(Step::Run(Run::After { first }));
+        }
+        if after.failed == 0 {
+            return None;
+        }
+        for look in CHECKPOINTS {
+            if after.runs < look {
+                return Some(Step::Run(Run::After { first }));
+            }
+            if self.alone[victim].runs < SOLO_RUNS {
+                return Some(Step::Run(Run::Alone(victim)));
+            }
+            if proof::significance(after, self.alone[victim]).is_some() {
+                return Some(self.put_back(victim));
+            }
+        }
+        Some(Step::Over(Verdict::Chance))
+    }
+
+    /// Returns the next step in the search for the static that, put back, makes the test pass after the other one.
+    fn put_back(&self, victim: usize) -> Step {
+        let first = 1 - victim;
+        let after = self.after[victim];
+        let mut causes = Vec::new();
+        for (of, restored) in self.restored[victim].iter().enumerate() {
+            if !self.shared.writes[of][first] || restored.failed >= NOT_RESTORED {
+                continue;
+            }
+            if restored.runs > 0 && p_value(after, *restored) < ACCEPTED {
+                causes.push(of);
+            } else if restored.runs < RESTORED_RUNS {
+                return Step::Run(Run::Restored { first, of });
+            }
+        }
+        Step::Over(Verdict::Reproduced(Failure {
+            victim,
+            pauses: None,
+            causes,
+            with: after,
+            alone: self.alone[victim],
+        }))
+    }
+
+    /// Returns the next step with both tests at one time and these pauses, or `None` if both passed there.
+    fn beside(&self, pauses: usize) -> Option<Step> {
+        let beside = self.beside[pauses];
+        if beside[0].runs == 0 {
+            return Some(Step::Run(Run::Beside { pauses }));
+        }
+        if beside.iter().all(|rate| rate.failed == 0) {
+            return None;
+        }
+        for look in CHECKPOINTS {
+            if beside[0].runs < look {
+                return Some(Step::Run(Run::Beside { pauses }));
+            }
+            let victim = usize::from(beside[1].failed > beside[0].failed);
+            let alone = self.alone_paused[victim];
+            if alone.runs < SOLO_RUNS {
+                return Some(Step::Run(Run::AlonePaused { test: victim, pauses }));
+            }
+            if proof::significance(beside[victim], alone).is_some() {
+                return Some(self.isolate(victim, pauses));
+            }
+        }
+        Some(Step::Over(Verdict::Chance))
+    }
+
+    /// Returns the next step in the search for the static whose pauses alone repeat the failure. If the tests also fail without
+    /// pauses, or with those at several statics, none is the cause.
+    fn isolate(&self, victim: usize, pauses: usize) -> Step {
+        // Which of the two fails may depend on which one wrote first.
+        let failed = |rates: [FailureRate; 2]| rates.iter().map(|rate| rate.failed).sum::<u32>();
+        let mut causes = Vec::new();
+        if self.at.len() == 1 {
+            causes.push(0);
+        } else {
+            if self.at_none[0].runs < ISOLATING && failed(self.at_none) == 0 {
+                return Step::Run(Run::At { of: None, pauses });
+            }
+            for (of, at) in self.at.iter().enumerate() {
+                if at[0].runs < ISOLATING && failed(*at) < ISOLATED {
+                    return Step::Run(Run::At { of: Some(of), pauses });
+                }
+                if failed(*at) >= ISOLATED {
+                    causes.push(of);
+                }
+            }
+            if causes.len() != 1 || failed(self.at_none) > 0 {
+                causes.clear();
+            }
+        }
+        Step::Over(Verdict::Reproduced(Failure {
+            victim,
+            pauses: Some(pauses),
+            causes,
+            with: self.beside[pauses][victim],
+            alone: self.alone_paused[victim],
+        }))
+    }
+
+    /// Returns the rate of a test alone.
+    pub(super) fn alone(&self, test: usize) -> FailureRate {
+        self.alone[test]
+    }
+
+    /// Returns the number of runs of both tests.
+    pub(super) fn tries(&self) -> u32 {
+        let after = self.after.iter().chain(self.restored.iter().flatten());
+        let beside = self.beside.iter().chain(&self.at).chain([&self.at_none]);
+        after
+            .chain(beside.map(|both| &both[0]))
+            .map(|rate| rate.runs)
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The truth about two tests: what makes them fail.
+    #[derive(Clone, Debug, Default)]
+    struct Truth {
+        fails_alone: [bool; 2],
+        /// By the test that comes second: the statics each of which, put back, makes it pass; `None` if it passes anyway.
+        after: [Option<Vec<usize>>; 2],
+        /// The statics at which a pause makes a test fail, if any.
+        beside: Option<(usize, Vec<usize>)>,
+        fails_without_pauses: bool,
+    }
+
+    impl Truth {
+        fn run(&self, run: Run) -> [bool; 2] {
+            let mut failed = [false; 2];
+            let second = |first: usize, of: Option<usize>| {
+                let cures = self.after[1 - first].as_ref();
+                cures.is_some_and(|cures| of.is_none_or(|of| !cures.contains(&of)))
+            };
+            match run {
+                Run::Alone(test) | Run::AlonePaused { test, .. } => failed[test] = self.fails_alone[test],
+                Run::After { first } => failed[1 - first] = second(first, None),
+                Run::Restored { first, of } => failed[1 - first] = second(first, Some(of)),
+                Run::Beside { .. } => {
+                    if let Some((victim, _)) = &self.beside {
+                        failed[*victim] = true;
+                    }
+                }
+                Run::At { of, .. } => {
+                    if let Some((victim, at)) = &self.beside {
+                        failed[*victim] = match of {
+                            Some(of) => at.contains(&of) || self.fails_without_pauses,
+                            None => self.fails_without_pauses,
+                        };
+                    }
+                }
+            }
+            failed
+        }
+    }
+
+    fn verdict(writes: &[[bool; 2]], truth: &Truth) -> (Verdict, u32) {
+        let mut trial = Trial::new(SharedStatics {
+            writes: writes.to_vec(),
+        });
+        for _ in 0..1000 {
+            match trial.next() {
+                Step::Run(run) => trial.enter(run, truth.run(run)),
+                Step::Over(verdict) => return (verdict, trial.tries()),
+            }
+        }
+        panic!("the trial did not end");
+    }
+
+    const A_WRITES: [bool; 2] = [true, false];
+    const BOTH_WRITE: [bool; 2] = [true, true];
+
+    #[test]
+    fn a_test_that_fails_after_another_is_traced_to_the_static_that_put_back_cures_it() {
+        let truth = Truth {
+            after: [None, Some(vec![1])],
+            ..Truth::default()
+        };
+        let (found, tries) = verdict(&[A_WRITES, A_WRITES, [false, true]], &truth);
+        let Verdict::Reproduced(failure) = found else {
+            panic!("{found:?}")
+        };
+        assert_eq!(
+            (failure.victim, failure.pauses, failure.causes),
+            (1, None, vec![1])
+        );
+        assert_eq!((failure.with.failed, failure.alone.failed), (4, 0));
+        // Two runs show that the first static is not the cause, three that the second is. The third was not changed.
+        assert_eq!(tries, 4 + 2 + 3);
+    }
+
+    #[test]
+    fn if_no_static_cures_it_none_is_named() {
+        let truth = Truth {
+            after: [Some(Vec::new()), None],
+            ..Truth::default()
+        };
+        let (found, _) = verdict(&[BOTH_WRITE, BOTH_WRITE], &truth);
+        assert!(matches!(found, Verdict::Reproduced(Failure { victim: 0, causes, .. }) if causes.is_empty()));
+    }
+
+    #[test]
+    fn a_race_is_traced_to_the_only_static_whose_pauses_repeat_it() {
+        for (at, fails_without_pauses, causes) in [
+            (vec![1], false, vec![1]),
+            (vec![0, 1], false, vec![]),
+            (vec![1], true, vec![]),
+        ] {
+            let truth = Truth {
+                beside: Some((0, at)),
+                fails_without_pauses,
+                ..Truth::default()
+            };
+            let (found, _) = verdict(&[BOTH_WRITE, BOTH_WRITE], &truth);
+            let Verdict::Reproduced(failure) = found else {
+                panic!("{found:?}")
+            };
+            assert_eq!((failure.pauses, failure.causes), (Some(0), causes));
+        }
+    }
+
+    #[test]
+    fn nothing_follows_from_a_test_that_fails_alone_or_from_one_failure() {
+        let truth = Truth {
+            fails_alone: [false, true],
+            after: [None, Some(vec![0])],
+            ..Truth::default()
+        };
+        assert_eq!(verdict(&[A_WRITES], &truth).0, Verdict::FailsAlone(1));
+        let mut trial = Trial::new(SharedStatics {
+            writes: vec![A_WRITES],
+        });
+        // The first run after the other fails, no other does.
+        let mut has_failed = false;
+        let found = loop {
+            match trial.next() {
+                Step::Run(run @ Run::After { .. }) => {
+                    trial.enter(run, [false, !has_failed]);
+                    has_failed = true;
+                }
+                Step::Run(run) => trial.enter(run, [false; 2]),
+                Step::Over(verdict) => break verdict,
+            }
+        };
+        assert_eq!(found, Verdict::Chance);
+    }
+
+    #[test]
+    fn a_failure_that_follows_one_of_the_first_test_does_not_count() {
+        let mut trial = Trial::new(SharedStatics {
+            writes: vec![A_WRITES],
+        });
+        trial.enter(Run::After { first: 0 }, [true, true]);
+        assert_eq!(trial.after[1], FailureRate { failed: 0, runs: 1 });
+    }
+
+    proptest! {
+        #[test]
+        fn a_trial_ends_and_names_only_a_static_that_is_a_cause(
+            writes in prop::collection::vec(any::<[bool; 2]>(), 1..5),
+            fails_alone in any::<[bool; 2]>(),
+            after in prop::array::uniform2(prop::option::of(prop::collection::vec(0_usize..5, 0..3))),
+            beside in prop::option::of((0_usize..2, prop::collection::vec(0_usize..5, 0..3))),
+            fails_without_pauses in any::<bool>(),
+        ) {
+            let truth = Truth { fails_alone, after, beside, fails_without_pauses };
+            let (found, tries) = verdict(&writes, &truth);
+            prop_assert!(tries < 100);
+            match found {
+                Verdict::FailsAlone(test) => prop_assert!(fails_alone[test]),
+                Verdict::Reproduced(failure) => {
+                    prop_assert!(!fails_alone[failure.victim]);
+                    match failure.pauses {
+                        None => {
+                            let cures = truth.after[failure.victim].clone().unwrap();
+                            prop_assert!(failure.causes.iter().all(|of| cures.contains(of)));
+                        }
+                        Some(_) => {
+                            let (_, at) = truth.beside.clone().unwrap();
+                            let is_only = writes.len() == 1;
+                            prop_assert!(failure.causes.iter().all(|of| is_only || at.contains(of)));
+                        }
+                    }
+                }
+                Verdict::Nothing => {
+                    let is_tried = |victim: usize| writes.iter().any(|writes| writes[1 - victim]);
+                    prop_assert!(!(0..2).any(|victim| is_tried(victim) && truth.after[victim].is_some()));
+                    prop_assert!(truth.beside.is_none());
+                }
+                Verdict::Chance => prop_assert!(false, "these tests always do the same"),
+            }
+        }
+    }
+}
