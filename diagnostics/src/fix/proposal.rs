@@ -247,7 +247,7 @@ impl Proposal {
         let users: Vec<&Test> = shared.users.keys().map(|test| tests.all[*test]).collect();
         for test in &users {
             // The part before it is advice about the resource, which is reported once.
-            let text = conflict_help::text(&shared.resource, &users, sources, None, false);
+            let text = conflict_help::text(&shared.resource, &users, sources);
             let apart = text
                 .split_once("; where ")
                 .map_or(text.as_str(), |(_, apart)| apart);

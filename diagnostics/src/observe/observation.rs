@@ -326,6 +326,7 @@ impl ObservedCommand {
             })
         };
         observed.statics.shared.retain(|one| !is_conflict(one));
+        observed.statics.pairs = self.launch.observes_statics().then_some(report.static_pairs);
         report
     }
 

@@ -6,7 +6,9 @@ use super::text::{count, plain};
 use crate::commands::{Examination, Findings, Observed};
 use cofferdam::format::Scope;
 use cofferdam::{Access, Resource};
-use cofferdam_conflicts::{Conflict, Grade, Kind, NO_COMMON_LOCK, Severity, Test, Use};
+use cofferdam_conflicts::{
+    Conflict, Grade, Kind, KnownStatic, NO_COMMON_LOCK, Severity, StaticFacts, Test, Use,
+};
 use std::io::{self, Write};
 
 /// The number of writers, and of readers, that are listed; the others are counted.
@@ -30,7 +32,12 @@ pub(super) fn block(out: &mut impl Write, conflict: &Conflict, findings: &Findin
         .map(|resource| plain_name(resource, conflict, findings))
         .unwrap_or_default();
     let is_known = conflict.grade.is_none_or(|grade| grade >= Grade::Unguarded);
-    let lock = if is_known { NO_COMMON_LOCK } else { "" };
+    // A lock says nothing about what a test leaves in a static.
+    let lock = if is_known && conflict.static_facts.is_none() {
+        NO_COMMON_LOCK
+    } else {
+        ""
+    };
     let text = match readers.len() {
         0 => format!(
             "{resource}: {} write it{lock}",
@@ -64,6 +71,11 @@ pub(super) fn block(out: &mut impl Write, conflict: &Conflict, findings: &Findin
             )?;
         }
     }
+    if let Some(facts) = &conflict.static_facts {
+        for line in static_lines(conflict, facts) {
+            writeln!(out, "  {DIM}{}{DIM:#}", plain(&line))?;
+        }
+    }
     if let Some(parts) = &conflict.name_parts {
         writeln!(out, "  {DIM}the name is made from {}{DIM:#}", plain(parts))?;
     }
@@ -89,6 +101,28 @@ pub(super) fn block(out: &mut impl Write, conflict: &Conflict, findings: &Findin
         &conflict.help
     };
     writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(help))
+}
+
+/// Returns what is known of the static of a conflict.
+fn static_lines(conflict: &Conflict, facts: &StaticFacts) -> Vec<String> {
+    let mut lines = Vec::new();
+    let type_name = Some(&facts.type_name).filter(|name| !name.is_empty());
+    match (&facts.declared, type_name) {
+        (Some(place), Some(type_name)) => lines.push(format!("a {type_name}, declared at {place}")),
+        (Some(place), None) => lines.push(format!("declared at {place}")),
+        (None, Some(type_name)) => lines.push(format!("a {type_name}")),
+        (None, None) => {}
+    }
+    let path = conflict.resource.as_ref().map_or("", Resource::as_str);
+    lines.extend(KnownStatic::of(path).map(|known| known.meaning().to_owned()));
+    match &facts.one_of[..] {
+        [] => {}
+        [_] => {
+            lines.push("the tests may also share what was not observed, and that may be the cause".to_owned())
+        }
+        all => lines.push(format!("the cause is one of: {}", all.join(", "))),
+    }
+    lines
 }
 
 /// Returns the resource, with its program where several programs have one of that name.
@@ -150,8 +184,12 @@ pub(super) fn statics(out: &mut impl Write, observed: &Observed) -> io::Result<(
         } else {
             "; `--list-statics` names them"
         };
+        let tried = match statics.pairs {
+            Some((tried, total)) => format!("; {tried} of {} at statics tried", count(total, "pair")),
+            None => String::new(),
+        };
         let text = format!(
-            "tests share {} that one of them changes, which is no conflict by itself{how}",
+            "tests share {} that one of them changes, which is no conflict by itself{tried}{how}",
             count(shared, "static")
         );
         headline(out, Severity::Note, "note", &text)?;
