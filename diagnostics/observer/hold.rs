@@ -278,6 +278,11 @@ fn sleep(nanos: u64) {
     unsafe { sys::nanosleep(&raw const time, core::ptr::null_mut()) };
 }
 
+/// Returns whether this is an access to a requested resource.
+pub(crate) fn is_target(record: &Record<'_>) -> bool {
+    matching(record).is_some()
+}
+
 /// Returns the first target that this is an access to, with its position.
 fn matching(record: &Record<'_>) -> Option<(usize, Requested)> {
     // Looked up once for all targets.
@@ -312,7 +317,11 @@ fn is_access_to(record: &Record<'_>, requested: Requested, file: &mut LookedUp) 
         }
         K::CloseTwice => target == Target::Descriptors,
         K::Execute => target == Target::Executable,
-        K::UseStatic => target == Target::Static && is_named(requested, &record.first),
+        K::UseStatic => {
+            let with_line = [record.first[1], record.second[1]];
+            target == Target::Static
+                && (is_named(requested, &record.first) || is_named(requested, &with_line))
+        }
         K::WaitAny | K::WaitChild => target == Target::Children,
         K::Other => target == Target::Name && is_named(requested, &record.first),
         K::BindUnix | K::ConnectUnix if target == Target::Name => is_named(requested, &record.first),

@@ -32,6 +32,7 @@ mod selector;
 mod site_table;
 mod stack;
 mod start;
+mod static_bytes;
 mod static_uses;
 mod sys;
 mod this_process;

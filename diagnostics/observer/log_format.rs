@@ -159,7 +159,7 @@ numbered! {
         Descriptors,
         /// No resource: the name of the test that begins once another one has set a variable among the targets.
         Late,
-        /// A static: its path.
+        /// A static: its path, or its path and the line of its declaration, as in [`Kind::UseStatic`].
         Static,
     }
 }
@@ -222,6 +222,8 @@ numbered! {
         Printed,
         /// The tests run in the requested order, or cannot: the name of a test; an [`OrderEvent`].
         Order,
+        /// The bytes of a static were put back to what they were before the first test: its name, the line of its declaration.
+        PutBack,
 
         /// A file was opened: path, flags.
         Open = 32,
@@ -280,7 +282,7 @@ numbered! {
         WaitChild,
         /// The test closed a descriptor that it had closed before.
         CloseTwice,
-        /// A static was used: its name, the line of its declaration; how, as in the table of sites.
+        /// A static was used: its name, the line of its declaration; how, as in the table of sites, perhaps with `CHANGED`.
         UseStatic,
     }
 }

@@ -5,8 +5,9 @@
 
 /// The first eight bytes.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"coffsit\n");
-/// The size of the header: [`MAGIC`], the number of sites, the number of statics, the size of the texts.
-pub(crate) const HEADER: usize = 32;
+/// The size of the header: [`MAGIC`], the number of sites, the number of statics, the size of the texts, and the number of the
+/// test before which statics with [`PUT_BACK`] are put back, counted from 1 in the order in which tests begin.
+pub(crate) const HEADER: usize = 40;
 /// The ending of the file's name, after the process's number.
 pub(crate) const ENDING: &str = ".sites";
 
@@ -34,13 +35,25 @@ pub(crate) struct Static {
     /// Its address in the program's file.
     pub(crate) address: u32,
     pub(crate) size: u32,
-    /// The position of its name, and then of its source line, in the texts.
+    /// The position of its name, and then of its source line and its type, in the texts.
     pub(crate) text: u32,
     pub(crate) name_length: u16,
     pub(crate) line_length: u16,
-    /// 1 for a lock or a cell around a value: methods of the atomic numbers inside it do not change the value.
-    pub(crate) is_lock: u32,
+    pub(crate) type_length: u16,
+    /// Any of [`LOCK`], [`LAZY`], [`COMPARED`] and [`PUT_BACK`].
+    pub(crate) flags: u16,
 }
+
+/// A lock or a cell around a value: methods of the atomic numbers inside it do not change the value.
+pub(crate) const LOCK: u16 = 1;
+/// The first use may initialize it, so changed bytes are no write.
+pub(crate) const LAZY: u16 = 2;
+/// The bytes at the end of each test are compared with those at its start. Set only if tests run one after the other.
+pub(crate) const COMPARED: u16 = 4;
+/// The bytes from before the first test are put back before the test whose number the header has.
+pub(crate) const PUT_BACK: u16 = 8;
+/// The size of the largest static that is compared or put back, in bytes.
+pub(crate) const MOST_BYTES: u32 = 64 << 10;
 
 pub(crate) const READ: u8 = 0;
 pub(crate) const WRITE: u8 = 1;
@@ -48,6 +61,8 @@ pub(crate) const WRITE: u8 = 1;
 pub(crate) const COUNT: u8 = 2;
 /// The access without the place of the static.
 pub(crate) const ACCESS: u8 = 3;
+/// Added to the access in a record: the bytes at the test's end differ from those at its start.
+pub(crate) const CHANGED: u8 = 16;
 /// The first argument is the static's address: the site is the entry of a function.
 pub(crate) const IN_ARGUMENT: u8 = 4;
 /// The static's address is where the first argument points to: a guard.

@@ -11,7 +11,7 @@ use crate::stack::modules;
 use crate::sys::own_calls::is_readable;
 use crate::sys::register::{RDI, RIP};
 use crate::sys::{self, c_int};
-use crate::{selector, this_process, thread};
+use crate::{hold, selector, static_bytes, this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The code of a SIGTRAP from a breakpoint instruction.
@@ -22,8 +22,9 @@ pub(crate) fn begin() {
     if !this_process::is_test() || !table::read(modules::program()) {
         return;
     }
+    static_bytes::prepare();
     if table::sites().is_empty() {
-        // The program has no statics that tests could share.
+        // The program has no statics that tests could share, or their uses are not wanted.
         log::set(header::MEMORY, log_format::MEMORY_SEEN);
         return;
     }
@@ -69,8 +70,8 @@ unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut u
     }
 }
 
-/// Records the access, unless the thread works for no test, its test has made the access before, or the static is not in the
-/// table. Returns whether it did.
+/// Records the access, unless the thread works for no test, its test has made the access before, the static is not in the table,
+/// or tests pause at another one. Returns whether it did.
 #[inline(never)]
 fn record(site: &Site, argument: usize) -> bool {
     if matches!(thread::current().test.load(Relaxed), 0 | RUN) {
@@ -88,11 +89,19 @@ fn record(site: &Site, argument: usize) -> bool {
         }
         _ => None,
     };
-    let Some((name, line)) = found.and_then(table::texts_of) else {
+    let Some(found) = found else {
         return false;
     };
+    let Some((name, line)) = table::texts_of(found) else {
+        return false;
+    };
+    static_bytes::used(found, site.how);
     let mut record = Record::new(Kind::UseStatic, name);
     record.second = [&[], line];
     record.value = u64::from(site.how & ACCESS);
+    // While tests pause at one static, others would fill the log.
+    if hold::is_requested() && !hold::is_target(&record) {
+        return false;
+    }
     recording::access(&record)
 }

@@ -7,7 +7,7 @@ pub(crate) mod table;
 use crate::log_format::{self, header};
 use crate::site_table::{BEHIND_ARGUMENT, IN_ARGUMENT, Site};
 use crate::sys;
-use crate::{log, this_process, thread};
+use crate::{hold, log, this_process, thread};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 
@@ -17,6 +17,8 @@ const BREAKPOINT: u8 = 0xcc;
 const MOST_REPEATS: u8 = 16;
 /// The reports by threads of earlier tests that remove no breakpoint. After that, such a thread has cost enough.
 const MOST_STRAYS: u32 = 100_000;
+/// The reports of statics at which tests pause that remove no breakpoint: each thread has to reach it.
+const MOST_HELD: u32 = 10_000;
 /// How often that number is halved for a site that never brings anything new.
 const MOST_HALVINGS: u8 = 4;
 
@@ -30,6 +32,8 @@ static SETTING: AtomicUsize = AtomicUsize::new(0);
 static OVER: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
 /// The number of reports by threads of tests that are over.
 static STRAYS: AtomicU32 = AtomicU32::new(0);
+/// The number of reports of statics at which tests pause.
+static HELD: AtomicU32 = AtomicU32::new(0);
 /// The state of each site.
 static STATES: AtomicPtr<SiteState> = AtomicPtr::new(core::ptr::null_mut());
 
@@ -169,6 +173,9 @@ pub(crate) fn reported(index: usize, site: &Site, is_news: bool) -> bool {
         return true;
     };
     if is_stray() && STRAYS.fetch_add(1, Relaxed) < MOST_STRAYS {
+        return IS_ON.load(Relaxed);
+    }
+    if is_news && hold::is_requested() && HELD.fetch_add(1, Relaxed) < MOST_HELD {
         return IS_ON.load(Relaxed);
     }
     let stays = if is_news {

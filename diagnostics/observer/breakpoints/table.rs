@@ -1,7 +1,7 @@
 //! The table of sites and statics in memory.
 
 use crate::log;
-use crate::site_table::{HEADER, MAGIC, Site, Static};
+use crate::site_table::{HEADER, LOCK, MAGIC, Site, Static};
 use crate::sys::{self, own_calls};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicUsize};
@@ -12,6 +12,7 @@ static TABLE: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 static SITES: AtomicUsize = AtomicUsize::new(0);
 static STATICS: AtomicUsize = AtomicUsize::new(0);
 static TEXTS: AtomicUsize = AtomicUsize::new(0);
+static PUT_BACK_BEFORE: AtomicUsize = AtomicUsize::new(0);
 
 /// Returns the address at which the program is loaded.
 pub(crate) fn program() -> usize {
@@ -39,6 +40,7 @@ pub(crate) fn read(program: usize) -> bool {
         SITES.store(sites, Relaxed);
         STATICS.store(statics, Relaxed);
         TEXTS.store(texts, Relaxed);
+        PUT_BACK_BEFORE.store(word(4) as usize, Relaxed);
         TABLE.store(map, Release);
     }
     is_complete
@@ -57,7 +59,12 @@ pub(crate) fn sites() -> &'static [Site] {
     part(HEADER, SITES.load(Relaxed))
 }
 
-fn statics() -> &'static [Static] {
+/// Returns the number of the test before which statics are put back.
+pub(crate) fn put_back_before() -> usize {
+    PUT_BACK_BEFORE.load(Relaxed)
+}
+
+pub(crate) fn statics() -> &'static [Static] {
     part(
         HEADER + SITES.load(Relaxed) * size_of::<Site>(),
         STATICS.load(Relaxed),
@@ -81,7 +88,7 @@ pub(crate) fn static_at(address: usize) -> Option<usize> {
 
 /// Returns whether a static is a lock or a cell around a value.
 pub(crate) fn is_lock(index: usize) -> bool {
-    statics().get(index).is_some_and(|one| one.is_lock != 0)
+    statics().get(index).is_some_and(|one| one.flags & LOCK != 0)
 }
 
 /// Returns the name of a static, and the source line of its declaration.
@@ -95,6 +102,11 @@ pub(crate) fn texts_of(index: usize) -> Option<(&'static [u8], &'static [u8])> {
         text.get(..name)?,
         text.get(name..name + usize::from(one.line_length))?,
     ))
+}
+
+/// Returns a pointer to the first byte of a static.
+pub(crate) fn bytes_of(one: &Static) -> *mut u8 {
+    program().wrapping_add(one.address as usize) as *mut u8
 }
 
 /// Returns a pointer to the first byte of a site.

@@ -7,7 +7,7 @@ use crate::recording::{self, ReentrancyGuard};
 use crate::stack::work_memory;
 use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::{c_char, c_int, c_void};
-use crate::{breakpoints, hold, order, rerun_arguments, selector, sys, this_process, thread};
+use crate::{breakpoints, hold, order, rerun_arguments, selector, static_bytes, sys, this_process, thread};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
 
@@ -74,6 +74,7 @@ pub unsafe extern "C" fn cofferdam_observer_begins(name: *const u8, length: usiz
         // SAFETY: the caller's promise.
         let name = unsafe { core::slice::from_raw_parts(name, length) };
         own.test.store(record_test(name, Some(before)), Relaxed);
+        static_bytes::test_begins();
         breakpoints::test_begins();
     }
     before
@@ -112,6 +113,7 @@ fn record_test(name: &[u8], within: Option<u32>) -> u32 {
 
 /// Records the end of the calling thread's test.
 fn end_test() {
+    static_bytes::test_ends();
     recording::append(&Record::new(Kind::TestOver, b""), false);
     breakpoints::test_ends();
 }
@@ -225,6 +227,7 @@ unsafe extern "C" fn begin(launch: *mut c_void) -> *mut c_void {
     }
     if is_test {
         hold::wait_for_change(own.test.load(Relaxed));
+        static_bytes::test_begins();
         breakpoints::test_begins();
     }
     // SAFETY: the start function that the program passed to `pthread_create`.

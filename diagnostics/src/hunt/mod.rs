@@ -2,7 +2,8 @@
 //!
 //! The suite runs in regimes that separate the classes (`regimes`); a test that failed in one and not in all is examined
 //! (`examiner`). `predecessors` finds the tests after which another fails, or passes; `companions` those beside which
-//! it fails; `cascades` the failure that poisoned a lock; `repeated_company` rare failures of tests that share something. `minimal_set` bisects, `evidence` says when a result is no chance,
+//! it fails; `cascades` the failure that poisoned a lock; `repeated_company` rare failures of tests that share something; `static_causes` the static through which they
+//! fail. `minimal_set` bisects, `evidence` says when a result is no chance,
 //! and `runs` starts the scenes and keeps their results.
 //!
 //! A claim needs its failing scene twice and the contrast twice, and more where chance could have made them.
@@ -16,14 +17,17 @@ mod predecessors;
 mod regimes;
 mod repeated_company;
 mod runs;
+mod static_causes;
 mod verdict;
 
 pub(crate) use evidence::is_higher;
 pub(crate) use regimes::{Regime, RegimeReport};
 pub(crate) use repeated_company::repeat_company;
+pub(crate) use runs::Stopped;
+pub(crate) use static_causes::{Experiment, StaticCause, TypedStatic, static_cause};
 pub(crate) use verdict::{Class, Verdict, grouped};
 
-use crate::scene::{Scene, SceneResult, TestId};
+use crate::scene::{Scene, SceneResult, StaticsPlan, TestId};
 use examiner::Examiner;
 use regimes::RegimeTable;
 use runs::Runs;
@@ -33,6 +37,9 @@ use std::collections::BTreeSet;
 pub(crate) trait Scenes {
     /// Runs a scene; `None` if the time budget or an interruption allows no more.
     fn run(&mut self, scene: &Scene) -> Option<SceneResult>;
+
+    /// Runs a scene, and does with the statics of its programs what the plan says; `None` as [`run`](Self::run) returns it.
+    fn run_with_statics(&mut self, scene: &Scene, plan: &StaticsPlan) -> Option<SceneResult>;
 
     /// Returns tests that share a resource with this one, the most suspicious first; none if nothing was recorded.
     fn suspects(&self, test: &TestId) -> Vec<TestId>;

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 /// No further scene may run: the time budget ended, or the user interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stopped;
+pub(crate) struct Stopped;
 
 /// A scene by numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]

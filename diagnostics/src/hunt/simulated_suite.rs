@@ -6,7 +6,7 @@ pub(super) use model::{SimulatedSuite, Step};
 #[cfg(test)]
 mod model {
     use crate::hunt::Scenes;
-    use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
+    use crate::scene::{Arrangement, Outcome, Scene, SceneResult, StaticId, StaticsPlan, TestId};
     use std::collections::{BTreeMap, BTreeSet};
 
     /// Random numbers (SplitMix64).
@@ -36,21 +36,27 @@ mod model {
         }
     }
 
-    /// A step of a test. Variables belong to the process, or, with a name that begins with a slash, to the disk.
+    /// A step of a test. Variables and locks are statics of the process, or, with a name that begins with a slash, on the disk.
     #[derive(Clone, Debug)]
     pub(in crate::hunt) enum Step {
         Set(&'static str),
+        /// Uses a variable, whatever it is.
+        Use(&'static str),
         Clear(&'static str),
         /// Sets the second if the first is set.
         SetIf(&'static str, &'static str),
         FailIf(&'static str),
         /// Fails if both are set.
         FailIfBoth(&'static str, &'static str),
+        /// Fails if one of them is set.
+        FailIfAny(&'static str, &'static str),
         FailUnless(&'static str),
         /// Fails with this probability.
         Fail(f64),
         /// Fails with this probability while the other test runs at the same time.
         FailBeside(usize, f64),
+        /// The same, and nearly always if tests pause at this variable.
+        FailBesideAt(usize, &'static str, f64),
         FailUnderLoad(f64),
         FailTwice(f64),
         /// The same if a second copy of the other test runs.
@@ -74,6 +80,8 @@ mod model {
         pub(in crate::hunt) keeps_order: bool,
         /// Set if the harness runs one test or all.
         pub(in crate::hunt) takes_one_name: bool,
+        /// Set if the uses of statics are not observed.
+        pub(in crate::hunt) hides_statics: bool,
         pub(in crate::hunt) scenes: Vec<Scene>,
         disk: BTreeSet<&'static str>,
     }
@@ -100,6 +108,7 @@ mod model {
                 noise: 0.0,
                 keeps_order: false,
                 takes_one_name: false,
+                hides_statics: false,
                 scenes: Vec::new(),
                 disk: BTreeSet::new(),
             }
@@ -118,16 +127,17 @@ mod model {
 
         /// Runs the user's command: in parallel.
         pub(in crate::hunt) fn as_is(&mut self) -> SceneResult {
-            self.result(&Scene {
+            let scene = Scene {
                 tests: self.tests.clone(),
                 arrangement: Arrangement::Parallel,
                 load: 0,
                 twice: false,
                 empty_temp: false,
-            })
+            };
+            self.result(&scene, &StaticsPlan::default())
         }
 
-        fn result(&mut self, scene: &Scene) -> SceneResult {
+        fn result(&mut self, scene: &Scene, plan: &StaticsPlan) -> SceneResult {
             let numbers: BTreeMap<&TestId, usize> = self
                 .tests
                 .iter()
@@ -143,7 +153,7 @@ mod model {
             }
             let mut result = SceneResult::default();
             for _ in 0..if scene.twice { 2 } else { 1 } {
-                self.run_copy(scene, &tests, &mut result);
+                self.run_copy(scene, plan, &tests, &mut result);
             }
             let is_some = (2..self.tests.len()).contains(&scene.tests.len());
             if self.takes_one_name && is_some && scene.arrangement != Arrangement::Alone {
@@ -160,20 +170,31 @@ mod model {
             result
         }
 
-        fn run_copy(&mut self, scene: &Scene, tests: &[usize], result: &mut SceneResult) {
+        fn run_copy(&mut self, scene: &Scene, plan: &StaticsPlan, tests: &[usize], result: &mut SceneResult) {
             let mut variables: BTreeSet<&'static str> = BTreeSet::new();
             let mut poisoned: BTreeSet<&'static str> = BTreeSet::new();
             let mut program: Option<String> = None;
-            for test in tests {
+            for (place, test) in tests.iter().enumerate() {
                 let id = self.tests[*test].clone();
                 if scene.arrangement == Arrangement::Alone || program.as_ref() != Some(&id.binary) {
                     variables.clear();
                     poisoned.clear();
                 }
                 program = Some(id.binary.clone());
+                if place > 0 && place + 1 == tests.len() {
+                    let is_put_back = |name: &&'static str| plan.put_back.contains(&static_of(name));
+                    variables.retain(|name| !is_put_back(name));
+                    poisoned.retain(|name| !is_put_back(name));
+                }
                 let (mut failed, mut by_poison) = (false, false);
                 let mut held = Vec::new();
                 for step in &self.steps[*test] {
+                    if plan.observes && !self.hides_statics {
+                        let used = result.statics.uses.entry(id.clone()).or_default();
+                        for (name, changes) in uses(step) {
+                            used.entry(static_of(name)).or_default().changed |= changes;
+                        }
+                    }
                     let is_set = |name: &&str| variables.contains(name) || self.disk.contains(name);
                     failed = match step {
                         Step::Set(name) => {
@@ -185,6 +206,7 @@ mod model {
                             .insert(name);
                             false
                         }
+                        Step::Use(_) => false,
                         Step::SetIf(name, other) => {
                             if is_set(name) {
                                 variables.insert(other);
@@ -202,12 +224,20 @@ mod model {
                         }
                         Step::FailIf(name) => is_set(name),
                         Step::FailIfBoth(a, b) => is_set(a) && is_set(b),
+                        Step::FailIfAny(a, b) => is_set(a) || is_set(b),
                         Step::FailUnless(name) => !is_set(name),
                         Step::Fail(probability) => self.chance.happens(*probability),
                         Step::FailBeside(other, probability) => {
                             scene.arrangement == Arrangement::Parallel
                                 && tests.contains(other)
                                 && self.chance.happens(*probability)
+                        }
+                        Step::FailBesideAt(other, name, probability) => {
+                            let pause = plan.pause.as_ref();
+                            let is_held = pause.is_some_and(|pause| pause.at == static_of(name));
+                            scene.arrangement == Arrangement::Parallel
+                                && tests.contains(other)
+                                && self.chance.happens(if is_held { 0.95 } else { *probability })
                         }
                         Step::FailUnderLoad(probability) => {
                             scene.load > 0 && self.chance.happens(*probability)
@@ -245,11 +275,48 @@ mod model {
         }
     }
 
+    fn static_of(name: &str) -> StaticId {
+        StaticId {
+            name: name.to_owned(),
+            line: format!("{name}.rs:1"),
+        }
+    }
+
+    /// The statics that a step uses, and whether it changes them.
+    fn uses(step: &Step) -> Vec<(&'static str, bool)> {
+        let all = match step {
+            Step::Set(name) | Step::Clear(name) | Step::Poison(name) => vec![(*name, true)],
+            Step::Use(name) | Step::FailIf(name) | Step::FailUnless(name) | Step::Lock(name) => {
+                vec![(*name, false)]
+            }
+            Step::FailBesideAt(_, name, _) => vec![(*name, false)],
+            Step::SetIf(a, b) => vec![(*a, false), (*b, true)],
+            Step::FailIfBoth(a, b) | Step::FailIfAny(a, b) => vec![(*a, false), (*b, false)],
+            Step::Fail(_)
+            | Step::FailBeside(..)
+            | Step::FailUnderLoad(_)
+            | Step::FailTwice(_)
+            | Step::FailTwiceWith(..) => Vec::new(),
+        };
+        all.into_iter()
+            .filter(|(name, _)| !name.starts_with('/'))
+            .collect()
+    }
+
     impl Scenes for SimulatedSuite {
         fn run(&mut self, scene: &Scene) -> Option<SceneResult> {
             self.budget = self.budget.checked_sub(1)?;
             self.scenes.push(scene.clone());
-            Some(self.result(scene))
+            Some(self.result(scene, &StaticsPlan::default()))
+        }
+
+        fn run_with_statics(&mut self, scene: &Scene, plan: &StaticsPlan) -> Option<SceneResult> {
+            self.budget = self.budget.checked_sub(1)?;
+            let mut result = self.result(scene, plan);
+            if self.hides_statics {
+                result.statics.unobserved = Some("its statics".to_owned());
+            }
+            Some(result)
         }
 
         fn suspects(&self, test: &TestId) -> Vec<TestId> {

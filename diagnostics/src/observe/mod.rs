@@ -26,6 +26,7 @@ mod scene_runner;
 #[path = "../../observer/site_table.rs"]
 #[expect(dead_code, reason = "the other half is the observer's")]
 mod site_table;
+mod static_uses;
 mod statics;
 mod suite_programs;
 mod test_process;

@@ -1,9 +1,9 @@
 //! One observation, from the launch to the conflicts.
 
-use super::confirm::{ConfirmEvent, ConfirmOptions, RerunReport, confirm};
+use super::confirm::{ConfirmEvent, ConfirmOptions, RerunReport, StaticCandidates, confirm};
 use super::format;
 use super::format::{Kind, header};
-use super::interpret::reading::{self, Reading};
+use super::interpret::reading;
 use super::interruption::Interruption;
 use super::launch::runner::is_doctest;
 use super::launch::test_groups::TestGroups;
@@ -14,10 +14,11 @@ use super::log::source_lines::LineResolver;
 use super::log::{Log, ProcessFacts, account_file, test_order};
 use super::observed_tests::{ObservedTests, complete, ran};
 use super::scene_runner::SceneRunner;
-use super::statics;
+use super::static_uses::StaticUses;
+use super::statics::{self, ListedStatic};
 use super::suite_programs::SuitePrograms;
 use crate::findings::{Account, Coverage, Program, SharedStatic, StaticUse, Statics};
-use crate::scene::{Outcome, SceneResult, TestId};
+use crate::scene::{Outcome, SceneResult, StaticId, TestId};
 use cofferdam::Access;
 use cofferdam::format::ResourceKind;
 use cofferdam_conflicts::{Conflict, StaticFacts, Test, Use};
@@ -50,8 +51,8 @@ pub(crate) struct ObservationResult {
     /// The results of the command's tests, in the order in which their programs began.
     pub(crate) results: Vec<TestResult>,
     pub(crate) statics: Statics,
-    /// The shared statics as conflicts: reruns show which of them are any.
-    static_conflicts: Vec<Conflict>,
+    /// The statics that tests share: reruns show which of them are conflicts.
+    static_candidates: StaticCandidates,
 }
 
 impl ObservedCommand {
@@ -117,6 +118,7 @@ impl ObservedCommand {
             accesses.push('\n');
         }
         let mut statics = self.statics(&logs, &attribution, &known);
+        let static_uses = StaticUses::read(&logs, &attribution);
         let observed_tests = ObservedTests::new(attribution.tests, working_dirs);
         let mut lines_of = |test: &Test, used: &Use| reading.lines_of(test, used, &mut lines);
         for conflict in conflicts.iter_mut().chain(&mut locked) {
@@ -125,16 +127,20 @@ impl ObservedCommand {
         locked.retain(|conflict| static_of(conflict).is_none());
         let mut static_conflicts = Vec::new();
         for mut conflict in conflicts.extract_if(.., |conflict| static_of(conflict).is_some()) {
-            let Some(shared) = self.shared_static(&conflict, &reading) else {
-                continue;
-            };
-            conflict.static_facts = Some(StaticFacts {
-                declared: shared.declared.clone(),
-                ..StaticFacts::default()
-            });
-            statics.shared.push(shared);
-            static_conflicts.push(conflict);
+            if let Some(shared) = self.shared_static(&conflict, &static_uses) {
+                conflict.static_facts = Some(StaticFacts {
+                    declared: shared.declared.clone(),
+                    ..StaticFacts::default()
+                });
+                statics.shared.push(shared);
+                static_conflicts.push(conflict);
+            }
         }
+        let changed = static_conflicts.len();
+        if self.launch.keeps_starts() {
+            static_conflicts.extend(static_uses.unchanged(run, &observed_tests, &mut lines, &self.dir));
+        }
+        let static_candidates = self.candidates(static_conflicts, changed, &static_uses);
         ObservationResult {
             coverage: reading.coverage,
             watched,
@@ -145,8 +151,35 @@ impl ObservedCommand {
             accesses,
             results,
             statics,
-            static_conflicts,
+            static_candidates,
         }
+    }
+
+    /// Returns these statics, of which the first ones are changed by a test, with what reruns need.
+    fn candidates(&self, conflicts: Vec<Conflict>, changed: usize, uses: &StaticUses) -> StaticCandidates {
+        let mut types: HashMap<u32, Vec<ListedStatic>> = HashMap::new();
+        let mut candidates = StaticCandidates {
+            changed,
+            ..StaticCandidates::default()
+        };
+        for mut conflict in conflicts {
+            let pid = conflict.tests.first().map_or(0, |test| test.pid);
+            let name = static_of(&conflict).unwrap_or_default().to_owned();
+            let line = uses.line(pid, &name).unwrap_or_default().to_owned();
+            let id = StaticId { name, line };
+            let listed = types
+                .entry(pid)
+                .or_insert_with(|| statics::listed(self.launch.folder(), pid));
+            if let (Some(facts), Some(one)) = (
+                &mut conflict.static_facts,
+                listed.iter().find(|listed| listed.id == id),
+            ) {
+                facts.type_name.clone_from(&one.type_name);
+            }
+            candidates.conflicts.push(conflict);
+            candidates.ids.push(id);
+        }
+        candidates
     }
 
     /// Returns which programs' statics were observed.
@@ -185,7 +218,7 @@ impl ObservedCommand {
     }
 
     /// Returns the static that tests share.
-    fn shared_static(&self, conflict: &Conflict, reading: &Reading<'_>) -> Option<SharedStatic> {
+    fn shared_static(&self, conflict: &Conflict, static_uses: &StaticUses) -> Option<SharedStatic> {
         // All tests are of one process, as the static is.
         let (name, first) = (static_of(conflict)?, conflict.tests.first()?);
         let uses = |writes: bool| {
@@ -200,7 +233,7 @@ impl ObservedCommand {
         };
         Some(SharedStatic {
             name: name.to_owned(),
-            declared: reading.declaration(first.pid, name, &self.dir),
+            declared: static_uses.declaration(first.pid, name, &self.dir),
             binary: first.binary.clone(),
             writers: uses(true),
             readers: uses(false),
@@ -298,7 +331,8 @@ impl ObservedCommand {
         interruption: &Interruption,
         see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
     ) -> RerunReport {
-        confirm(&self.launch, conflicts, &[], options, interruption, see)
+        let statics = StaticCandidates::default();
+        confirm(&self.launch, conflicts, &statics, options, interruption, see)
     }
 
     /// Runs the tests of all conflicts again, and grades the conflicts. Shared statics become conflicts if a failure through them
@@ -310,7 +344,14 @@ impl ObservedCommand {
         interruption: &Interruption,
         see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
     ) -> RerunReport {
-        let statics = std::mem::take(&mut observed.static_conflicts);
+        let mut statics = std::mem::take(&mut observed.static_candidates);
+        let failed = observed
+            .results
+            .iter()
+            .filter(|result| result.outcome == ReportedOutcome::Failed);
+        statics
+            .suspects
+            .extend(failed.map(|result| (result.binary.clone(), result.name.clone())));
         let report = confirm(
             &self.launch,
             &mut observed.conflicts,

@@ -25,13 +25,21 @@ impl ObservedTests {
             folders,
         }
     }
+
+    /// Returns the directory of the package whose program a process runs.
+    pub(crate) fn package(&self, pid: u32) -> String {
+        let folder = self.folders.get(&pid);
+        folder
+            .map(|folder| folder.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    }
 }
 
 /// Returns the tests that ran, by program.
 pub(crate) fn ran(observed: &ObservedTests) -> Vec<Program> {
     let mut programs: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for test in &observed.tests {
-        let program = (package(observed, test.pid), test.binary.clone());
+        let program = (observed.package(test.pid), test.binary.clone());
         programs.entry(program).or_default().insert(test.name.clone());
     }
     let one = |((package, binary), tests): ((String, String), BTreeSet<String>)| Program {
@@ -40,13 +48,6 @@ pub(crate) fn ran(observed: &ObservedTests) -> Vec<Program> {
         tests: tests.into_iter().collect(),
     };
     programs.into_iter().map(one).collect()
-}
-
-fn package(observed: &ObservedTests, pid: u32) -> String {
-    let folder = observed.folders.get(&pid);
-    folder
-        .map(|folder| folder.to_string_lossy().into_owned())
-        .unwrap_or_default()
 }
 
 /// The lines of a use.
@@ -71,7 +72,7 @@ pub(crate) fn complete(
             .position(|known| known.name == test.name && known.binary == test.binary);
         let position = known.unwrap_or(tests.len());
         if known.is_none() {
-            test.package = package(observed, test.pid);
+            test.package = observed.package(test.pid);
             test.runner = Some(if observed.nextest.contains(&test.pid) {
                 Runner::Nextest
             } else {

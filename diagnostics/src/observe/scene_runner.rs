@@ -1,14 +1,20 @@
 //! Runs scenes: starts a suite's tests again, arranged and under conditions, and reads their outcomes.
 
+use super::format::{self, Kind, Target, header};
 use super::interruption::Interruption;
+use super::launch::hold_request::HoldRequest;
 use super::launch::order_request::{self, Begin};
 use super::launch::{Launch, StartedProgram};
 use super::log::results::{self, ReportedOutcome, TestResult};
-use super::log::{account_file, test_order};
+use super::log::{Log, account_file, test_order};
+use super::site_table::{ACCESS, CHANGED, READ};
+use super::statics::{self, Wanted};
 use super::suite_programs::{SuitePrograms, TestProgram};
 use super::test_process::{TestProcess, wait_for_all};
-use crate::scene::{Arrangement, HUNG, Outcome, Scene, SceneResult, TestId};
-use std::collections::{HashMap, VecDeque};
+use crate::scene::{
+    Arrangement, HUNG, Outcome, Scene, SceneResult, SeenStatics, StaticId, StaticPause, StaticsPlan, TestId,
+};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -112,6 +118,14 @@ impl<'a> SceneRunner<'a> {
 
     /// Runs a scene. Returns `None` if it was interrupted, or the time was over before its end.
     pub(crate) fn run(&self, scene: &Scene) -> Option<SceneResult> {
+        self.run_with_statics(scene, &StaticsPlan::default())
+    }
+
+    /// Runs a scene, and does meanwhile with the statics of its programs what the plan says. Returns `None` as
+    /// [`run`](Self::run) does.
+    ///
+    /// Tests with processes of their own share no statics: for them the plan does nothing, and the result says so.
+    pub(crate) fn run_with_statics(&self, scene: &Scene, plan: &StaticsPlan) -> Option<SceneResult> {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             for _ in 0..scene.load {
@@ -122,22 +136,22 @@ impl<'a> SceneRunner<'a> {
                 });
             }
             let result = if scene.twice {
-                let other = scope.spawn(|| self.run_once(scene));
-                let mut result = self.run_once(scene);
+                let other = scope.spawn(|| self.run_once(scene, plan));
+                let mut result = self.run_once(scene, plan);
                 match other.join() {
                     Ok(other) => merge(&mut result, other),
                     Err(_) => result.void = Some("its second copy could not be run".to_owned()),
                 }
                 result
             } else {
-                self.run_once(scene)
+                self.run_once(scene, plan)
             };
             over.store(true, Ordering::Relaxed);
             (!self.is_over()).then_some(result)
         })
     }
 
-    fn run_once(&self, scene: &Scene) -> SceneResult {
+    fn run_once(&self, scene: &Scene, plan: &StaticsPlan) -> SceneResult {
         let mut result = SceneResult::default();
         let mut limited = None;
         // What one program's harness cannot do says nothing about the other programs.
@@ -150,16 +164,16 @@ impl<'a> SceneRunner<'a> {
         match scene.arrangement {
             Arrangement::InOrder => {
                 for tests in chunks(&scene.tests, |test| self.has_own_process(test)) {
-                    add(self.run_process(scene, tests, Threads::InOrder));
+                    add(self.run_process(scene, plan, tests, Threads::InOrder));
                 }
             }
             Arrangement::Alone => {
                 for test in scene.tests.chunks(1) {
-                    add(self.run_process(scene, test, Threads::InOrder));
+                    add(self.run_process(scene, plan, test, Threads::InOrder));
                 }
             }
             Arrangement::Parallel => {
-                let at_once = self.is_at_once(scene);
+                let at_once = self.is_at_once(scene) || plan.pause.is_some();
                 // cargo starts programs one after the other, nextest all at one time.
                 let (own, shared): (Vec<TestId>, Vec<TestId>) = scene
                     .tests
@@ -179,7 +193,7 @@ impl<'a> SceneRunner<'a> {
                         } else {
                             Threads::AsStarted
                         };
-                        add(self.run_process(scene, &tests, threads));
+                        add(self.run_process(scene, plan, &tests, threads));
                     }
                 }
                 let queue = Mutex::new(self.in_turns(&own));
@@ -191,7 +205,7 @@ impl<'a> SceneRunner<'a> {
                             while let Some(tests) = next() {
                                 for test in tests {
                                     let test = std::slice::from_ref(test);
-                                    let part = self.run_process(scene, test, Threads::InOrder);
+                                    let part = self.run_process(scene, plan, test, Threads::InOrder);
                                     parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
                                 }
                             }
@@ -253,11 +267,17 @@ impl<'a> SceneRunner<'a> {
     }
 
     /// Runs these tests of one program in one process.
-    fn run_process(&self, scene: &Scene, tests: &[TestId], threads: Threads) -> SceneResult {
+    fn run_process(
+        &self,
+        scene: &Scene,
+        plan: &StaticsPlan,
+        tests: &[TestId],
+        threads: Threads,
+    ) -> SceneResult {
         if self.is_over() {
             return SceneResult::default();
         }
-        self.try_run_process(scene, tests, threads)
+        self.try_run_process(scene, plan, tests, threads)
             .unwrap_or_else(|error| SceneResult {
                 void: Some(match error.kind() {
                     io::ErrorKind::Unsupported => error.to_string(),
@@ -267,7 +287,13 @@ impl<'a> SceneRunner<'a> {
             })
     }
 
-    fn try_run_process(&self, scene: &Scene, tests: &[TestId], threads: Threads) -> io::Result<SceneResult> {
+    fn try_run_process(
+        &self,
+        scene: &Scene,
+        plan: &StaticsPlan,
+        tests: &[TestId],
+        threads: Threads,
+    ) -> io::Result<SceneResult> {
         let first = tests.first().ok_or(io::ErrorKind::InvalidInput)?;
         let program = self.suite.program(&first.binary).ok_or(io::ErrorKind::NotFound)?;
         let started = program.started(&first.name).ok_or(io::ErrorKind::NotFound)?;
@@ -279,7 +305,9 @@ impl<'a> SceneRunner<'a> {
         let way = Way::of(program, tests, threads)
             .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, ONE_OR_ALL))?;
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let (dir, instructions) = self.launch.create_rerun_dir(&format!("scene-{run}"), false)?;
+        let wanted = wanted(plan, tests, threads);
+        let name = format!("scene-{run}");
+        let (dir, instructions) = self.launch.create_rerun_dir(&name, false, wanted.as_ref())?;
         let mut command = started.command(&self.launch.runner(), &instructions);
         match way {
             Way::AsStarted => {
@@ -322,12 +350,16 @@ impl<'a> SceneRunner<'a> {
         }
         let temp = scene.empty_temp.then(tempfile::tempdir).transpose()?;
         command.envs(temp.as_ref().map(|temp| ("TMPDIR", temp.path())));
+        command.envs(plan.pause.as_ref().map(|pause| hold(pause).variable()));
         let mut running = [TestProcess::begin(&mut command)?];
         let until = self.limit.map(|limit| now() + limit);
         wait_for_all(&mut running, &|| {
             self.is_over() || until.is_some_and(|until| now() >= until)
         });
-        let result = self.read(&dir, &running[0], tests, threads);
+        let mut result = self.read(&dir, &running[0], tests, threads);
+        if wanted.is_some() {
+            read_statics(&dir, &running[0], plan, tests, &mut result);
+        }
         let _ = fs::remove_dir_all(dir);
         Ok(result)
     }
@@ -396,6 +428,95 @@ impl SceneRunner<'_> {
     }
 }
 
+/// Returns what the observer is to do with the statics of a process that runs these tests; `None` for nothing.
+fn wanted(plan: &StaticsPlan, tests: &[TestId], threads: Threads) -> Option<Wanted> {
+    let wanted = Wanted {
+        uses: plan.observes || plan.pause.is_some(),
+        compares: plan.observes && threads == Threads::InOrder,
+        put_back_before: u32::try_from(tests.len()).unwrap_or(u32::MAX),
+        put_back: plan.put_back.clone(),
+    };
+    (wanted.uses || !wanted.put_back.is_empty()).then_some(wanted)
+}
+
+/// Returns the request to pause at a static.
+fn hold(pause: &StaticPause) -> HoldRequest {
+    let millis = u64::from(pause.millis);
+    let usual = if pause.held.is_some() { 0 } else { millis };
+    let mut request = HoldRequest::new((usual, usual), (millis, millis));
+    if let Some(held) = &pause.held {
+        request.add(Target::Test, held.name.as_ref());
+    }
+    // The observer finds the line behind the name, too.
+    let name = format!("{}{}", pause.at.name, pause.at.line);
+    request.add(Target::Static, name.as_ref());
+    request
+}
+
+/// Adds what was seen of statics in a process. The scene is void if one of those to be put back was not.
+fn read_statics(
+    dir: &Path,
+    process: &TestProcess,
+    plan: &StaticsPlan,
+    tests: &[TestId],
+    result: &mut SceneResult,
+) {
+    let (_, logs) = account_file::read(dir);
+    let Some(log) = logs.iter().find(|log| log.pid() == process.id()) else {
+        return;
+    };
+    let listed = statics::listed(dir, log.pid());
+    let mut seen = statics_of(log, tests);
+    for one in &listed {
+        seen.types.insert(one.id.clone(), one.type_name.clone());
+    }
+    let is_seen = log.header(header::MEMORY) == format::MEMORY_SEEN;
+    seen.unobserved = (!is_seen).then(|| {
+        statics::reason(dir, log.pid())
+            .unwrap_or_else(|| "its statics: they could not be observed".to_owned())
+    });
+    let is_put_back = |id: &StaticId| {
+        let mut records = log.records().filter(|record| record.kind == Kind::PutBack);
+        records.any(|record| record.words() == id.name && record.second == id.line.as_bytes())
+    };
+    if let Some(id) = plan.put_back.iter().find(|id| !is_put_back(id)) {
+        let why = match listed.iter().find(|one| one.id == *id) {
+            _ if seen.unobserved.is_some() => "no table of statics could be used",
+            None => "it is no static of this program",
+            Some(one) if !one.can_be_put_back() => "it is larger than 64 KiB",
+            Some(_) => "the last test did not begin after all others",
+        };
+        let why = format!("{} could not be put back: {why}", id.name);
+        result.void = result.void.take().or(Some(why));
+    }
+    result.statics.merge(seen);
+}
+
+/// Returns the statics that each of these tests used.
+fn statics_of(log: &Log, tests: &[TestId]) -> SeenStatics {
+    let mut seen = SeenStatics::default();
+    let mut numbers: BTreeMap<u32, &TestId> = BTreeMap::new();
+    for record in log.records() {
+        if record.kind == Kind::Test {
+            let name = record.words();
+            let test = tests.iter().find(|test| test.name == name);
+            numbers.extend(test.map(|test| (record.value, test)));
+        }
+        if record.kind == Kind::UseStatic
+            && let Some(test) = numbers.get(&record.test)
+        {
+            let id = StaticId {
+                name: record.words().into_owned(),
+                line: String::from_utf8_lossy(record.second).into_owned(),
+            };
+            let how = record.value as u8;
+            let uses = seen.uses.entry((*test).clone()).or_default();
+            uses.entry(id).or_default().changed |= how & CHANGED != 0 || how & ACCESS != READ;
+        }
+    }
+    seen
+}
+
 /// Returns the test that ended its process, by an abort or an exit of its own, and how: it is the only one that was running.
 fn ended_by<'t>(
     process: &TestProcess,
@@ -461,6 +582,7 @@ fn merge(result: &mut SceneResult, part: SceneResult) {
     }
     result.failures.extend(part.failures);
     result.void = result.void.take().or(part.void);
+    result.statics.merge(part.statics);
 }
 
 /// Returns the maximum number of processes at one time, where each test has its own: nextest's default.

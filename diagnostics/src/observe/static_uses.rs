@@ -4,12 +4,14 @@
 use super::format::{Kind, RUN};
 use super::log::Log;
 use super::log::attribution::Attribution;
-use super::log::source_lines::{CallSite, LineResolver};
-use super::site_table::{ACCESS, COUNT, WRITE};
+use super::log::source_lines::{CallSite, LineResolver, display_path};
+use super::observed_tests::ObservedTests;
+use super::site_table::{ACCESS, COUNT, READ};
 use cofferdam::format::ResourceKind;
 use cofferdam::{Access, Resource};
-use cofferdam_conflicts::{Conflict, Kind as ConflictKind, StaticFacts, Test, Use};
+use cofferdam_conflicts::{Conflict, Kind as ConflictKind, Runner, StaticFacts, Test, Use};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The statics of all processes by process and path.
 #[derive(Debug, Default)]
@@ -30,7 +32,11 @@ struct UsersOfStatic {
 impl StaticUses {
     pub(super) fn read(logs: &[Log], attribution: &Attribution) -> Self {
         let mut uses = Self::default();
-        for (index, log) in logs.iter().enumerate().filter(|(index, _)| !attribution.is_replaced(*index)) {
+        for (index, log) in logs
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !attribution.is_replaced(*index))
+        {
             for record in log.records() {
                 if record.kind != Kind::UseStatic || record.test == RUN {
                     continue;
@@ -48,7 +54,7 @@ impl StaticUses {
                     });
                 let how = record.value as u8 & ACCESS;
                 one.is_only_counted &= how == COUNT;
-                let access = if how == WRITE { Access::Write } else { Access::Read };
+                let access = if how == READ { Access::Read } else { Access::Write };
                 let place = CallSite::Stack {
                     log: index,
                     stack: record.stack,
@@ -65,46 +71,55 @@ impl StaticUses {
         Some(&self.all.get(&(pid, name.to_owned()))?.line)
     }
 
-    /// Returns whether numbers are only added to a static.
-    pub(super) fn is_only_counted(&self, pid: u32, name: &str) -> bool {
-        let one = self.all.get(&(pid, name.to_owned()));
-        one.is_some_and(|one| one.is_only_counted)
+    /// The same, relative to `root`.
+    pub(super) fn declaration(&self, pid: u32, name: &str, root: &Path) -> Option<String> {
+        let (file, line) = self.line(pid, name)?.rsplit_once(':')?;
+        Some(format!("{}:{line}", display_path(file, root)))
     }
 
-    /// Returns the statics that several tests use and none is known to change, as conflicts without lines.
-    pub(super) fn unchanged(&self, attribution: &Attribution, run: &str) -> Vec<Conflict> {
+    /// Returns the statics that several tests use and none is known to change, as conflicts.
+    pub(super) fn unchanged(
+        &self,
+        run: &str,
+        observed: &ObservedTests,
+        lines: &mut LineResolver<'_>,
+        root: &Path,
+    ) -> Vec<Conflict> {
         let is_changed = |one: &UsersOfStatic| {
             let mut users = one.users.values();
-            users.any(|uses| uses.contains_key(&Access::Write))
+            !one.is_only_counted && users.any(|uses| uses.contains_key(&Access::Write))
         };
-        let shared = self.all.iter().filter(|(_, one)| one.users.len() > 1 && !is_changed(one));
-        shared.map(|((pid, name), one)| {
-            let tests = one.users.iter().map(|(test, uses)| {
-                let known = &attribution.tests[*test];
-                let uses = uses.iter().map(|(access, (_, at))| Use {
+        let mut conflicts = Vec::new();
+        for ((pid, name), one) in &self.all {
+            if one.users.len() < 2 || is_changed(one) {
+                continue;
+            }
+            let mut tests = Vec::new();
+            for (number, uses) in &one.users {
+                let known = &observed.tests[*number];
+                let uses = uses.iter().map(|(access, (place, at))| Use {
                     access: Some(*access),
                     service: None,
-                    place: None,
-                    test_place: None,
+                    place: lines.line(*place),
+                    test_place: lines.test_line(*place, &known.name),
                     from: *at,
                     to: *at,
                 });
-                Test {
+                tests.push(Test {
                     run: run.to_owned(),
                     worker: String::new(),
                     pid: *pid,
+                    uses: uses.collect(),
                     binary: known.binary.clone(),
-                    package: String::new(),
-                    runner: None,
+                    package: observed.package(*pid),
+                    runner: Some(Runner::CargoTest),
                     name: Some(known.name.clone()),
                     attempt: 1,
                     grade: None,
                     fails_alone: false,
-                    uses: uses.collect(),
-                }
-            });
-            let tests: Vec<Test> = tests.collect();
-            Conflict {
+                });
+            }
+            conflicts.push(Conflict {
                 kind: ConflictKind::SharedResource,
                 resource: Some(Resource::new(ResourceKind::Static, name)),
                 service: None,
@@ -115,40 +130,16 @@ impl StaticUses {
                 help: String::new(),
                 output: None,
                 name_parts: None,
-                static_facts: Some(StaticFacts::default()),
+                static_facts: Some(StaticFacts {
+                    declared: self.declaration(*pid, name, root),
+                    ..StaticFacts::default()
+                }),
                 use_count: tests.len() as u64,
                 tests,
                 pairs: Vec::new(),
                 pair_count: 0,
-            }
-        })
-        .collect()
+            });
+        }
+        conflicts
     }
-
-    /// Returns the lines of a test's use of a static.
-    pub(super) fn place(&self, pid: u32, name: &str, is_it: impl Fn(usize) -> bool, access: Access) -> Option<CallSite> {
-        let one = self.all.get(&(pid, name.to_owned()))?;
-        let (_, uses) = one.users.iter().find(|(test, _)| is_it(**test))?;
-        Some(uses.get(&access)?.0)
-    }
-}
-
-/// The resources that the initializers of statics read, by process and static.
-pub(super) type Captured = BTreeMap<(u32, String), Vec<Resource>>;
-
-/// Returns the path of the static whose initializer a call is in, if the call is in one: a closure in the static's path, or the
-/// function that `lazy_static!` makes.
-pub(super) fn initialized_by(function: &str) -> Option<String> {
-    if let Some(static_ref) = function.strip_suffix("::__static_ref_initialize") {
-        return Some(format!("{static_ref}::__stability::LAZY"));
-    }
-    let (path, closure) = function.rsplit_once("::")?;
-    closure.starts_with("{{closure}}").then(|| path.to_owned()).or_else(|| closure.starts_with("{closure#").then(|| path.to_owned()))
-}
-
-/// Returns the static whose initializer an access is made from.
-pub(super) fn initializer(lines: &mut LineResolver<'_>, place: CallSite, is_static: impl Fn(&str) -> bool) -> Option<String> {
-    let functions = lines.functions(place);
-    let mut paths = functions.iter().filter_map(|function| initialized_by(function));
-    paths.find(|path| is_static(path))
 }

@@ -5,10 +5,12 @@
 
 mod choice;
 mod rerun_options;
+mod statics_plan;
 
 pub(crate) use choice::{NotOne, choose, split_names};
 pub(crate) use rerun_options::rerun_words;
 use serde::{Deserialize, Serialize};
+pub(crate) use statics_plan::{SeenStatics, StaticId, StaticPause, StaticUse, StaticsPlan};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -96,6 +98,9 @@ pub(crate) struct SceneResult {
     pub(crate) failures: BTreeMap<TestId, String>,
     /// The reason the scene proves nothing, such as an order that could not be enforced.
     pub(crate) void: Option<String>,
+    /// What was seen of statics, if that was requested. A resumed hunt has it not.
+    #[serde(skip)]
+    pub(crate) statics: SeenStatics,
 }
 
 impl SceneResult {

@@ -3,7 +3,7 @@
 use super::hunt_record::HuntRecord;
 use crate::hunt::Scenes;
 use crate::observe::SceneRunner;
-use crate::scene::{Scene, SceneResult, TestId};
+use crate::scene::{Scene, SceneResult, StaticsPlan, TestId};
 use cofferdam_conflicts::{Conflict, Test};
 use std::collections::BTreeSet;
 
@@ -43,6 +43,13 @@ impl Scenes for BudgetedScenes<'_> {
         if is_new {
             self.record.add(scene, &result);
         }
+        self.hung.extend(result.hung().cloned());
+        Some(result)
+    }
+
+    /// Not recorded: a hunt that is resumed runs these few scenes again.
+    fn run_with_statics(&mut self, scene: &Scene, plan: &StaticsPlan) -> Option<SceneResult> {
+        let result = self.runner.run_with_statics(scene, plan)?;
         self.hung.extend(result.hung().cloned());
         Some(result)
     }

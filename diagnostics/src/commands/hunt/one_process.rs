@@ -4,7 +4,7 @@ use super::HuntProgress;
 use super::budgeted_scenes::BudgetedScenes;
 use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Scenes, hunt};
 use crate::observe::SceneRunner;
-use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
+use crate::scene::{Arrangement, Outcome, Scene, SceneResult, StaticsPlan, TestId};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
@@ -99,6 +99,13 @@ impl Scenes for ScenesUntil<'_, '_> {
             return None;
         }
         self.scenes.run(scene)
+    }
+
+    fn run_with_statics(&mut self, scene: &Scene, plan: &StaticsPlan) -> Option<SceneResult> {
+        if self.is_over.get() {
+            return None;
+        }
+        self.scenes.run_with_statics(scene, plan)
     }
 
     fn suspects(&self, test: &TestId) -> Vec<TestId> {

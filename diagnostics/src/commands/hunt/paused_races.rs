@@ -71,7 +71,7 @@ pub(super) fn enter(confirmed: &[Conflict], all: &[TestId], report: &mut HuntRep
 mod tests {
     use super::*;
     use crate::hunt::{HuntOptions, Scenes, hunt};
-    use crate::scene::{Outcome, SceneResult};
+    use crate::scene::{Outcome, SceneResult, StaticsPlan};
     use cofferdam_conflicts::{Kind, Pair};
 
     /// No time is left.
@@ -79,6 +79,10 @@ mod tests {
 
     impl Scenes for NoScenes {
         fn run(&mut self, _: &Scene) -> Option<SceneResult> {
+            None
+        }
+
+        fn run_with_statics(&mut self, _: &Scene, _: &StaticsPlan) -> Option<SceneResult> {
             None
         }
 

@@ -37,6 +37,7 @@ use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
 pub(crate) use paused_runs::PausedRuns;
 use rerun::Rerunner;
 pub(crate) use rerun::StoppedRun;
+pub(crate) use statics::StaticCandidates;
 use statics::StaticResults;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -93,7 +94,7 @@ pub(crate) enum ConfirmEvent<'a> {
 pub(crate) fn confirm(
     launch: &Launch,
     conflicts: &mut Vec<Conflict>,
-    shared_statics: &[Conflict],
+    static_candidates: &StaticCandidates,
     options: ConfirmOptions,
     interruption: &Interruption,
     see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
@@ -146,10 +147,10 @@ pub(crate) fn confirm(
             .is_none_or(|finding| !consequences.contains(&finding))
     });
     let mut of_statics = StaticResults::default();
-    if !shared_statics.is_empty() {
+    if !static_candidates.conflicts.is_empty() {
         rerunner.allow(2 * options.budget);
-        let suite = RerunSuite::of(launch, shared_statics);
-        of_statics = statics::try_pairs(&rerunner, &suite, shared_statics, conflicts, options, see);
+        let suite = RerunSuite::of(launch, &static_candidates.conflicts);
+        of_statics = statics::try_pairs(&rerunner, &suite, static_candidates, conflicts, options, see);
         conflicts.extend(of_statics.reproduced);
     }
     see(ConfirmEvent::Over { left });

@@ -9,12 +9,14 @@ use crate::observe::interpret::accesses::WorkingDirs;
 use crate::observe::interpret::ports::number_of;
 use crate::observe::interpret::{Effect, FileAccess, effects};
 use crate::observe::interruption::Interruption;
+use crate::observe::launch::hold_request::HoldRequest;
 use crate::observe::launch::order_request::{self, Begin};
 use crate::observe::launch::{Launch, StartedProgram};
 use crate::observe::log::results::{self, ReportedOutcome};
 use crate::observe::log::{Log, account_file, test_order};
+use crate::observe::statics::Wanted;
 use crate::observe::test_process::{TestProcess, wait_for_all};
-use crate::scene::TestId;
+use crate::scene::{StaticId, TestId};
 use cofferdam::Resource;
 use cofferdam::format::ResourceKind;
 use std::collections::BTreeSet;
@@ -26,8 +28,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The variable that asks the observer to pause at resources.
-const HOLD: &str = "COFFERDAM_HOLD";
 /// The time limit of a run beyond twice the duration of its tests when they ran alone.
 const RUN_LIMIT: Duration = Duration::from_secs(30);
 /// The time that running tests have after the end of the budget before they are stopped.
@@ -141,10 +141,14 @@ impl<'a> Rerunner<'a> {
         let with_calls = resources
             .iter()
             .any(|one| matches!(one.kind(), ResourceKind::Env | ResourceKind::Cwd));
+        let statics = resources
+            .iter()
+            .any(|one| one.kind() == ResourceKind::Static)
+            .then(Wanted::uses);
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let (folder, instructions) = self
-            .launch
-            .create_rerun_dir(&format!("again-{run}"), with_calls)?;
+        let (folder, instructions) =
+            self.launch
+                .create_rerun_dir(&format!("again-{run}"), with_calls, statics.as_ref())?;
         let begun = now();
         let mut running = Vec::new();
         let processes: Vec<&[&Runnable]> = match runnables {
@@ -153,7 +157,7 @@ impl<'a> Rerunner<'a> {
         };
         let mut failed = None;
         for (first, process) in processes.into_iter().enumerate() {
-            let hold = pauses.map(|pauses| (HOLD, hold(resources, pauses, process, first)));
+            let hold = pauses.map(|pauses| hold(resources, pauses, process, first).variable());
             match begin(self.launch, process, &instructions, hold) {
                 Ok(one) => running.push(one),
                 Err(error) => {
@@ -215,19 +219,26 @@ impl<'a> Rerunner<'a> {
         })
     }
 
-    /// Runs two tests of one program one after the other in one process. `put_back` is the path of a static that gets the bytes
-    /// between them with which the program began. `alone` is the sum of the tests' durations when they ran alone.
+    /// Runs two tests of one program one after the other in one process. `put_back` is a static that gets between them the bytes
+    /// that it had before the first. `alone` is the sum of the tests' durations when they ran alone.
     ///
     /// # Errors
-    /// If the tests could not be started, or did not run in this order.
+    /// If the tests could not be started, did not run in this order, or the static could not be put back.
     pub(super) fn run_in_order(
         &self,
         runnables: [&Runnable; 2],
-        put_back: Option<&str>,
+        put_back: Option<&StaticId>,
         alone: Duration,
     ) -> io::Result<[TestOutcome; 2]> {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let (folder, instructions) = self.launch.create_rerun_dir(&format!("again-{run}"), false)?;
+        let wanted = put_back.map(|id| Wanted {
+            put_back_before: 2,
+            put_back: [id.clone()].into(),
+            ..Wanted::default()
+        });
+        let (folder, instructions) =
+            self.launch
+                .create_rerun_dir(&format!("again-{run}"), false, wanted.as_ref())?;
         let file = folder.join("order");
         let names = runnables.map(|runnable| runnable.name.as_str());
         let result = order_request::write(&file, &names, Begin::InOrder, RUN_LIMIT)
@@ -243,10 +254,18 @@ impl<'a> Rerunner<'a> {
                 let [process] = &running;
                 let outcomes = runnables.map(|runnable| outcome_of(process, runnable, &logs));
                 self.note_stopped(&runnables, &outcomes, begun.elapsed(), &logs);
-                let own = logs.iter().filter(|log| log.pid() == process.id());
-                match own.filter_map(test_order::kept).find_map(Result::err) {
-                    Some(why) if !process.was_stopped => Err(io::Error::other(why)),
-                    _ => Ok(outcomes),
+                let own = || logs.iter().filter(|log| log.pid() == process.id());
+                let is_put_back = || {
+                    let mut records = own().flat_map(Log::records);
+                    records.any(|record| record.kind == Kind::PutBack)
+                };
+                match own().filter_map(test_order::kept).find_map(Result::err) {
+                    _ if process.was_stopped => Ok(outcomes),
+                    Some(why) => Err(io::Error::other(why)),
+                    None if put_back.is_some() && !is_put_back() => {
+                        Err(io::Error::other("the static could not be put back"))
+                    }
+                    None => Ok(outcomes),
                 }
             });
         let _ = fs::remove_dir_all(folder);
@@ -316,31 +335,27 @@ pub(super) fn held_at_once(resources: &[&Resource]) -> usize {
 }
 
 /// Returns the request to pause for a process that runs these tests. `first` is the position of the first one in the run.
-fn hold(resources: &[Resource], pauses: Pauses, tests: &[&Runnable], first: usize) -> OsString {
+fn hold(resources: &[Resource], pauses: Pauses, tests: &[&Runnable], first: usize) -> HoldRequest {
     let usual = match tests {
         [_] => pauses.of(first),
         _ => (pauses.first, pauses.others),
     };
     let of_held = pauses.held.map_or(usual, |held| (held.first, held.others));
-    let mut text = OsString::from(format!("{},{},{},{};", usual.0, usual.1, of_held.0, of_held.1));
-    let mut add = |target: Target, name: &OsStr| {
-        text.push(format!("{},{};", target as u8, name.len()));
-        text.push(name);
-    };
+    let mut request = HoldRequest::new(usual, of_held);
     if let (Some(held), [_, _, ..]) = (pauses.held, tests)
         && let Some(runnable) = tests.get(held.test)
     {
-        add(Target::Test, runnable.name.as_ref());
+        request.add(Target::Test, runnable.name.as_ref());
     }
     for resource in resources {
-        add(target(resource), &name(resource, pauses));
+        request.add(target(resource), &name(resource, pauses));
     }
     if let (Some(late), [_, _, ..]) = (pauses.late.and_then(|late| tests.get(late)), tests)
         && resources.iter().any(|one| one.kind() == ResourceKind::Env)
     {
-        add(Target::Late, late.name.as_ref());
+        request.add(Target::Late, late.name.as_ref());
     }
-    text
+    request
 }
 
 /// Returns the name of the resource in a request to pause.
@@ -485,7 +500,7 @@ mod tests {
             own_process: tests == 1,
         };
         let runnables: Vec<Runnable> = (0..tests).map(runnable).collect();
-        hold(resources, pauses, &runnables.iter().collect::<Vec<_>>(), 0)
+        hold(resources, pauses, &runnables.iter().collect::<Vec<_>>(), 0).text()
     }
 
     #[test]

@@ -278,7 +278,7 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
             let one = Resource::new(ResourceKind::Static, record.words());
             effects.push(Effect::Other(
                 one,
-                access(record.value != u32::from(site_table::READ)),
+                access(record.value & u32::from(site_table::ACCESS) != u32::from(site_table::READ)),
             ));
         }
         Kind::Execute if shared => effects.push(Effect::StartedProcess),
@@ -315,7 +315,8 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
         | Kind::GivenPort
         | Kind::LeasedPort
         | Kind::Printed
-        | Kind::Order => {}
+        | Kind::Order
+        | Kind::PutBack => {}
     }
     // A new process may have changed its own directory before it executes a program.
     let is_relative = record.folder != 0 && !matches!(record.kind, Kind::ChangeFolder | Kind::Execute);

@@ -1,5 +1,6 @@
 //! Observes the test processes of a command, and only those: cargo and nextest start them through a runner.
 
+pub(crate) mod hold_request;
 mod instructions;
 pub(crate) mod isolated_rerun;
 pub(crate) mod order_request;
@@ -12,6 +13,7 @@ pub(crate) mod test_groups;
 
 use super::layout;
 use super::log::account_file;
+use super::statics::Wanted;
 use crate::cli::RUNNER_WORD;
 use crate::fixtures::{self, Exports};
 use instructions::{EXPORTS, Instructions, PREVIOUS_RUNNER, PROJECT_RUNNER, RUNNER, TestUnit, VARIABLE};
@@ -252,6 +254,11 @@ impl Launch {
         self.settings.statics
     }
 
+    /// Returns whether what reruns need is kept.
+    pub(super) fn keeps_starts(&self) -> bool {
+        self.settings.reruns
+    }
+
     /// Returns how the command's test programs would have been started, in their order, if that was to be saved.
     pub(crate) fn saved_starts(&self) -> io::Result<Vec<StartedProgram>> {
         SavedStarts::read(self.folder())
@@ -267,8 +274,14 @@ impl Launch {
         Instructions::new(self.folder(), self.settings.call_stacks, TestUnit::Process).to_text()
     }
 
-    /// Creates a directory for the logs of one rerun, and returns it with the runner's instructions.
-    pub(super) fn create_rerun_dir(&self, name: &str, with_calls: bool) -> io::Result<(PathBuf, OsString)> {
+    /// Creates a directory for the logs of one rerun, and returns it with the runner's instructions. `statics` says what the
+    /// observer does with the statics of programs that run several tests.
+    pub(super) fn create_rerun_dir(
+        &self,
+        name: &str,
+        with_calls: bool,
+        statics: Option<&Wanted>,
+    ) -> io::Result<(PathBuf, OsString)> {
         let folder = self.folder.path().join(name);
         // The parent directory can be entered by others, so the mode must not depend on the umask.
         fs::DirBuilder::new().mode(0o700).create(&folder)?;
@@ -276,6 +289,9 @@ impl Launch {
             symlink(fs::read_link(self.folder.path().join(link))?, folder.join(link))?;
         }
         account_file::create(&folder, SLOTS_OF_FEW)?;
+        if let Some(wanted) = statics {
+            fs::write(folder.join(runner::STATICS), serde_json::to_vec(wanted)?)?;
+        }
         if let Some(spill) = &self.spill {
             let elsewhere = spill.path().join(name);
             let _ = fs::create_dir(&elsewhere).and_then(|()| account_file::create_spill(&folder, &elsewhere));

@@ -7,7 +7,7 @@ use super::saved_starts::SavedStarts;
 use super::started_program::{StartedProgram, command, contains};
 use crate::cli::RUNNER_WORD;
 use crate::fixtures::Exports;
-use crate::observe::statics;
+use crate::observe::statics::{self, Wanted};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -17,7 +17,7 @@ use std::{env, fs, io};
 /// The name of a file whose presence makes the runner write down how each program was started.
 pub(super) const KEEP_STARTS: &str = "again";
 /// The name of a file whose presence makes the runner leave programs with several tests to this one, which writes the table
-/// of their statics.
+/// of their statics as the file says ([`Wanted`]). An empty file has their uses recorded.
 pub(super) const STATICS: &str = "statics";
 /// The word before a program that the runner does not leave to this one again.
 const CHECKED: &str = "__checked";
@@ -58,14 +58,21 @@ pub(crate) fn exec_observed(words: &[OsString]) -> io::Result<()> {
         return starts.add(&start_of(program, arguments, &exports)?);
     }
     // A doctest has a process of its own.
-    if !only_lists && dir.join(STATICS).exists() && !is_doctest(Path::new(program)) {
+    if !only_lists
+        && !is_doctest(Path::new(program))
+        && let Ok(wanted) = fs::read(dir.join(STATICS))
+    {
         // Without the table, the report says that statics were not observed.
         #[expect(
             clippy::disallowed_methods,
             reason = "the program keeps this process's number"
         )]
         let pid = std::process::id();
-        let _ = statics::write(dir, Path::new(program), pid);
+        let wanted = serde_json::from_slice(&wanted).unwrap_or_else(|_| Wanted {
+            compares: is_serial(arguments),
+            ..Wanted::uses()
+        });
+        let _ = statics::write(dir, Path::new(program), pid, &wanted);
     }
     let mut child = command(own.as_os_str());
     child.arg(CHECKED).args(words).env_remove(EXPORTS).envs(&exports);
@@ -73,6 +80,16 @@ pub(crate) fn exec_observed(words: &[OsString]) -> io::Result<()> {
         child.env(DOCTEST, program);
     }
     Err(child.exec())
+}
+
+/// Returns whether a program with these arguments runs one test at a time.
+fn is_serial(arguments: &[OsString]) -> bool {
+    let has_one = arguments
+        .windows(2)
+        .any(|pair| pair[0] == "--test-threads" && pair[1] == "1");
+    has_one
+        || arguments.iter().any(|argument| argument == "--test-threads=1")
+        || variable("RUST_TEST_THREADS").is_some_and(|number| number == "1")
 }
 
 /// rustdoc's variable that names the program to start for each of several doctests in one program.

@@ -2,7 +2,7 @@
 
 use super::program_file::File;
 use crate::observe::log::source_lines::is_user_code;
-use gimli::{AttributeValue, EndianSlice, LittleEndian, Operation, SectionId};
+use gimli::{AttributeValue, EndianSlice, LittleEndian, Operation, SectionId, UnitOffset};
 use object::{Object as _, ObjectSection as _};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,6 +14,8 @@ pub(super) struct Declaration {
     pub(super) line: u64,
     /// The name of the variable's type, without a path; empty if it is not known.
     pub(super) type_name: String,
+    /// Set if a part of it initializes itself at its first use.
+    pub(super) is_lazy: bool,
 }
 
 type Slice<'s> = EndianSlice<'s, LittleEndian>;
@@ -73,13 +75,15 @@ fn read_unit(
         };
         let file = files.entry(index).or_insert_with(|| path(dwarf, unit, index));
         if let Some(file) = file.clone().filter(|file| is_user_code(file)) {
-            let type_name = type_name(dwarf, unit, entry).unwrap_or_default();
+            let type_name = type_of(entry).and_then(|offset| name_of(dwarf, unit, offset));
+            let is_lazy = type_of(entry).is_some_and(|offset| is_lazy(dwarf, unit, offset, DEEPEST));
             found.insert(
                 address,
                 Declaration {
                     file,
                     line,
-                    type_name,
+                    type_name: type_name.unwrap_or_default(),
+                    is_lazy,
                 },
             );
         }
@@ -87,16 +91,48 @@ fn read_unit(
     Ok(has_types)
 }
 
-fn type_name(
-    dwarf: &Dwarf<'_>,
-    unit: &Unit<'_>,
-    variable: &gimli::DebuggingInformationEntry<Slice<'_>>,
-) -> Option<String> {
-    let AttributeValue::UnitRef(offset) = variable.attr_value(gimli::DW_AT_type)? else {
-        return None;
-    };
+/// The depth of parts within parts that is searched for a lazy one.
+const DEEPEST: u32 = 8;
+
+/// Returns where the type of a variable, of a field, or of an array's elements is described.
+fn type_of(entry: &gimli::DebuggingInformationEntry<Slice<'_>>) -> Option<UnitOffset> {
+    match entry.attr_value(gimli::DW_AT_type)? {
+        AttributeValue::UnitRef(offset) => Some(offset),
+        _ => None,
+    }
+}
+
+fn name_of(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset) -> Option<String> {
     let name = unit.entry(offset).ok()?.attr_value(gimli::DW_AT_name)?;
     Some(dwarf.attr_string(unit, name).ok()?.to_string_lossy().into_owned())
+}
+
+/// Returns whether a type, or a field of it up to this depth, initializes itself at its first use.
+fn is_lazy(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset, depth: u32) -> bool {
+    let name = name_of(dwarf, unit, offset).unwrap_or_default();
+    ["Once", "Lazy"].iter().any(|word| name.contains(word))
+        || depth > 0
+            && parts_of(unit, offset)
+                .unwrap_or_default()
+                .into_iter()
+                .any(|part| is_lazy(dwarf, unit, part, depth - 1))
+}
+
+/// Returns the types of a type's fields or elements.
+fn parts_of(unit: &Unit<'_>, offset: UnitOffset) -> Option<Vec<UnitOffset>> {
+    let mut tree = unit.entries_tree(Some(offset)).ok()?;
+    let root = tree.root().ok()?;
+    let mut parts = Vec::new();
+    if root.entry().tag() == gimli::DW_TAG_array_type {
+        parts.extend(type_of(root.entry()));
+    }
+    let mut fields = root.children();
+    while let Ok(Some(field)) = fields.next() {
+        if field.entry().tag() == gimli::DW_TAG_member {
+            parts.extend(type_of(field.entry()));
+        }
+    }
+    Some(parts)
 }
 
 /// Returns the path of a file in a unit's table.

@@ -7,9 +7,14 @@ mod declarations;
 mod program_file;
 mod sites;
 
-use crate::observe::site_table::{ENDING, HEADER, MAGIC, Site, Static};
+use crate::observe::site_table::{
+    COMPARED, ENDING, HEADER, LAZY, LOCK, MAGIC, MOST_BYTES, PUT_BACK, Site, Static,
+};
+use crate::scene::StaticId;
 use declarations::Declaration;
 use program_file::Program;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
@@ -54,14 +59,79 @@ struct OwnStatic {
     name: String,
     /// The line of its declaration: `/w/src/lib.rs:7`.
     line: String,
+    /// The name of its type, without a path; empty if it is not known.
+    type_name: String,
     /// Set if it is a lock or a cell around a value. Its atomic numbers are not the value.
     is_lock: bool,
+    /// Set if a part of it initializes itself at its first use.
+    is_lazy: bool,
+}
+
+impl OwnStatic {
+    fn id(&self) -> StaticId {
+        StaticId {
+            name: shortened(&self.name).to_owned(),
+            line: shortened(&self.line).to_owned(),
+        }
+    }
+
+    fn flags(&self, wanted: &Wanted) -> u16 {
+        let is_kept = self.size <= MOST_BYTES.into();
+        [
+            (LOCK, self.is_lock),
+            (LAZY, self.is_lazy),
+            (COMPARED, wanted.compares && is_kept),
+            (PUT_BACK, is_kept && wanted.put_back.contains(&self.id())),
+        ]
+        .iter()
+        .filter_map(|(flag, is_set)| is_set.then_some(flag))
+        .sum()
+    }
+}
+
+/// What the observer is to do with the statics of a program that it is about to start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Wanted {
+    /// Sets breakpoints at their uses.
+    pub(super) uses: bool,
+    /// Compares their bytes at the end of each test with those at its start. The tests run one after the other.
+    pub(super) compares: bool,
+    /// Puts the bytes from before the first test back before the test of this number, counted from 1 in the order in which
+    /// tests begin.
+    pub(super) put_back_before: u32,
+    pub(super) put_back: BTreeSet<StaticId>,
+}
+
+impl Wanted {
+    /// Has the uses of statics recorded.
+    pub(super) fn uses() -> Self {
+        Self {
+            uses: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// A static in the table of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ListedStatic {
+    pub(super) id: StaticId,
+    pub(super) type_name: String,
+    /// In bytes.
+    pub(super) size: u32,
+}
+
+impl ListedStatic {
+    /// Returns whether its bytes can be put back.
+    pub(super) fn can_be_put_back(&self) -> bool {
+        self.size <= MOST_BYTES
+    }
 }
 
 /// Writes the table of the program that this process is about to become to the folder of the logs, or the reason that there
 /// is none.
-pub(super) fn write(folder: &Path, program: &Path, pid: u32) -> io::Result<()> {
-    match read(program).and_then(|bytes| table(&bytes)) {
+pub(super) fn write(folder: &Path, program: &Path, pid: u32, wanted: &Wanted) -> io::Result<()> {
+    match read(program).and_then(|bytes| table(&bytes, wanted)) {
         Ok(table) => fs::write(path(folder, pid), table),
         Err(reason) => fs::write(reason_path(folder, pid), reason.to_string()),
     }
@@ -80,6 +150,38 @@ pub(super) fn reason(folder: &Path, pid: u32) -> Option<String> {
     fs::read_to_string(reason_path(folder, pid)).ok()
 }
 
+/// Returns the statics in the table that [`write`] left; none if there is no table.
+pub(super) fn listed(folder: &Path, pid: u32) -> Vec<ListedStatic> {
+    fs::read(path(folder, pid)).map_or_else(|_| Vec::new(), |table| listed_in(&table).unwrap_or_default())
+}
+
+fn listed_in(table: &[u8]) -> Option<Vec<ListedStatic>> {
+    let count = |at: usize| Some(u64::from_ne_bytes(table.get(at..at + 8)?.try_into().ok()?) as usize);
+    let (sites, statics) = (count(8)?, count(16)?);
+    let entries = table.get(HEADER + sites * size_of::<Site>()..)?;
+    let (entries, texts) = entries.split_at_checked(statics * size_of::<Static>())?;
+    let listed = entries.chunks(size_of::<Static>()).map(|entry| {
+        let word = |at: usize| Some(u32::from_ne_bytes(entry.get(at..at + 4)?.try_into().ok()?));
+        let length = |at: usize| Some(u16::from_ne_bytes(entry.get(at..at + 2)?.try_into().ok()?).into());
+        let mut rest = texts.get(word(8)? as usize..)?;
+        let mut text = |length: usize| {
+            let (text, after) = rest.split_at_checked(length)?;
+            rest = after;
+            Some(String::from_utf8_lossy(text).into_owned())
+        };
+        let id = StaticId {
+            name: text(length(12)?)?,
+            line: text(length(14)?)?,
+        };
+        Some(ListedStatic {
+            id,
+            type_name: text(length(16)?)?,
+            size: word(4)?,
+        })
+    });
+    listed.collect()
+}
+
 fn path(folder: &Path, pid: u32) -> PathBuf {
     folder.join(format!("{pid}{ENDING}"))
 }
@@ -89,7 +191,7 @@ fn reason_path(folder: &Path, pid: u32) -> PathBuf {
 }
 
 /// Returns the table of a program.
-fn table(bytes: &[u8]) -> Result<Vec<u8>, Unwatched> {
+fn table(bytes: &[u8], wanted: &Wanted) -> Result<Vec<u8>, Unwatched> {
     let program = Program::parse(bytes).ok_or(Unwatched::Unreadable)?;
     if program.functions.is_empty() {
         return Err(Unwatched::Stripped);
@@ -103,6 +205,7 @@ fn table(bytes: &[u8]) -> Result<Vec<u8>, Unwatched> {
                 file,
                 line,
                 type_name,
+                is_lazy,
             } = declarations.get(&variable.address)?;
             // It guards something else, and holds nothing.
             let is_empty = type_name.contains("<()>") || type_name.ends_with(", ()>") || type_name == "Once";
@@ -114,33 +217,47 @@ fn table(bytes: &[u8]) -> Result<Vec<u8>, Unwatched> {
                 name,
                 line: format!("{file}:{line}"),
                 is_lock: LOCKS.iter().any(|word| type_name.contains(word)),
+                type_name: type_name.clone(),
+                is_lazy: *is_lazy,
             })
         })
         .collect();
-    let sites = sites::find(&program, &statics);
-    Ok(to_bytes(&sites, &statics))
+    let sites = match wanted.uses {
+        true => sites::find(&program, &statics),
+        false => Vec::new(),
+    };
+    Ok(to_bytes(&sites, &statics, wanted))
 }
 
-fn to_bytes(sites: &[Site], statics: &[OwnStatic]) -> Vec<u8> {
+fn to_bytes(sites: &[Site], statics: &[OwnStatic], wanted: &Wanted) -> Vec<u8> {
     let (mut texts, mut table): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
     let mut entries = Vec::new();
     for one in statics {
-        let (name, line) = (shortened(&one.name), shortened(&one.line));
+        let [name, line, type_name] = [&one.name, &one.line, &one.type_name].map(|text| shortened(text));
         let entry = Static {
             address: one.address as u32,
             size: u32::try_from(one.size).unwrap_or(u32::MAX),
             text: texts.len() as u32,
             name_length: name.len() as u16,
             line_length: line.len() as u16,
-            is_lock: one.is_lock.into(),
+            type_length: type_name.len() as u16,
+            flags: one.flags(wanted),
         };
         entries.push(entry);
         texts.extend(name.as_bytes());
         texts.extend(line.as_bytes());
+        texts.extend(type_name.as_bytes());
     }
-    let counts = [sites.len() as u64, statics.len() as u64, texts.len() as u64];
-    table.extend(MAGIC.to_ne_bytes());
-    counts.iter().for_each(|count| table.extend(count.to_ne_bytes()));
+    let numbers = [
+        MAGIC,
+        sites.len() as u64,
+        statics.len() as u64,
+        texts.len() as u64,
+        wanted.put_back_before.into(),
+    ];
+    numbers
+        .iter()
+        .for_each(|number| table.extend(number.to_ne_bytes()));
     debug_assert_eq!(table.len(), HEADER);
     for site in sites {
         table.extend(site.address.to_ne_bytes());
@@ -153,7 +270,8 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic]) -> Vec<u8> {
         }
         table.extend(entry.name_length.to_ne_bytes());
         table.extend(entry.line_length.to_ne_bytes());
-        table.extend(entry.is_lock.to_ne_bytes());
+        table.extend(entry.type_length.to_ne_bytes());
+        table.extend(entry.flags.to_ne_bytes());
     }
     table.extend(texts);
     table
@@ -187,10 +305,17 @@ mod tests {
             size: 8,
             name: "shop::CACHE".to_owned(),
             line: "/w/src/lib.rs:7".to_owned(),
+            type_name: "Mutex<u32>".to_owned(),
             is_lock: true,
+            is_lazy: false,
         };
-        let bytes = to_bytes(&[site], &[one]);
-        let texts = b"shop::CACHE/w/src/lib.rs:7";
+        let wanted = Wanted {
+            put_back_before: 3,
+            put_back: [one.id()].into(),
+            ..Wanted::default()
+        };
+        let bytes = to_bytes(&[site], std::slice::from_ref(&one), &wanted);
+        let texts = b"shop::CACHE/w/src/lib.rs:7Mutex<u32>";
         assert_eq!(
             bytes.len(),
             HEADER + size_of::<Site>() + size_of::<Static>() + texts.len()
@@ -198,7 +323,17 @@ mod tests {
         assert_eq!(bytes[..8], MAGIC.to_ne_bytes());
         assert_eq!(bytes[HEADER..HEADER + 4], 0x1234_u32.to_ne_bytes());
         assert_eq!(bytes[HEADER + 8..HEADER + 12], [7, 3, 1, 0x48]);
+        assert_eq!(bytes[32..HEADER], 3_u64.to_ne_bytes());
+        let flags = HEADER + size_of::<Site>() + size_of::<Static>() - 2;
+        assert_eq!(bytes[flags..flags + 2], (LOCK | PUT_BACK).to_ne_bytes());
         assert!(bytes.ends_with(texts));
+        let listed = ListedStatic {
+            id: one.id(),
+            type_name: one.type_name,
+            size: 8,
+        };
+        assert_eq!(listed_in(&bytes), Some(vec![listed]));
+        assert_eq!(listed_in(&bytes[..bytes.len() - 1]), None);
     }
 
     #[test]
@@ -213,7 +348,7 @@ mod tests {
     #[test]
     fn what_is_no_program_has_no_table() {
         for bytes in [&b""[..], b"#!/bin/sh\n", b"\x7fELF\x02\x01\x01"] {
-            assert_eq!(table(bytes), Err(Unwatched::Unreadable));
+            assert_eq!(table(bytes, &Wanted::default()), Err(Unwatched::Unreadable));
         }
     }
 
@@ -222,7 +357,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("script");
         fs::write(&script, "#!/bin/sh\n").unwrap();
-        write(folder.path(), &script, 7).unwrap();
+        write(folder.path(), &script, 7, &Wanted::default()).unwrap();
         assert_eq!(reason(folder.path(), 7), Some(Unwatched::Unreadable.to_string()));
         assert_eq!(reason(folder.path(), 8), None);
     }

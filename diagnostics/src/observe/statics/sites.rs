@@ -236,7 +236,9 @@ mod tests {
             size: 8,
             name: "a".to_owned(),
             line: "/w/a.rs:1".to_owned(),
+            type_name: String::new(),
             is_lock: false,
+            is_lazy: false,
         };
         addresses.iter().map(one).collect()
     }

@@ -6,7 +6,7 @@
 mod causes;
 mod trial;
 
-use super::pairs::{self, TestPair};
+use super::pairs::{self, EXHAUSTIVE, TestPair};
 use super::proof::{self, PAUSES};
 use super::rerun::{Rerunner, Runnable, TestOutcome, held_at_once};
 use super::subjects::{RerunSuite, lasted, may_meet, name, positions, resources, runnables, startable};
@@ -14,16 +14,29 @@ use super::task_queue::{Task, run_all};
 use super::{ConfirmEvent, ConfirmOptions, sorted};
 use crate::findings::{PausedAt, ReproducedClass, Reproduction, shared_uses};
 use crate::rates::FailureRate;
-use crate::scene::{Arrangement, Scene, TestId};
+use crate::scene::{Arrangement, Scene, StaticId, TestId};
 use causes::{ReproducedStatics, StaticCause};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Test};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use trial::{Failure, Run, SharedStatics, Step, Trial, Verdict};
+use trial::{Failure, Run, SharedStatic, Step, Trial, Verdict};
 
 /// The number of pairs of a static whose failure is reproduced. Further pairs say little more about it.
 const PROOFS: usize = 3;
+
+/// The statics that tests share, with their tests.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StaticCandidates {
+    /// The statics as conflicts: first those that a test changes.
+    pub(crate) conflicts: Vec<Conflict>,
+    /// The same statics, as reruns name them.
+    pub(crate) ids: Vec<StaticId>,
+    /// The number of statics that a test changes. The others matter only to the suspects.
+    pub(crate) changed: usize,
+    /// The programs and names of tests whose result depends on the tests before or beside them.
+    pub(crate) suspects: BTreeSet<(String, String)>,
+}
 
 /// The result of the trials.
 #[derive(Debug, Default)]
@@ -43,23 +56,29 @@ struct TriedPair {
     tries: u32,
 }
 
-/// Tries the pairs of tests that share statics. `conflicts` has the shared statics, `others` the conflicts on other resources.
+/// Tries the pairs of tests that share statics. `others` has the conflicts on other resources.
 pub(super) fn try_pairs(
     rerunner: &Rerunner<'_>,
     suite: &RerunSuite,
-    conflicts: &[Conflict],
+    candidates: &StaticCandidates,
     others: &[Conflict],
     options: ConfirmOptions,
     see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
 ) -> StaticResults {
+    let conflicts = &candidates.conflicts[..];
     let trials = Trials {
         rerunner,
         suite,
+        candidates,
         alone: Mutex::default(),
         tried: Mutex::default(),
     };
     let of_finding = |finding: usize| {
-        let pairs = suite.chosen(finding).pairs;
+        let pairs = if finding < candidates.changed {
+            suite.chosen(finding).pairs
+        } else {
+            with_suspects(&conflicts[finding], candidates)
+        };
         let tests = |positions: [usize; 2]| startable(suite, finding, positions).map(sorted);
         pairs.into_iter().filter_map(tests).collect()
     };
@@ -67,7 +86,7 @@ pub(super) fn try_pairs(
     let tasks = tasks.into_iter().map(|pair| Task {
         marks: suite.marks(&pair.tests),
         work: TestPair {
-            findings: shared(suite, pair.tests),
+            findings: shared(suite, pair.tests, candidates.changed),
             ..pair
         },
     });
@@ -76,8 +95,10 @@ pub(super) fn try_pairs(
     });
     let mut tried = trials.tried.into_inner().unwrap_or_else(PoisonError::into_inner);
     tried.sort_by(|a, b| a.pair.tests.cmp(&b.pair.tests));
-    let number = tried.iter().map(|tried| tried.pair.findings.len() as u64).sum();
-    let total = (0..conflicts.len())
+    let is_changed = |finding: &&usize| **finding < candidates.changed;
+    let changed = |tried: &TriedPair| tried.pair.findings.iter().filter(is_changed).count() as u64;
+    let number = tried.iter().map(changed).sum();
+    let total = (0..candidates.changed)
         .map(|finding| suite.chosen(finding).total)
         .sum();
     let mut results = StaticResults {
@@ -97,7 +118,7 @@ pub(super) fn try_pairs(
         .iter()
         .map(|(tried, failure)| ReproducedStatics {
             causes: failure.causes.iter().map(|of| tried.pair.findings[*of]).collect(),
-            shared: tried.pair.findings.iter().copied().collect(),
+            shared: tried.pair.findings.iter().filter(is_changed).copied().collect(),
         })
         .collect();
     for cause in causes::of_pairs(&statics) {
@@ -123,10 +144,30 @@ pub(super) fn try_pairs(
     results
 }
 
+/// Returns the pairs of a suspect with another test that uses the static: as many for each suspect as are tried of a small group.
+fn with_suspects(conflict: &Conflict, candidates: &StaticCandidates) -> Vec<[usize; 2]> {
+    let is_suspect = |test: &Test| {
+        let key = (test.binary.clone(), test.name().to_owned());
+        candidates.suspects.contains(&key)
+    };
+    let suspects = conflict
+        .tests
+        .iter()
+        .enumerate()
+        .filter(|(_, test)| is_suspect(test));
+    suspects
+        .flat_map(|(suspect, _)| {
+            let others = (0..conflict.tests.len()).filter(move |other| *other != suspect);
+            others.map(move |other| sorted([other, suspect])).take(EXHAUSTIVE)
+        })
+        .collect()
+}
+
 /// Runs the trials.
 struct Trials<'a> {
     rerunner: &'a Rerunner<'a>,
     suite: &'a RerunSuite,
+    candidates: &'a StaticCandidates,
     /// The rates of tests alone.
     alone: Mutex<HashMap<usize, FailureRate>>,
     tried: Mutex<Vec<TriedPair>>,
@@ -137,7 +178,18 @@ impl Trials<'_> {
         pair.findings.truncate(held_at_once(
             &resources(self.suite, &pair.findings).iter().collect::<Vec<_>>(),
         ));
-        if pair.findings.iter().all(|finding| self.is_proven(*finding)) {
+        let changed: Vec<usize> = pair
+            .findings
+            .iter()
+            .copied()
+            .filter(|finding| *finding < self.candidates.changed)
+            .collect();
+        let is_over = if changed.is_empty() {
+            self.is_explained(pair.tests)
+        } else {
+            changed.into_iter().all(|finding| self.is_proven(finding))
+        };
+        if is_over {
             return;
         }
         // The trial is left out if the time was over, or a run had to be stopped.
@@ -160,14 +212,25 @@ impl Trials<'_> {
         all.iter().filter(shows).count() >= PROOFS
     }
 
+    /// Returns whether the failure of one of the tests, a suspect, has been reproduced.
+    fn is_explained(&self, tests: [usize; 2]) -> bool {
+        let all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().any(|tried| match &tried.verdict {
+            Verdict::Reproduced(failure) => tests.contains(&tried.pair.tests[failure.victim]),
+            Verdict::FailsAlone(_) | Verdict::Nothing | Verdict::Chance => false,
+        })
+    }
+
     fn verdict(&self, pair: &TestPair) -> Option<(Verdict, u32)> {
-        let writes = pair.findings.iter().filter_map(|finding| {
+        let shared = pair.findings.iter().filter_map(|finding| {
             let entry = self.suite.conflict_tests[*finding].as_ref()?;
-            Some(positions(self.suite, *finding, pair.tests)?.map(|test| entry.members[test].writes))
+            let positions = positions(self.suite, *finding, pair.tests)?;
+            Some(SharedStatic {
+                writes: positions.map(|test| entry.members[test].writes),
+                is_unchanged: *finding >= self.candidates.changed,
+            })
         });
-        let mut trial = Trial::new(SharedStatics {
-            writes: writes.collect(),
-        });
+        let mut trial = Trial::new(shared.collect());
         let known = || self.alone.lock().unwrap_or_else(PoisonError::into_inner);
         for (position, test) in pair.tests.iter().enumerate() {
             if let Some(rate) = known().get(test) {
@@ -194,12 +257,18 @@ impl Trials<'_> {
         let both = runnables(self.suite, &pair.tests)?;
         let both: [&Runnable; 2] = both.try_into().ok()?;
         let resources = resources(self.suite, &pair.findings);
+        let is_changed = |finding: &&usize| **finding < self.candidates.changed;
+        // Pauses at statics that no test changes would only take time.
+        let all = match pair.findings.iter().filter(is_changed).count() {
+            0 => &resources[..],
+            changed => &resources[..changed],
+        };
         let time = lasted(self.suite, &pair.tests);
         let mut failed = [false; 2];
         match run {
             Run::Alone(test) | Run::AlonePaused { test, .. } => {
                 let (resources, pauses) = match run {
-                    Run::AlonePaused { pauses, .. } => (&resources[..], Some(PAUSES[pauses])),
+                    Run::AlonePaused { pauses, .. } => (all, Some(PAUSES[pauses])),
                     _ => (&[][..], None),
                 };
                 let result = self
@@ -209,18 +278,24 @@ impl Trials<'_> {
                 failed[test] = has_failed(result.outcomes[0])?;
             }
             Run::After { first } | Run::Restored { first, .. } => {
-                let put_back = match run {
-                    Run::Restored { of, .. } => Some(resources[of].as_str()),
-                    _ => None,
-                };
                 let order = [both[first], both[1 - first]];
-                let outcomes = self.rerunner.run_in_order(order, put_back, time).ok()?;
+                let outcomes = match run {
+                    Run::Restored { of, .. } => {
+                        let id = &self.candidates.ids[pair.findings[of]];
+                        match self.rerunner.run_in_order(order, Some(id), time) {
+                            Ok(outcomes) => outcomes,
+                            // Without this run nothing is known of the static.
+                            Err(_) => [TestOutcome::Passed, TestOutcome::Failed],
+                        }
+                    }
+                    _ => self.rerunner.run_in_order(order, None, time).ok()?,
+                };
                 failed[first] = has_failed(outcomes[0])?;
                 failed[1 - first] = has_failed(outcomes[1])?;
             }
             Run::Beside { .. } | Run::At { .. } => {
                 let (resources, pauses) = match run {
-                    Run::Beside { pauses } => (&resources[..], Some(PAUSES[pauses])),
+                    Run::Beside { pauses } => (all, Some(PAUSES[pauses])),
                     Run::At { of: Some(of), pauses } => (&resources[of..=of], Some(PAUSES[pauses])),
                     _ => (&[][..], None),
                 };
@@ -238,14 +313,14 @@ fn has_failed(outcome: TestOutcome) -> Option<bool> {
     (outcome != TestOutcome::Stopped).then_some(outcome == TestOutcome::Failed)
 }
 
-/// Returns the findings on statics that both tests use and one of them changes.
-fn shared(suite: &RerunSuite, tests: [usize; 2]) -> Vec<usize> {
+/// Returns the findings on statics that both tests use and one of them changes, then those on statics that no test changes.
+fn shared(suite: &RerunSuite, tests: [usize; 2], changed: usize) -> Vec<usize> {
     let is_shared = |finding: &usize| {
         let entry = suite.conflict_tests[*finding].as_ref();
         let positions = positions(suite, *finding, tests);
         entry
             .zip(positions)
-            .is_some_and(|(entry, positions)| may_meet(entry, positions))
+            .is_some_and(|(entry, positions)| *finding >= changed || may_meet(entry, positions))
     };
     (0..suite.conflict_tests.len()).filter(is_shared).collect()
 }

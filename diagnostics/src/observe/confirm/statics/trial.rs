@@ -63,17 +63,19 @@ pub(super) struct Failure {
     pub(super) alone: FailureRate,
 }
 
-/// The statics of a pair of tests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SharedStatics {
-    /// For each static, whether each of the two tests changes it.
-    pub(super) writes: Vec<[bool; 2]>,
+/// A static that both tests use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SharedStatic {
+    /// Whether each of the two tests changes it.
+    pub(super) writes: [bool; 2],
+    /// Set if no test is known to change it. It may still hold what the first test left there: a lazy value, a count.
+    pub(super) is_unchanged: bool,
 }
 
 /// The runs of a trial so far.
 #[derive(Clone, Debug)]
 pub(super) struct Trial {
-    shared: SharedStatics,
+    shared: Vec<SharedStatic>,
     alone: [FailureRate; 2],
     /// By the test that comes second.
     after: [FailureRate; 2],
@@ -87,15 +89,15 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    pub(super) fn new(shared: SharedStatics) -> Self {
-        let none = vec![FailureRate::default(); shared.writes.len()];
+    pub(super) fn new(shared: Vec<SharedStatic>) -> Self {
+        let none = vec![FailureRate::default(); shared.len()];
         Self {
             alone: Default::default(),
             after: Default::default(),
             restored: [none.clone(), none],
             beside: Default::default(),
             alone_paused: Default::default(),
-            at: vec![Default::default(); shared.writes.len()],
+            at: vec![Default::default(); shared.len()],
             at_none: Default::default(),
             shared,
         }
@@ -139,7 +141,7 @@ impl Trial {
         let mut is_chance = false;
         for victim in [1, 0] {
             let first = 1 - victim;
-            if !self.shared.writes.iter().any(|writes| writes[first]) {
+            if !self.may_change(first) {
                 continue;
             }
             match self.after(victim) {
@@ -163,6 +165,11 @@ impl Trial {
         } else {
             Verdict::Nothing
         })
+    }
+
+    /// Returns whether a run with this test first may show something.
+    fn may_change(&self, first: usize) -> bool {
+        self.shared.iter().all(|one| one.is_unchanged) || self.shared.iter().any(|one| one.writes[first])
     }
 
     /// Returns the next step with this test after the other one, or `None` if it passed there.
@@ -189,19 +196,27 @@ impl Trial {
         Some(Step::Over(Verdict::Chance))
     }
 
-    /// Returns the next step in the search for the static that, put back, makes the test pass after the other one.
+    /// Returns the next step in the search for the static that, put back, makes the test pass after the other one. Statics that no
+    /// test is known to change come last.
     fn put_back(&self, victim: usize) -> Step {
         let first = 1 - victim;
         let after = self.after[victim];
         let mut causes = Vec::new();
-        for (of, restored) in self.restored[victim].iter().enumerate() {
-            if !self.shared.writes[of][first] || restored.failed >= NOT_RESTORED {
-                continue;
+        for is_unchanged in [false, true] {
+            for (of, restored) in self.restored[victim].iter().enumerate() {
+                let one = self.shared[of];
+                let may_be = one.is_unchanged || one.writes[first];
+                if one.is_unchanged != is_unchanged || !may_be || restored.failed >= NOT_RESTORED {
+                    continue;
+                }
+                if restored.runs > 0 && p_value(after, *restored) < ACCEPTED {
+                    causes.push(of);
+                } else if restored.runs < RESTORED_RUNS {
+                    return Step::Run(Run::Restored { first, of });
+                }
             }
-            if restored.runs > 0 && p_value(after, *restored) < ACCEPTED {
-                causes.push(of);
-            } else if restored.runs < RESTORED_RUNS {
-                return Step::Run(Run::Restored { first, of });
+            if !causes.is_empty() {
+                break;
             }
         }
         Step::Over(Verdict::Reproduced(Failure {
@@ -246,11 +261,14 @@ impl Trial {
         let mut causes = Vec::new();
         if self.at.len() == 1 {
             causes.push(0);
-        } else {
+        } else if self.shared.iter().any(|one| !one.is_unchanged) {
             if self.at_none[0].runs < ISOLATING && failed(self.at_none) == 0 {
                 return Step::Run(Run::At { of: None, pauses });
             }
             for (of, at) in self.at.iter().enumerate() {
+                if self.shared[of].is_unchanged {
+                    continue;
+                }
                 if at[0].runs < ISOLATING && failed(*at) < ISOLATED {
                     return Step::Run(Run::At { of: Some(of), pauses });
                 }
@@ -332,10 +350,15 @@ mod tests {
         }
     }
 
-    fn verdict(writes: &[[bool; 2]], truth: &Truth) -> (Verdict, u32) {
-        let mut trial = Trial::new(SharedStatics {
-            writes: writes.to_vec(),
-        });
+    fn shared(writes: [bool; 2]) -> SharedStatic {
+        SharedStatic {
+            writes,
+            is_unchanged: false,
+        }
+    }
+
+    fn verdict(statics: &[SharedStatic], truth: &Truth) -> (Verdict, u32) {
+        let mut trial = Trial::new(statics.to_vec());
         for _ in 0..1000 {
             match trial.next() {
                 Step::Run(run) => trial.enter(run, truth.run(run)),
@@ -345,8 +368,18 @@ mod tests {
         panic!("the trial did not end");
     }
 
-    const A_WRITES: [bool; 2] = [true, false];
-    const BOTH_WRITE: [bool; 2] = [true, true];
+    const A_WRITES: SharedStatic = SharedStatic {
+        writes: [true, false],
+        is_unchanged: false,
+    };
+    const BOTH_WRITE: SharedStatic = SharedStatic {
+        writes: [true, true],
+        is_unchanged: false,
+    };
+    const UNCHANGED: SharedStatic = SharedStatic {
+        writes: [false, false],
+        is_unchanged: true,
+    };
 
     #[test]
     fn a_test_that_fails_after_another_is_traced_to_the_static_that_put_back_cures_it() {
@@ -354,7 +387,7 @@ mod tests {
             after: [None, Some(vec![1])],
             ..Truth::default()
         };
-        let (found, tries) = verdict(&[A_WRITES, A_WRITES, [false, true]], &truth);
+        let (found, tries) = verdict(&[A_WRITES, A_WRITES, shared([false, true])], &truth);
         let Verdict::Reproduced(failure) = found else {
             panic!("{found:?}")
         };
@@ -365,6 +398,24 @@ mod tests {
         assert_eq!((failure.with.failed, failure.alone.failed), (4, 0));
         // Two runs show that the first static is not the cause, three that the second is. The third was not changed.
         assert_eq!(tries, 4 + 2 + 3);
+    }
+
+    #[test]
+    fn a_static_that_is_only_initialized_is_the_cause_if_no_changed_one_is() {
+        for (cures, causes) in [(vec![0, 1], vec![1]), (vec![0], vec![0])] {
+            let truth = Truth {
+                after: [None, Some(cures)],
+                ..Truth::default()
+            };
+            let (found, _) = verdict(&[UNCHANGED, A_WRITES], &truth);
+            assert!(matches!(found, Verdict::Reproduced(failure) if failure.causes == causes));
+        }
+        let truth = Truth {
+            after: [Some(vec![0]), None],
+            ..Truth::default()
+        };
+        let (found, _) = verdict(&[UNCHANGED], &truth);
+        assert!(matches!(found, Verdict::Reproduced(Failure { victim: 0, causes, .. }) if causes == [0]));
     }
 
     #[test]
@@ -405,9 +456,7 @@ mod tests {
             ..Truth::default()
         };
         assert_eq!(verdict(&[A_WRITES], &truth).0, Verdict::FailsAlone(1));
-        let mut trial = Trial::new(SharedStatics {
-            writes: vec![A_WRITES],
-        });
+        let mut trial = Trial::new(vec![A_WRITES]);
         // The first run after the other fails, no other does.
         let mut has_failed = false;
         let found = loop {
@@ -425,9 +474,7 @@ mod tests {
 
     #[test]
     fn a_failure_that_follows_one_of_the_first_test_does_not_count() {
-        let mut trial = Trial::new(SharedStatics {
-            writes: vec![A_WRITES],
-        });
+        let mut trial = Trial::new(vec![A_WRITES]);
         trial.enter(Run::After { first: 0 }, [true, true]);
         assert_eq!(trial.after[1], FailureRate { failed: 0, runs: 1 });
     }
@@ -435,14 +482,21 @@ mod tests {
     proptest! {
         #[test]
         fn a_trial_ends_and_names_only_a_static_that_is_a_cause(
-            writes in prop::collection::vec(any::<[bool; 2]>(), 1..5),
+            statics in prop::collection::vec(any::<([bool; 2], bool)>(), 1..5),
             fails_alone in any::<[bool; 2]>(),
             after in prop::array::uniform2(prop::option::of(prop::collection::vec(0_usize..5, 0..3))),
             beside in prop::option::of((0_usize..2, prop::collection::vec(0_usize..5, 0..3))),
             fails_without_pauses in any::<bool>(),
         ) {
             let truth = Truth { fails_alone, after, beside, fails_without_pauses };
-            let (found, tries) = verdict(&writes, &truth);
+            let statics: Vec<SharedStatic> = statics
+                .into_iter()
+                .map(|(writes, is_unchanged)| SharedStatic {
+                    writes: if is_unchanged { [false; 2] } else { writes },
+                    is_unchanged,
+                })
+                .collect();
+            let (found, tries) = verdict(&statics, &truth);
             prop_assert!(tries < 100);
             match found {
                 Verdict::FailsAlone(test) => prop_assert!(fails_alone[test]),
@@ -455,13 +509,13 @@ mod tests {
                         }
                         Some(_) => {
                             let (_, at) = truth.beside.clone().unwrap();
-                            let is_only = writes.len() == 1;
+                            let is_only = statics.len() == 1;
                             prop_assert!(failure.causes.iter().all(|of| is_only || at.contains(of)));
                         }
                     }
                 }
                 Verdict::Nothing => {
-                    let is_tried = |victim: usize| writes.iter().any(|writes| writes[1 - victim]);
+                    let is_tried = |victim: usize| Trial::new(statics.clone()).may_change(1 - victim);
                     prop_assert!(!(0..2).any(|victim| is_tried(victim) && truth.after[victim].is_some()));
                     prop_assert!(truth.beside.is_none());
                 }

@@ -1,0 +1,504 @@
+//! The static through which a test is made to fail, shown by experiments on its bytes and on the time at which it is used.
+//!
+//! After an order it is the static that has to be put back between the culprits and the test for the test to pass. In a race it
+//! is the static at whose uses a pause makes the test fail, while a pause elsewhere does not.
+
+use super::minimal_set::minimal;
+use super::runs::Stopped;
+use super::{Class, HuntEvent, Scenes, Verdict};
+use crate::rates::{FailureRate, p_value};
+use crate::scene::{Arrangement, Outcome, Scene, SceneResult, StaticId, StaticPause, StaticsPlan, TestId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The number of runs of an order without a change, and the least and the greatest number of runs with one.
+const ORDER_RUNS: u32 = 3;
+const CHANGED_RUNS: (u32, u32) = (2, 40);
+/// The number of statics of a race that are tried, of runs with each pattern of pauses, and of runs that are compared.
+const STATICS: usize = 8;
+const PATTERN_RUNS: u32 = 2;
+const COMPARED_RUNS: u32 = 8;
+/// The greatest accepted probability that a pause makes no difference.
+const ACCEPTED: f64 = 0.05;
+/// The length of a pause in milliseconds.
+const PAUSE: u32 = 60;
+
+/// A static of the user's code, with the name of its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TypedStatic {
+    pub(crate) id: StaticId,
+    /// Without a path; empty if it is not known.
+    pub(crate) type_name: String,
+}
+
+/// The statics through which culprits make a test fail.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StaticCause {
+    /// Sets of statics, each of which suffices: if there are several, the cause is one of them. The statics of one set are
+    /// needed together.
+    pub(crate) sets: Vec<Vec<TypedStatic>>,
+    pub(crate) experiment: Experiment,
+    /// The failures of the test in the experiment, and without it.
+    pub(crate) with: FailureRate,
+    pub(crate) without: FailureRate,
+}
+
+/// The change that decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Experiment {
+    /// The static was put back after the culprits.
+    PutBack,
+    /// Tests paused at the uses of the static; `without` counts runs with pauses at others or none.
+    Pause,
+}
+
+/// Returns the statics through which a test fails, or `None` if none could be shown.
+///
+/// # Errors
+///
+/// The time is over.
+pub(crate) fn static_cause(
+    verdict: &Verdict,
+    scenes: &mut dyn Scenes,
+    see: &mut dyn FnMut(HuntEvent<'_>),
+) -> Result<Option<StaticCause>, Stopped> {
+    let has_shared_process = verdict
+        .culprits
+        .iter()
+        .any(|culprit| culprit.binary == verdict.test.binary);
+    if !has_shared_process {
+        return Ok(None);
+    }
+    let mut experiments = Experiments {
+        test: &verdict.test,
+        scenes,
+        see,
+        types: BTreeMap::new(),
+    };
+    match verdict.class {
+        Class::Victim | Class::Brittle | Class::Cascade => experiments.of_order(verdict),
+        Class::Race => experiments.of_race(verdict),
+        _ => Ok(None),
+    }
+}
+
+struct Experiments<'e> {
+    test: &'e TestId,
+    scenes: &'e mut dyn Scenes,
+    see: &'e mut dyn FnMut(HuntEvent<'_>),
+    types: BTreeMap<StaticId, String>,
+}
+
+/// The uses of statics by the tests of a scene.
+struct Uses {
+    /// Statics that the test used and one of the others changed.
+    changed_before: BTreeSet<StaticId>,
+    /// Statics that the test and another used, and one of them changed.
+    changed_beside: BTreeSet<StaticId>,
+}
+
+impl Experiments<'_> {
+    fn run(&mut self, scene: &Scene, plan: &StaticsPlan) -> Result<SceneResult, Stopped> {
+        (self.see)(HuntEvent::Trying {
+            test: self.test,
+            scene,
+        });
+        self.scenes.run_with_statics(scene, plan).ok_or(Stopped)
+    }
+
+    /// Returns whether the test failed; `None` if the scene has no result.
+    fn fails(&mut self, scene: &Scene, plan: &StaticsPlan) -> Result<Option<bool>, Stopped> {
+        let result = self.run(scene, plan)?;
+        Ok(match result.outcome(self.test) {
+            _ if result.void.is_some() => None,
+            Outcome::Passed => Some(false),
+            Outcome::Failed => Some(true),
+            Outcome::Unknown => None,
+        })
+    }
+
+    /// Counts the failures in this number of runs.
+    fn rate(&mut self, scene: &Scene, plan: &StaticsPlan, runs: u32) -> Result<FailureRate, Stopped> {
+        let mut rate = FailureRate::default();
+        for _ in 0..runs {
+            if let Some(failed) = self.fails(scene, plan)? {
+                rate.add(failed);
+            }
+        }
+        Ok(rate)
+    }
+
+    /// Runs the tests in order and returns the statics that they used, or `None` if those were not observed.
+    fn observe(&mut self, scene: &Scene) -> Result<Option<Uses>, Stopped> {
+        let plan = StaticsPlan {
+            observes: true,
+            ..StaticsPlan::default()
+        };
+        let result = self.run(scene, &plan)?;
+        if result.void.is_some() || result.statics.unobserved.is_some() {
+            return Ok(None);
+        }
+        let seen = result.statics;
+        self.types.extend(seen.types);
+        let Some(own) = seen.uses.get(self.test) else {
+            return Ok(None);
+        };
+        let others = seen.uses.iter().filter(|(test, _)| *test != self.test);
+        let mut uses = Uses {
+            changed_before: BTreeSet::new(),
+            changed_beside: BTreeSet::new(),
+        };
+        for (id, other) in others.flat_map(|(_, uses)| uses) {
+            if let Some(own) = own.get(id) {
+                if other.changed {
+                    uses.changed_before.insert(id.clone());
+                }
+                if other.changed || own.changed {
+                    uses.changed_beside.insert(id.clone());
+                }
+            }
+        }
+        Ok(Some(uses))
+    }
+
+    fn typed(&self, id: &StaticId) -> TypedStatic {
+        TypedStatic {
+            id: id.clone(),
+            type_name: self.types.get(id).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// A test after others: which statics have to be put back between them for another result?
+    fn of_order(&mut self, verdict: &Verdict) -> Result<Option<StaticCause>, Stopped> {
+        let scene = order_of(verdict);
+        let Some(uses) = self.observe(&scene)? else {
+            return Ok(None);
+        };
+        let candidates: Vec<StaticId> = uses.changed_before.into_iter().collect();
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        // A brittle test passes after the others, and fails if what they set is put back.
+        let is_shown_by = verdict.class != Class::Brittle;
+        let without = self.rate(&scene, &StaticsPlan::default(), ORDER_RUNS)?;
+        let shown = FailureRate {
+            failed: if is_shown_by {
+                without.failed
+            } else {
+                without.runs - without.failed
+            },
+            ..without
+        };
+        let Some(runs) = shown.runs_to_refute() else {
+            return Ok(None);
+        };
+        let runs = runs.clamp(CHANGED_RUNS.0, CHANGED_RUNS.1);
+        let mut with = BTreeMap::new();
+        let mut put_back = |some: &[usize]| {
+            let set: Vec<StaticId> = some.iter().map(|one| candidates[*one].clone()).collect();
+            let plan = StaticsPlan {
+                put_back: set.iter().cloned().collect(),
+                ..StaticsPlan::default()
+            };
+            let mut rate = FailureRate::default();
+            for _ in 0..runs {
+                match self.fails(&scene, &plan)? {
+                    Some(failed) if failed != is_shown_by => rate.add(failed),
+                    _ => return Ok(false),
+                }
+            }
+            with.insert(set, rate);
+            Ok(true)
+        };
+        let all: Vec<usize> = (0..candidates.len()).collect();
+        let found = alternatives(&all, &mut put_back)?;
+        let sets: Vec<Vec<StaticId>> = found
+            .into_iter()
+            .map(|set| set.into_iter().map(|one| candidates[one].clone()).collect())
+            .collect();
+        let rate = sets.first().and_then(|set| with.get(set)).copied();
+        Ok(rate.map(|with| StaticCause {
+            sets: sets
+                .iter()
+                .map(|set| set.iter().map(|id| self.typed(id)).collect())
+                .collect(),
+            experiment: Experiment::PutBack,
+            with,
+            without,
+        }))
+    }
+
+    /// A test beside another: pauses at which static make it fail?
+    fn of_race(&mut self, verdict: &Verdict) -> Result<Option<StaticCause>, Stopped> {
+        let same = |culprit: &&TestId| culprit.binary == verdict.test.binary;
+        let Some(culprit) = verdict.culprits.iter().find(same) else {
+            return Ok(None);
+        };
+        let tests = vec![culprit.clone(), verdict.test.clone()];
+        let beside = plain(tests.clone(), Arrangement::Parallel);
+        let Some(uses) = self.observe(&plain(tests, Arrangement::InOrder))? else {
+            return Ok(None);
+        };
+        let candidates: Vec<StaticId> = uses.changed_beside.into_iter().take(STATICS).collect();
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        let patterns = [None, Some(verdict.test.clone()), Some(culprit.clone())];
+        let pause = |at: &StaticId, pattern: usize| StaticsPlan {
+            pause: Some(StaticPause {
+                at: at.clone(),
+                millis: PAUSE,
+                held: patterns[pattern].clone(),
+            }),
+            ..StaticsPlan::default()
+        };
+        // The pattern of pauses in which the test fails most often, of each static.
+        let mut best: Vec<(usize, FailureRate)> = Vec::new();
+        for id in &candidates {
+            let mut rates = Vec::new();
+            for pattern in 0..patterns.len() {
+                rates.push((pattern, self.rate(&beside, &pause(id, pattern), PATTERN_RUNS)?));
+            }
+            best.extend(rates.into_iter().rev().max_by_key(|(_, rate)| rate.failed));
+        }
+        let none = StaticsPlan {
+            observes: true,
+            ..StaticsPlan::default()
+        };
+        let without_pauses = self.rate(&beside, &none, COMPARED_RUNS)?;
+        let mut shown = Vec::new();
+        let mut others = without_pauses;
+        for (id, (pattern, _)) in candidates.iter().zip(&best) {
+            // The pattern was chosen by its first runs, so those do not count.
+            let with = self.rate(&beside, &pause(id, *pattern), COMPARED_RUNS)?;
+            if with.failed >= 2 && p_value(with, without_pauses) < ACCEPTED {
+                shown.push((id, with));
+            } else {
+                others.failed += with.failed;
+                others.runs += with.runs;
+            }
+        }
+        shown.retain(|(_, with)| p_value(*with, others) < ACCEPTED);
+        Ok(shown.first().map(|(_, with)| StaticCause {
+            sets: shown.iter().map(|(id, _)| vec![self.typed(id)]).collect(),
+            experiment: Experiment::Pause,
+            with: *with,
+            without: others,
+        }))
+    }
+}
+
+/// Returns the test after its culprits, and what comes before those.
+fn order_of(verdict: &Verdict) -> Scene {
+    let of_scene = &verdict.scene.tests;
+    let is_culprit = |test: &TestId| verdict.culprits.contains(test);
+    let mut tests = match of_scene.iter().rposition(is_culprit) {
+        Some(last) if verdict.scene.arrangement == Arrangement::InOrder => of_scene[..=last].to_vec(),
+        _ => verdict.culprits.clone(),
+    };
+    tests.retain(|test| *test != verdict.test);
+    tests.push(verdict.test.clone());
+    plain(tests, Arrangement::InOrder)
+}
+
+fn plain(tests: Vec<TestId>, arrangement: Arrangement) -> Scene {
+    Scene {
+        tests,
+        arrangement,
+        load: 0,
+        twice: false,
+        empty_temp: false,
+    }
+}
+
+/// Returns the minimal parts of a list that have the effect as found by halving: disjoint ones, or a single one whose elements
+/// lie in both halves.
+fn alternatives<E>(
+    list: &[usize],
+    has_effect: &mut dyn FnMut(&[usize]) -> Result<bool, E>,
+) -> Result<Vec<Vec<usize>>, E> {
+    if !has_effect(list)? {
+        return Ok(Vec::new());
+    }
+    if list.len() <= 1 {
+        return Ok(vec![list.to_vec()]);
+    }
+    let (earlier, later) = list.split_at(list.len() / 2);
+    let mut found = alternatives(earlier, has_effect)?;
+    found.extend(alternatives(later, has_effect)?);
+    if found.is_empty() {
+        let part = minimal(list, has_effect)?;
+        // The last attempt need not have been the part itself.
+        if has_effect(&part)? {
+            found.push(part);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hunt::simulated_suite::{SimulatedSuite, Step};
+    use crate::hunt::tests::hunted;
+    use crate::hunt::{HuntOptions, HuntReport};
+    use proptest::prelude::*;
+    use std::convert::Infallible;
+
+    /// Hunts in a suite of twelve tests of which some have steps, and returns the statics of the only verdict.
+    fn named(steps: &[(usize, &[Step])]) -> String {
+        let mut suite = SimulatedSuite::new(&[12], 11);
+        for (test, steps) in steps {
+            suite.steps[*test] = steps.to_vec();
+        }
+        let report = hunted(&mut suite, &HuntOptions::default());
+        name(&report, &mut suite)
+    }
+
+    fn name(report: &HuntReport, suite: &mut SimulatedSuite) -> String {
+        let verdict = &report.verdicts[0];
+        match static_cause(verdict, suite, &mut |_| {}) {
+            Err(Stopped) => "stopped".to_owned(),
+            Ok(None) => format!("{}: none", verdict.class.id()),
+            Ok(Some(cause)) => {
+                let set = |set: &Vec<TypedStatic>| {
+                    let names: Vec<&str> = set.iter().map(|one| one.id.name.as_str()).collect();
+                    names.join("+")
+                };
+                let sets: Vec<String> = cause.sets.iter().map(set).collect();
+                format!("{}: {}", verdict.class.id(), sets.join(" or "))
+            }
+        }
+    }
+
+    const SET_ALL: [Step; 4] = [Step::Set("a"), Step::Set("b"), Step::Set("c"), Step::Set("d")];
+
+    #[test]
+    fn the_static_that_has_to_be_put_back_is_named() {
+        for (steps, wanted) in [
+            (
+                &[(3, &SET_ALL[..]), (7, &[Step::FailIf("b")][..])][..],
+                "victim: b",
+            ),
+            // The test uses others that the culprit changes.
+            (
+                &[
+                    (3, &SET_ALL),
+                    (7, &[Step::Use("a"), Step::Use("d"), Step::FailIf("b")]),
+                ],
+                "victim: b",
+            ),
+            // Either is enough.
+            (
+                &[(3, &SET_ALL), (7, &[Step::Use("c"), Step::FailIfBoth("a", "d")])],
+                "victim: a or d",
+            ),
+            // Both are needed.
+            (
+                &[(3, &SET_ALL), (7, &[Step::Use("c"), Step::FailIfAny("a", "d")])],
+                "victim: a+d",
+            ),
+            (
+                &[(3, &SET_ALL), (7, &[Step::Use("a"), Step::FailUnless("c")])],
+                "brittle: c",
+            ),
+            // What lies on the disk is no static.
+            (
+                &[
+                    (2, &[Step::Clear("/x"), Step::Set("a")]),
+                    (3, &[Step::Set("/x"), Step::Set("a")]),
+                    (7, &[Step::Use("a"), Step::FailIf("/x")]),
+                ],
+                "victim: none",
+            ),
+        ] {
+            assert_eq!(named(steps), wanted, "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_poisoned_lock_is_the_static_of_a_cascade() {
+        let steps: [(usize, &[Step]); 2] = [
+            (3, &[Step::Set("a"), Step::Poison("l")]),
+            (7, &[Step::Use("a"), Step::Lock("l")]),
+        ];
+        assert_eq!(named(&steps), "cascade: l");
+    }
+
+    #[test]
+    fn the_static_at_which_a_pause_makes_a_race_fail_is_named() {
+        for (steps, wanted) in [
+            (
+                [
+                    &[Step::FailBesideAt(5, "s", 0.3), Step::Use("t")][..],
+                    &[Step::Set("s"), Step::Set("t")],
+                ],
+                "race: s",
+            ),
+            // The race is on something else.
+            (
+                [&[Step::FailBeside(5, 0.6), Step::Use("t")], &[Step::Set("t")]],
+                "race: none",
+            ),
+        ] {
+            assert_eq!(named(&[(3, steps[0]), (5, steps[1])]), wanted);
+        }
+    }
+
+    #[test]
+    fn nothing_is_named_where_statics_are_not_observed_or_the_time_is_over() {
+        let mut suite = SimulatedSuite::new(&[12], 11);
+        suite.steps[3] = SET_ALL.to_vec();
+        suite.steps[7] = vec![Step::FailIf("b")];
+        let report = hunted(&mut suite, &HuntOptions::default());
+        suite.hides_statics = true;
+        assert_eq!(name(&report, &mut suite), "victim: none");
+        suite.hides_statics = false;
+        for budget in 0..5 {
+            suite.budget = budget;
+            assert_eq!(name(&report, &mut suite), "stopped");
+        }
+        suite.budget = usize::MAX;
+        suite.noise = 1.0;
+        assert_eq!(name(&report, &mut suite), "victim: none");
+    }
+
+    #[test]
+    fn no_static_is_named_for_a_test_that_fails_by_chance() {
+        for seed in 0..30 {
+            let mut suite = SimulatedSuite::new(&[2], seed);
+            suite.steps[0] = vec![Step::Set("a"), Step::Set("b")];
+            suite.steps[1] = vec![Step::Use("a"), Step::Use("b"), Step::Fail(0.5)];
+            let verdict = Verdict {
+                test: suite.tests[1].clone(),
+                class: Class::Victim,
+                culprits: vec![suite.tests[0].clone()],
+                with: FailureRate::default(),
+                without: FailureRate::default(),
+                scene: plain(suite.tests.clone(), Arrangement::InOrder),
+                reruns: 0,
+                paused: None,
+            };
+            let found = static_cause(&verdict, &mut suite, &mut |_| {});
+            assert_eq!(found, Ok(None), "{seed}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_single_part_is_found_and_so_are_two_that_suffice(
+            length in 1_usize..40, one in 0_usize..40, other in 0_usize..40
+        ) {
+            let (one, other) = (one % length, other % length);
+            let list: Vec<usize> = (0..length).collect();
+            let wanted: BTreeSet<usize> = [one, other].into();
+            let Ok(found) = alternatives(&list, &mut |some| {
+                Ok::<_, Infallible>(some.contains(&one) || some.contains(&other))
+            });
+            prop_assert_eq!(found, wanted.iter().map(|one| vec![*one]).collect::<Vec<_>>());
+            let Ok(found) = alternatives(&list, &mut |some| {
+                Ok::<_, Infallible>(some.contains(&one) && some.contains(&other))
+            });
+            prop_assert_eq!(found, vec![wanted.into_iter().collect::<Vec<_>>()]);
+        }
+    }
+}

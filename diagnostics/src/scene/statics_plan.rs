@@ -1,0 +1,69 @@
+//! What is done with the statics of a test program while a scene runs, and what was seen of them.
+
+use super::TestId;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A static of the user's code. Names the same one in each process of one build.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct StaticId {
+    /// The path without a hash: `shop::CACHE`.
+    pub(crate) name: String,
+    /// The file and line of its declaration: `/w/src/lib.rs:7`.
+    pub(crate) line: String,
+}
+
+/// What is done with statics while the tests of a scene run. The default does nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StaticsPlan {
+    /// Records the uses of statics. If the tests run one after the other, also which statics have other bytes at a test's end
+    /// than at its start.
+    pub(crate) observes: bool,
+    /// Statics whose bytes from before the first test are put back before the last test of a scene in order. The scene is void
+    /// if that is impossible for one of them. Each process puts back only its own.
+    pub(crate) put_back: BTreeSet<StaticId>,
+    /// A pause at each of the first uses of a static, so that tests meet there. All tests begin at the same moment.
+    pub(crate) pause: Option<StaticPause>,
+}
+
+/// A pause at the uses of a static.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StaticPause {
+    pub(crate) at: StaticId,
+    /// The length of each pause in milliseconds.
+    pub(crate) millis: u32,
+    /// The only test that pauses; `None` for all.
+    pub(crate) held: Option<TestId>,
+}
+
+/// How a test used a static.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StaticUse {
+    /// Set if the test wrote to it or added to it, or its bytes had changed at the test's end.
+    pub(crate) changed: bool,
+}
+
+/// What was seen of statics in a scene whose plan observes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SeenStatics {
+    /// The statics that each test used.
+    pub(crate) uses: BTreeMap<TestId, BTreeMap<StaticId, StaticUse>>,
+    /// The types of the statics, without a path.
+    pub(crate) types: BTreeMap<StaticId, String>,
+    /// The reason they were not observed in some process.
+    pub(crate) unobserved: Option<String>,
+}
+
+impl SeenStatics {
+    /// Adds what was seen in another process of the scene.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (test, uses) in other.uses {
+            let known = self.uses.entry(test).or_default();
+            for (id, one) in uses {
+                known.entry(id).or_default().changed |= one.changed;
+            }
+        }
+        self.types.extend(other.types);
+        self.unobserved = self.unobserved.take().or(other.unobserved);
+    }
+}
