@@ -14,7 +14,7 @@ use super::log::source_lines::LineResolver;
 use super::log::{Log, ProcessFacts, account_file, test_order};
 use super::observed_tests::{ObservedTests, complete, ran};
 use super::scene_runner::SceneRunner;
-use super::static_uses::StaticUses;
+use super::static_uses::{self, Captured, StaticUses};
 use super::statics::{self, ListedStatic};
 use super::suite_programs::SuitePrograms;
 use crate::findings::{Account, Coverage, Program, SharedStatic, StaticUse, Statics};
@@ -140,7 +140,8 @@ impl ObservedCommand {
         if self.launch.keeps_starts() {
             static_conflicts.extend(static_uses.unchanged(run, &observed_tests, &mut lines, &self.dir));
         }
-        let static_candidates = self.candidates(static_conflicts, changed, &static_uses);
+        let captured = static_uses::captured(&reading, &static_uses, &observed_tests, &mut lines);
+        let static_candidates = self.candidates(static_conflicts, changed, &static_uses, &captured);
         ObservationResult {
             coverage: reading.coverage,
             watched,
@@ -156,7 +157,13 @@ impl ObservedCommand {
     }
 
     /// Returns these statics, of which the first ones are changed by a test, with what reruns need.
-    fn candidates(&self, conflicts: Vec<Conflict>, changed: usize, uses: &StaticUses) -> StaticCandidates {
+    fn candidates(
+        &self,
+        conflicts: Vec<Conflict>,
+        changed: usize,
+        uses: &StaticUses,
+        captured: &Captured,
+    ) -> StaticCandidates {
         let mut types: HashMap<u32, Vec<ListedStatic>> = HashMap::new();
         let mut candidates = StaticCandidates {
             changed,
@@ -165,8 +172,18 @@ impl ObservedCommand {
         for mut conflict in conflicts {
             let pid = conflict.tests.first().map_or(0, |test| test.pid);
             let name = static_of(&conflict).unwrap_or_default().to_owned();
-            let line = uses.line(pid, &name).unwrap_or_default().to_owned();
-            let id = StaticId { name, line };
+            let id = |name: &str| StaticId {
+                name: name.to_owned(),
+                line: uses.line(pid, name).unwrap_or_default().to_owned(),
+            };
+            let captured = captured.get(&(pid, name.clone())).into_iter().flatten();
+            let captured_statics = captured
+                .clone()
+                .filter(|resource| resource.kind() == ResourceKind::Static)
+                .map(|resource| id(resource.as_str()));
+            let mut put_back: BTreeSet<StaticId> = captured_statics.collect();
+            let id = id(&name);
+            put_back.insert(id.clone());
             let listed = types
                 .entry(pid)
                 .or_insert_with(|| statics::listed(self.launch.folder(), pid));
@@ -175,9 +192,10 @@ impl ObservedCommand {
                 listed.iter().find(|listed| listed.id == id),
             ) {
                 facts.type_name.clone_from(&one.type_name);
+                facts.captured = captured.map(ToString::to_string).collect();
             }
             candidates.conflicts.push(conflict);
-            candidates.ids.push(id);
+            candidates.put_back.push(put_back);
         }
         candidates
     }

@@ -2,15 +2,17 @@
 //! matter if a test fails that does not fail alone.
 
 use super::format::{Kind, RUN};
+use super::interpret::reading::Reading;
 use super::log::Log;
 use super::log::attribution::Attribution;
 use super::log::source_lines::{CallSite, LineResolver, display_path};
 use super::observed_tests::ObservedTests;
 use super::site_table::{ACCESS, COUNT, READ};
+use super::statics::own_path;
 use cofferdam::format::ResourceKind;
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Kind as ConflictKind, Runner, StaticFacts, Test, Use};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The statics of all processes by process and path.
@@ -141,5 +143,67 @@ impl StaticUses {
             });
         }
         conflicts
+    }
+}
+
+/// The resources that the initializers of statics read and a test changes, by process and path of the static.
+pub(super) type Captured = BTreeMap<(u32, String), BTreeSet<Resource>>;
+
+/// Returns what the initializers of statics read.
+pub(super) fn captured(
+    reading: &Reading<'_>,
+    uses: &StaticUses,
+    observed: &ObservedTests,
+    lines: &mut LineResolver<'_>,
+) -> Captured {
+    let changes = reading.used().filter(|one| one.access == Access::Write);
+    let changed: BTreeSet<Resource> = changes.map(|one| one.resource).collect();
+    let mut captured = Captured::new();
+    for one in reading.used() {
+        if one.access == Access::Write || !changed.contains(&one.resource) {
+            continue;
+        }
+        let pid = observed.tests[one.test].pid;
+        let functions = reading.place(one.place).map(|place| lines.functions(place));
+        let paths = functions.unwrap_or_default();
+        let mut paths = paths.iter().filter_map(|function| initialized_by(function));
+        if let Some(path) = paths.find(|path| uses.line(pid, path).is_some())
+            && path != one.resource.as_str()
+        {
+            captured.entry((pid, path)).or_default().insert(one.resource);
+        }
+    }
+    captured
+}
+
+/// Returns the path of the static whose initializer a function is: a closure in the path of the static, or what `lazy_static!` makes
+/// of it.
+fn initialized_by(function: &str) -> Option<String> {
+    let (path, last) = function.rsplit_once("::")?;
+    match last {
+        "__static_ref_initialize" => Some(own_path(&format!("{path}::__stability::LAZY"))),
+        closure if closure.starts_with('{') => Some(path.to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_initializer_of_a_static_is_recognized_by_its_name() {
+        for (function, path) in [
+            ("shop::CACHE::{{closure}}", Some("shop::CACHE")),
+            ("shop::CACHE::{closure#0}", Some("shop::CACHE")),
+            (
+                "<shop::CACHE as core::ops::deref::Deref>::deref::__static_ref_initialize",
+                Some("shop::CACHE"),
+            ),
+            ("shop::load", None),
+            ("main", None),
+        ] {
+            assert_eq!(initialized_by(function).as_deref(), path, "{function}");
+        }
     }
 }

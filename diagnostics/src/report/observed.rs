@@ -115,6 +115,12 @@ fn static_lines(conflict: &Conflict, facts: &StaticFacts) -> Vec<String> {
     }
     let path = conflict.resource.as_ref().map_or("", Resource::as_str);
     lines.extend(KnownStatic::of(path).map(|known| known.meaning().to_owned()));
+    if !facts.captured.is_empty() {
+        lines.push(format!(
+            "its initializer read {}, which a test changes: the first test that uses it decides for all",
+            facts.captured.join(", ")
+        ));
+    }
     match &facts.one_of[..] {
         [] => {}
         [_] => {

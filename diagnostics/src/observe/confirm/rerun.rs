@@ -219,21 +219,21 @@ impl<'a> Rerunner<'a> {
         })
     }
 
-    /// Runs two tests of one program one after the other in one process. `put_back` is a static that gets between them the bytes
-    /// that it had before the first. `alone` is the sum of the tests' durations when they ran alone.
+    /// Runs two tests of one program one after the other in one process. `put_back` has the statics that get between them
+    /// the bytes that they had before the first. `alone` is the sum of the tests' durations when they ran alone.
     ///
     /// # Errors
     /// If the tests could not be started, did not run in this order, or the static could not be put back.
     pub(super) fn run_in_order(
         &self,
         runnables: [&Runnable; 2],
-        put_back: Option<&StaticId>,
+        put_back: &BTreeSet<StaticId>,
         alone: Duration,
     ) -> io::Result<[TestOutcome; 2]> {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let wanted = put_back.map(|id| Wanted {
+        let wanted = (!put_back.is_empty()).then(|| Wanted {
             put_back_before: 2,
-            put_back: [id.clone()].into(),
+            put_back: put_back.clone(),
             ..Wanted::default()
         });
         let (folder, instructions) =
@@ -255,14 +255,12 @@ impl<'a> Rerunner<'a> {
                 let outcomes = runnables.map(|runnable| outcome_of(process, runnable, &logs));
                 self.note_stopped(&runnables, &outcomes, begun.elapsed(), &logs);
                 let own = || logs.iter().filter(|log| log.pid() == process.id());
-                let is_put_back = || {
-                    let mut records = own().flat_map(Log::records);
-                    records.any(|record| record.kind == Kind::PutBack)
-                };
+                let records = own().flat_map(Log::records);
+                let restored = records.filter(|record| record.kind == Kind::PutBack).count();
                 match own().filter_map(test_order::kept).find_map(Result::err) {
                     _ if process.was_stopped => Ok(outcomes),
                     Some(why) => Err(io::Error::other(why)),
-                    None if put_back.is_some() && !is_put_back() => {
+                    None if restored < put_back.len() => {
                         Err(io::Error::other("the static could not be put back"))
                     }
                     None => Ok(outcomes),

@@ -11,6 +11,7 @@ use crate::observe::site_table::{
     COMPARED, ENDING, HEADER, LAZY, LOCK, MAGIC, MOST_BYTES, PUT_BACK, Site, Static,
 };
 use crate::scene::StaticId;
+use cofferdam_conflicts::KnownStatic;
 use declarations::Declaration;
 use program_file::Program;
 use serde::{Deserialize, Serialize};
@@ -50,14 +51,14 @@ const MOST: u64 = 512 << 20;
 /// Words in the names of types that hold a value beside atomic numbers of their own.
 const LOCKS: [&str; 6] = ["Mutex", "RwLock", "Once", "Lazy", "Condvar", "Semaphore"];
 
-/// A static of the user's code.
+/// A static of the user's code, or one of a [`KnownStatic`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct OwnStatic {
     address: u64,
     size: u64,
     /// The path without a hash: `shop::CACHE`.
     name: String,
-    /// The line of its declaration: `/w/src/lib.rs:7`.
+    /// The line of its declaration: `/w/src/lib.rs:7`. Empty if it is not the user's.
     line: String,
     /// The name of its type, without a path; empty if it is not known.
     type_name: String,
@@ -201,24 +202,23 @@ fn table(bytes: &[u8], wanted: &Wanted) -> Result<Vec<u8>, Unwatched> {
         .variables
         .iter()
         .filter_map(|variable| {
-            let Declaration {
-                file,
-                line,
-                type_name,
-                is_lazy,
-            } = declarations.get(&variable.address)?;
+            let name = own_path(&program_file::demangled(variable.symbol));
+            let declaration = declarations.get(&variable.address);
+            let is_known = KnownStatic::of(&name).is_some();
+            let type_name = declaration.map_or("", |declaration| &declaration.type_name);
             // It guards something else, and holds nothing.
             let is_empty = type_name.contains("<()>") || type_name.ends_with(", ()>") || type_name == "Once";
-            let name = program_file::demangled(variable.symbol);
             // Our library may be a dependency by path, as the user's own crates are.
-            (!is_empty && !name.starts_with("cofferdam::")).then(|| OwnStatic {
+            let is_wanted =
+                (declaration.is_some() || is_known) && !is_empty && !name.starts_with("cofferdam::");
+            is_wanted.then(|| OwnStatic {
                 address: variable.address,
                 size: variable.size,
                 name,
-                line: format!("{file}:{line}"),
-                is_lock: LOCKS.iter().any(|word| type_name.contains(word)),
-                type_name: type_name.clone(),
-                is_lazy: *is_lazy,
+                line: declaration.map(Declaration::place).unwrap_or_default(),
+                is_lock: is_known || LOCKS.iter().any(|word| type_name.contains(word)),
+                type_name: type_name.to_owned(),
+                is_lazy: declaration.is_some_and(|declaration| declaration.is_lazy),
             })
         })
         .collect();
@@ -227,6 +227,13 @@ fn table(bytes: &[u8], wanted: &Wanted) -> Result<Vec<u8>, Unwatched> {
         false => Vec::new(),
     };
     Ok(to_bytes(&sites, &statics, wanted))
+}
+
+/// Returns the path of a static as its declaration has it: `lazy_static!` puts the value into a static of its own.
+pub(super) fn own_path(path: &str) -> String {
+    let inner = path.strip_suffix(" as core::ops::deref::Deref>::deref::__stability::LAZY");
+    let own = inner.and_then(|inner| inner.strip_prefix('<'));
+    own.unwrap_or(path).to_owned()
 }
 
 fn to_bytes(sites: &[Site], statics: &[OwnStatic], wanted: &Wanted) -> Vec<u8> {
@@ -334,6 +341,20 @@ mod tests {
         };
         assert_eq!(listed_in(&bytes), Some(vec![listed]));
         assert_eq!(listed_in(&bytes[..bytes.len() - 1]), None);
+    }
+
+    #[test]
+    fn a_static_of_lazy_static_has_the_path_of_its_declaration() {
+        for (path, own) in [
+            (
+                "<shop::CACHE as core::ops::deref::Deref>::deref::__stability::LAZY",
+                "shop::CACHE",
+            ),
+            ("shop::__stability::LAZY", "shop::__stability::LAZY"),
+            ("shop::CACHE", "shop::CACHE"),
+        ] {
+            assert_eq!(own_path(path), own);
+        }
     }
 
     #[test]

@@ -30,12 +30,18 @@ const PROOFS: usize = 3;
 pub(crate) struct StaticCandidates {
     /// The statics as conflicts: first those that a test changes.
     pub(crate) conflicts: Vec<Conflict>,
-    /// The same statics, as reruns name them.
-    pub(crate) ids: Vec<StaticId>,
+    /// For each static, what is put back to end its effect: itself, and the statics that its initializer read.
+    pub(crate) put_back: Vec<BTreeSet<StaticId>>,
     /// The number of statics that a test changes. The others matter only to the suspects.
     pub(crate) changed: usize,
     /// The programs and names of tests whose result depends on the tests before or beside them.
     pub(crate) suspects: BTreeSet<(String, String)>,
+}
+
+impl StaticCandidates {
+    fn is_suspect(&self, binary: &str, name: &str) -> bool {
+        self.suspects.contains(&(binary.to_owned(), name.to_owned()))
+    }
 }
 
 /// The result of the trials.
@@ -83,7 +89,13 @@ pub(super) fn try_pairs(
         pairs.into_iter().filter_map(tests).collect()
     };
     let tasks = pairs::in_turns((0..conflicts.len()).map(of_finding), usize::MAX);
-    let tasks = tasks.into_iter().map(|pair| Task {
+    let (of_suspects, of_others): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|pair| {
+        let tests = runnables(suite, &pair.tests).unwrap_or_default();
+        tests
+            .iter()
+            .any(|test| candidates.is_suspect(&test.binary, &test.name))
+    });
+    let tasks = of_suspects.into_iter().chain(of_others).map(|pair| Task {
         marks: suite.marks(&pair.tests),
         work: TestPair {
             findings: shared(suite, pair.tests, candidates.changed),
@@ -146,10 +158,7 @@ pub(super) fn try_pairs(
 
 /// Returns the pairs of a suspect with another test that uses the static: as many for each suspect as are tried of a small group.
 fn with_suspects(conflict: &Conflict, candidates: &StaticCandidates) -> Vec<[usize; 2]> {
-    let is_suspect = |test: &Test| {
-        let key = (test.binary.clone(), test.name().to_owned());
-        candidates.suspects.contains(&key)
-    };
+    let is_suspect = |test: &Test| candidates.is_suspect(&test.binary, test.name());
     let suspects = conflict
         .tests
         .iter()
@@ -281,14 +290,14 @@ impl Trials<'_> {
                 let order = [both[first], both[1 - first]];
                 let outcomes = match run {
                     Run::Restored { of, .. } => {
-                        let id = &self.candidates.ids[pair.findings[of]];
-                        match self.rerunner.run_in_order(order, Some(id), time) {
+                        let ids = &self.candidates.put_back[pair.findings[of]];
+                        match self.rerunner.run_in_order(order, ids, time) {
                             Ok(outcomes) => outcomes,
                             // Without this run nothing is known of the static.
                             Err(_) => [TestOutcome::Passed, TestOutcome::Failed],
                         }
                     }
-                    _ => self.rerunner.run_in_order(order, None, time).ok()?,
+                    _ => self.rerunner.run_in_order(order, &BTreeSet::new(), time).ok()?,
                 };
                 failed[first] = has_failed(outcomes[0])?;
                 failed[1 - first] = has_failed(outcomes[1])?;
