@@ -17,7 +17,7 @@ use crate::rates::FailureRate;
 use crate::scene::{Arrangement, Scene, StaticId, TestId};
 use causes::{ReproducedStatics, StaticCause};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Test};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use trial::{Failure, Run, SharedStatic, Step, Trial, Verdict};
@@ -77,6 +77,7 @@ pub(super) fn try_pairs(
         suite,
         candidates,
         alone: Mutex::default(),
+        begun: Mutex::default(),
         tried: Mutex::default(),
     };
     let of_finding = |finding: usize| {
@@ -88,23 +89,33 @@ pub(super) fn try_pairs(
         let tests = |positions: [usize; 2]| startable(suite, finding, positions).map(sorted);
         pairs.into_iter().filter_map(tests).collect()
     };
-    let tasks = pairs::in_turns((0..conflicts.len()).map(of_finding), usize::MAX);
-    let (of_suspects, of_others): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|pair| {
-        let tests = runnables(suite, &pair.tests).unwrap_or_default();
-        tests
-            .iter()
-            .any(|test| candidates.is_suspect(&test.binary, &test.name))
-    });
-    let tasks = of_suspects.into_iter().chain(of_others).map(|pair| Task {
-        marks: suite.marks(&pair.tests),
-        work: TestPair {
+    let mut pairs: Vec<TestPair> = pairs::in_turns((0..conflicts.len()).map(of_finding), usize::MAX)
+        .into_iter()
+        .map(|pair| TestPair {
             findings: shared(suite, pair.tests, candidates.changed),
             ..pair
-        },
+        })
+        .collect();
+    // A static that few tests use says more about each of them.
+    pairs.sort_by_key(|pair| {
+        let users = pair
+            .findings
+            .iter()
+            .map(|finding| conflicts[*finding].tests.len());
+        users.min()
     });
-    run_all(tasks.collect(), options.jobs, &|| rerunner.is_over(), &|pair| {
-        trials.run(pair);
-    });
+    // First one pair for each suspect whose failure is still open.
+    for of_suspects in [true, false] {
+        let tasks = pairs.iter().map(|pair| Task {
+            marks: suite.marks(&pair.tests),
+            work: pair.clone(),
+        });
+        run_all(tasks.collect(), options.jobs, &|| rerunner.is_over(), &|pair| {
+            if !of_suspects || trials.has_open_suspect(&pair) {
+                trials.run(pair);
+            }
+        });
+    }
     let mut tried = trials.tried.into_inner().unwrap_or_else(PoisonError::into_inner);
     tried.sort_by(|a, b| a.pair.tests.cmp(&b.pair.tests));
     let is_changed = |finding: &&usize| **finding < candidates.changed;
@@ -179,6 +190,8 @@ struct Trials<'a> {
     candidates: &'a StaticCandidates,
     /// The rates of tests alone.
     alone: Mutex<HashMap<usize, FailureRate>>,
+    /// The pairs whose trial has begun.
+    begun: Mutex<HashSet<[usize; 2]>>,
     tried: Mutex<Vec<TriedPair>>,
 }
 
@@ -194,11 +207,11 @@ impl Trials<'_> {
             .filter(|finding| *finding < self.candidates.changed)
             .collect();
         let is_over = if changed.is_empty() {
-            self.is_explained(pair.tests)
+            !self.has_open_suspect(&pair)
         } else {
             changed.into_iter().all(|finding| self.is_proven(finding))
         };
-        if is_over {
+        if is_over || !self.begin(pair.tests) {
             return;
         }
         // The trial is left out if the time was over, or a run had to be stopped.
@@ -221,13 +234,26 @@ impl Trials<'_> {
         all.iter().filter(shows).count() >= PROOFS
     }
 
-    /// Returns whether the failure of one of the tests, a suspect, has been reproduced.
-    fn is_explained(&self, tests: [usize; 2]) -> bool {
+    /// Returns whether one of the tests is a suspect whose failure has not been reproduced.
+    fn has_open_suspect(&self, pair: &TestPair) -> bool {
         let all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().any(|tried| match &tried.verdict {
-            Verdict::Reproduced(failure) => tests.contains(&tried.pair.tests[failure.victim]),
-            Verdict::FailsAlone(_) | Verdict::Nothing | Verdict::Chance => false,
+        let is_explained = |test: &usize| {
+            all.iter().any(|tried| match &tried.verdict {
+                Verdict::Reproduced(failure) => tried.pair.tests[failure.victim] == *test,
+                Verdict::FailsAlone(_) | Verdict::Nothing | Verdict::Chance => false,
+            })
+        };
+        pair.tests.iter().any(|test| {
+            let runnable = self.suite.subjects[*test].runnable.as_ref();
+            runnable.is_some_and(|one| self.candidates.is_suspect(&one.binary, &one.name))
+                && !is_explained(test)
         })
+    }
+
+    /// Returns whether the trial of the two tests has not begun before.
+    fn begin(&self, tests: [usize; 2]) -> bool {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.insert(tests)
     }
 
     fn verdict(&self, pair: &TestPair) -> Option<(Verdict, u32)> {
