@@ -40,7 +40,12 @@ static OF_HELD: Pauses = Pauses::none();
 static HELD: AtomicU32 = AtomicU32::new(NO_TEST);
 /// The number of the test that begins late, once its thread is created.
 static LATE: AtomicU32 = AtomicU32::new(NO_TEST);
-/// 1 once a test pauses after it set a variable: a futex.
+/// The number of uses of statics without a pause before the only one; [`ALL_PAUSE`] if each is followed by a pause.
+static SKIPPED: AtomicU32 = AtomicU32::new(ALL_PAUSE);
+const ALL_PAUSE: u32 = u32::MAX;
+/// The uses of statics so far by the test with pauses of its own, if some are skipped.
+static USES: AtomicU32 = AtomicU32::new(0);
+/// 1 once a test pauses after it set a variable or before it uses a static: a futex.
 static HAS_SET: AtomicU32 = AtomicU32::new(0);
 const NO_TEST: u32 = RUN - 1;
 /// The names of the targets, each with a zero at its end: a path, a variable (empty for any), a port, or empty for the
@@ -114,6 +119,8 @@ pub(crate) fn request(text: &[u8]) {
         word.store(Requested::new(target, start, length).0, Relaxed);
         if target == Target::Env {
             RECORDS_WAITS.store(1, Relaxed);
+        } else if target == Target::Skipped {
+            SKIPPED.store(self::number(name) as u32, Relaxed);
         }
         (start, rest) = (start + length + 1, after);
     }
@@ -130,7 +137,21 @@ pub(crate) fn test_begins(test: u32, name: &[u8]) {
     }
 }
 
-/// Lets the test that begins late wait until another one pauses after it set a variable, for at most three seconds.
+/// Lets the test that begins late begin, if the one that was to pause ends without.
+pub(crate) fn test_ends() {
+    if is_requested() && thread::current().test.load(Relaxed) == HELD.load(Relaxed) {
+        let_late_begin();
+    }
+}
+
+fn let_late_begin() {
+    if HAS_SET.swap(1, Release) == 0 {
+        own_calls::futex(&HAS_SET, own_calls::FUTEX_WAKE, 1, None);
+    }
+}
+
+/// Lets the test that begins late wait until another one pauses after it set a variable or before it uses a static, for at most
+/// three seconds.
 pub(crate) fn wait_for_change(test: u32) {
     if test != LATE.load(Relaxed) {
         return;
@@ -194,6 +215,9 @@ pub(crate) fn due(record: &Record<'_>) -> Option<Pause> {
     let (position, target) = matching(record)?;
     let thread = thread::current();
     let here = thread.pauses_at.get(position)?;
+    if target.target() == Some(Target::Static) && !is_its_use(thread.test.load(Relaxed)) {
+        return None;
+    }
     let is_any = target.target() == Some(Target::Env) && target.len() == 0;
     let before = thread.pauses.load(Relaxed);
     let is_test = this_process::is_test();
@@ -219,10 +243,16 @@ pub(crate) fn due(record: &Record<'_>) -> Option<Pause> {
     (nanos != 0).then_some(Pause { nanos, flag })
 }
 
+/// Returns whether this use of a static is followed by a pause: all are, unless some are skipped.
+fn is_its_use(test: u32) -> bool {
+    let skipped = SKIPPED.load(Relaxed);
+    skipped == ALL_PAUSE || test == HELD.load(Relaxed) && USES.fetch_add(1, Relaxed) == skipped
+}
+
 pub(crate) fn pause(pause: Pause, at: Kind) {
     let nanos = pause.nanos;
-    if at == Kind::SetVariable && HAS_SET.swap(1, Release) == 0 {
-        own_calls::futex(&HAS_SET, own_calls::FUTEX_WAKE, 1, None);
+    if matches!(at, Kind::SetVariable | Kind::UseStatic) {
+        let_late_begin();
     }
     if at == Kind::Execute && this_process::is_original() {
         // Not at once: the other test may be about to open its program.

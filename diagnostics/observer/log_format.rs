@@ -157,10 +157,13 @@ numbered! {
         Children,
         /// Files opened, and descriptors closed twice.
         Descriptors,
-        /// No resource: the name of the test that begins once another one has set a variable among the targets.
+        /// No resource: the name of the test that begins once another one pauses after it set a variable, or before it uses a
+        /// static, among the targets.
         Late,
         /// A static: its path, or its path and the line of its declaration, as in [`Kind::UseStatic`].
         Static,
+        /// No resource: the number of uses of statics after which [`Target::Test`] makes its only pause at one.
+        Skipped,
     }
 }
 

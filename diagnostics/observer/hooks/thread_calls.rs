@@ -113,6 +113,7 @@ fn record_test(name: &[u8], within: Option<u32>) -> u32 {
 
 /// Records the end of the calling thread's test.
 fn end_test() {
+    hold::test_ends();
     static_bytes::test_ends();
     recording::append(&Record::new(Kind::TestOver, b""), false);
     breakpoints::test_ends();

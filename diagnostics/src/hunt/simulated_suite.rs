@@ -55,7 +55,7 @@ mod model {
         Fail(f64),
         /// Fails with this probability while the other test runs at the same time.
         FailBeside(usize, f64),
-        /// The same, and nearly always if tests pause at this variable.
+        /// The same, but in a pause nearly always at the second use of this variable, and never elsewhere.
         FailBesideAt(usize, &'static str, f64),
         FailUnderLoad(f64),
         FailTwice(f64),
@@ -174,6 +174,7 @@ mod model {
             let mut variables: BTreeSet<&'static str> = BTreeSet::new();
             let mut poisoned: BTreeSet<&'static str> = BTreeSet::new();
             let mut program: Option<String> = None;
+            result.statics.paused = plan.pause.as_ref().is_some_and(|pause| pause.skipped < 3);
             for (place, test) in tests.iter().enumerate() {
                 let id = self.tests[*test].clone();
                 if scene.arrangement == Arrangement::Alone || program.as_ref() != Some(&id.binary) {
@@ -228,16 +229,20 @@ mod model {
                         Step::FailUnless(name) => !is_set(name),
                         Step::Fail(probability) => self.chance.happens(*probability),
                         Step::FailBeside(other, probability) => {
-                            scene.arrangement == Arrangement::Parallel
+                            plan.pause.is_none()
+                                && scene.arrangement == Arrangement::Parallel
                                 && tests.contains(other)
                                 && self.chance.happens(*probability)
                         }
                         Step::FailBesideAt(other, name, probability) => {
-                            let pause = plan.pause.as_ref();
-                            let is_held = pause.is_some_and(|pause| pause.at == static_of(name));
+                            let probability = match &plan.pause {
+                                None => *probability,
+                                Some(pause) if pause.at == static_of(name) && pause.skipped == 1 => 0.95,
+                                Some(_) => 0.0,
+                            };
                             scene.arrangement == Arrangement::Parallel
                                 && tests.contains(other)
-                                && self.chance.happens(if is_held { 0.95 } else { *probability })
+                                && self.chance.happens(probability)
                         }
                         Step::FailUnderLoad(probability) => {
                             scene.load > 0 && self.chance.happens(*probability)

@@ -1,7 +1,8 @@
 //! The static through which a test is made to fail, shown by experiments on its bytes and on the time at which it is used.
 //!
 //! After an order it is the static that has to be put back between the culprits and the test for the test to pass. In a race it
-//! is the static at whose uses a pause makes the test fail, while a pause elsewhere does not.
+//! is the static at one of whose uses the other test has to run for the test to fail, while it passes before and after the other,
+//! and where the other runs at a use of another static.
 
 use super::minimal_set::minimal;
 use super::runs::Stopped;
@@ -13,14 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The number of runs of an order without a change, and the least and the greatest number of runs with one.
 const ORDER_RUNS: u32 = 3;
 const CHANGED_RUNS: (u32, u32) = (2, 40);
-/// The number of statics of a race that are tried, of runs with each pattern of pauses, and of runs that are compared.
+/// The number of statics of a race that are tried, of uses of each, and of runs at a use at which the test has failed.
 const STATICS: usize = 8;
-const PATTERN_RUNS: u32 = 2;
-const COMPARED_RUNS: u32 = 8;
+const USES: u32 = 12;
+const PAUSED_RUNS: u32 = 5;
 /// The greatest accepted probability that a pause makes no difference.
-const ACCEPTED: f64 = 0.05;
-/// The length of a pause in milliseconds.
-const PAUSE: u32 = 60;
+const ACCEPTED: f64 = 0.01;
+/// The length of a pause in milliseconds, in which the other test runs.
+const PAUSE: u32 = 250;
 
 /// A static of the user's code, with the name of its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub(crate) struct StaticCause {
 pub(crate) enum Experiment {
     /// The static was put back after the culprits.
     PutBack,
-    /// Tests paused at the uses of the static; `without` counts runs with pauses at others or none.
+    /// One test ran while the other stood at a use of the static; `without` counts runs one after the other.
     Pause,
 }
 
@@ -90,6 +91,8 @@ struct Experiments<'e> {
 
 /// The uses of statics by the tests of a scene.
 struct Uses {
+    /// Statics that one of the others changed.
+    changed: BTreeSet<StaticId>,
     /// Statics that the test used and one of the others changed.
     changed_before: BTreeSet<StaticId>,
     /// Statics that the test and another used, and one of them changed.
@@ -144,10 +147,14 @@ impl Experiments<'_> {
         };
         let others = seen.uses.iter().filter(|(test, _)| *test != self.test);
         let mut uses = Uses {
+            changed: BTreeSet::new(),
             changed_before: BTreeSet::new(),
             changed_beside: BTreeSet::new(),
         };
         for (id, other) in others.flat_map(|(_, uses)| uses) {
+            if other.changed {
+                uses.changed.insert(id.clone());
+            }
             if let Some(own) = own.get(id) {
                 if other.changed {
                     uses.changed_before.insert(id.clone());
@@ -173,8 +180,7 @@ impl Experiments<'_> {
         let Some(uses) = self.observe(&scene)? else {
             return Ok(None);
         };
-        let candidates: Vec<StaticId> = uses.changed_before.into_iter().collect();
-        if candidates.is_empty() {
+        if uses.changed_before.is_empty() {
             return Ok(None);
         }
         // A brittle test passes after the others, and fails if what they set is put back.
@@ -192,6 +198,10 @@ impl Experiments<'_> {
             return Ok(None);
         };
         let runs = runs.clamp(CHANGED_RUNS.0, CHANGED_RUNS.1);
+        // What the test used comes first: it needs the others if it builds a value anew from them.
+        let mut candidates: Vec<StaticId> = uses.changed_before.iter().cloned().collect();
+        let used = candidates.len();
+        candidates.extend(uses.changed.difference(&uses.changed_before).cloned());
         let mut with = BTreeMap::new();
         let mut put_back = |some: &[usize]| {
             let set: Vec<StaticId> = some.iter().map(|one| candidates[*one].clone()).collect();
@@ -210,7 +220,10 @@ impl Experiments<'_> {
             Ok(true)
         };
         let all: Vec<usize> = (0..candidates.len()).collect();
-        let found = alternatives(&all, &mut put_back)?;
+        let mut found = alternatives(&all[..used], &mut put_back)?;
+        if found.is_empty() && used < all.len() {
+            found = alternatives(&all, &mut put_back)?;
+        }
         let sets: Vec<Vec<StaticId>> = found
             .into_iter()
             .map(|set| set.into_iter().map(|one| candidates[one].clone()).collect())
@@ -227,63 +240,78 @@ impl Experiments<'_> {
         }))
     }
 
-    /// A test beside another: pauses at which static make it fail?
+    /// A test beside another: at the uses of which static does it fail if the other runs there?
     fn of_race(&mut self, verdict: &Verdict) -> Result<Option<StaticCause>, Stopped> {
         let same = |culprit: &&TestId| culprit.binary == verdict.test.binary;
         let Some(culprit) = verdict.culprits.iter().find(same) else {
             return Ok(None);
         };
-        let tests = vec![culprit.clone(), verdict.test.clone()];
-        let beside = plain(tests.clone(), Arrangement::Parallel);
-        let Some(uses) = self.observe(&plain(tests, Arrangement::InOrder))? else {
+        let mut tests = vec![culprit.clone(), verdict.test.clone()];
+        let order = plain(tests.clone(), Arrangement::InOrder);
+        let Some(uses) = self.observe(&order)? else {
             return Ok(None);
         };
         let candidates: Vec<StaticId> = uses.changed_beside.into_iter().take(STATICS).collect();
         if candidates.is_empty() {
             return Ok(None);
         }
-        let patterns = [None, Some(verdict.test.clone()), Some(culprit.clone())];
-        let pause = |at: &StaticId, pattern: usize| StaticsPlan {
-            pause: Some(StaticPause {
-                at: at.clone(),
-                millis: PAUSE,
-                held: patterns[pattern].clone(),
-            }),
-            ..StaticsPlan::default()
-        };
-        // The pattern of pauses in which the test fails most often, of each static.
-        let mut best: Vec<(usize, FailureRate)> = Vec::new();
-        for id in &candidates {
-            let mut rates = Vec::new();
-            for pattern in 0..patterns.len() {
-                rates.push((pattern, self.rate(&beside, &pause(id, pattern), PATTERN_RUNS)?));
-            }
-            best.extend(rates.into_iter().rev().max_by_key(|(_, rate)| rate.failed));
-        }
-        let none = StaticsPlan {
-            observes: true,
-            ..StaticsPlan::default()
-        };
-        let without_pauses = self.rate(&beside, &none, COMPARED_RUNS)?;
+        let mut without = self.rate(&order, &StaticsPlan::default(), ORDER_RUNS)?;
+        tests.reverse();
+        let reversed = plain(tests.clone(), Arrangement::InOrder);
+        let more = self.rate(&reversed, &StaticsPlan::default(), ORDER_RUNS)?;
+        without.failed += more.failed;
+        without.runs += more.runs;
+        let beside = plain(tests, Arrangement::Parallel);
         let mut shown = Vec::new();
-        let mut others = without_pauses;
-        for (id, (pattern, _)) in candidates.iter().zip(&best) {
-            // The pattern was chosen by its first runs, so those do not count.
-            let with = self.rate(&beside, &pause(id, *pattern), COMPARED_RUNS)?;
-            if with.failed >= 2 && p_value(with, without_pauses) < ACCEPTED {
+        for id in &candidates {
+            if let Some(with) = self.fails_at(&beside, id, [&verdict.test, culprit])?
+                && p_value(with, without) < ACCEPTED
+            {
                 shown.push((id, with));
-            } else {
-                others.failed += with.failed;
-                others.runs += with.runs;
             }
         }
-        shown.retain(|(_, with)| p_value(*with, others) < ACCEPTED);
         Ok(shown.first().map(|(_, with)| StaticCause {
             sets: shown.iter().map(|(id, _)| vec![self.typed(id)]).collect(),
             experiment: Experiment::Pause,
             with: *with,
-            without: others,
+            without,
         }))
+    }
+
+    /// Looks for a use of a static by one of two tests at which the other has to run for the test to fail, and returns how often
+    /// it fails then. The run that found the use does not count.
+    fn fails_at(
+        &mut self,
+        beside: &Scene,
+        at: &StaticId,
+        tests: [&TestId; 2],
+    ) -> Result<Option<FailureRate>, Stopped> {
+        let [one, other] = tests;
+        for (held, late) in [(one, other), (other, one)] {
+            for skipped in 0..USES {
+                let plan = StaticsPlan {
+                    pause: Some(StaticPause {
+                        at: at.clone(),
+                        held: held.clone(),
+                        skipped,
+                        millis: PAUSE,
+                        late: late.clone(),
+                    }),
+                    ..StaticsPlan::default()
+                };
+                let result = self.run(beside, &plan)?;
+                if result.void.is_some() || !result.statics.paused {
+                    break;
+                }
+                if result.outcome(self.test) == Outcome::Failed {
+                    let rate = self.rate(beside, &plan, PAUSED_RUNS)?;
+                    if rate.failed > rate.runs / 2 {
+                        return Ok(Some(rate));
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -392,6 +420,11 @@ mod tests {
                 &[(3, &SET_ALL), (7, &[Step::Use("c"), Step::FailIfBoth("a", "d")])],
                 "victim: a or d",
             ),
+            // It does not come to use what its value is built from.
+            (
+                &[(3, &SET_ALL), (7, &[Step::FailIf("b"), Step::FailIf("c")])],
+                "victim: b+c",
+            ),
             // Both are needed.
             (
                 &[(3, &SET_ALL), (7, &[Step::Use("c"), Step::FailIfAny("a", "d")])],
@@ -400,15 +433,6 @@ mod tests {
             (
                 &[(3, &SET_ALL), (7, &[Step::Use("a"), Step::FailUnless("c")])],
                 "brittle: c",
-            ),
-            // What lies on the disk is no static.
-            (
-                &[
-                    (2, &[Step::Clear("/x"), Step::Set("a")]),
-                    (3, &[Step::Set("/x"), Step::Set("a")]),
-                    (7, &[Step::Use("a"), Step::FailIf("/x")]),
-                ],
-                "victim: none",
             ),
         ] {
             assert_eq!(named(steps), wanted, "{steps:?}");
@@ -429,7 +453,7 @@ mod tests {
         for (steps, wanted) in [
             (
                 [
-                    &[Step::FailBesideAt(5, "s", 0.3), Step::Use("t")][..],
+                    &[Step::FailBesideAt(5, "s", 0.6), Step::Use("t")][..],
                     &[Step::Set("s"), Step::Set("t")],
                 ],
                 "race: s",

@@ -24,7 +24,6 @@ mod observation;
 pub(crate) mod observed_tests;
 mod scene_runner;
 #[path = "../../observer/site_table.rs"]
-#[expect(dead_code, reason = "the other half is the observer's")]
 mod site_table;
 mod static_uses;
 mod statics;

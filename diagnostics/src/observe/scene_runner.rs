@@ -435,6 +435,7 @@ fn wanted(plan: &StaticsPlan, tests: &[TestId], threads: Threads) -> Option<Want
         compares: plan.observes && threads == Threads::InOrder,
         put_back_before: u32::try_from(tests.len()).unwrap_or(u32::MAX),
         put_back: plan.put_back.clone(),
+        locks: true,
     };
     (wanted.uses || !wanted.put_back.is_empty()).then_some(wanted)
 }
@@ -442,11 +443,10 @@ fn wanted(plan: &StaticsPlan, tests: &[TestId], threads: Threads) -> Option<Want
 /// Returns the request to pause at a static.
 fn hold(pause: &StaticPause) -> HoldRequest {
     let millis = u64::from(pause.millis);
-    let usual = if pause.held.is_some() { 0 } else { millis };
-    let mut request = HoldRequest::new((usual, usual), (millis, millis));
-    if let Some(held) = &pause.held {
-        request.add(Target::Test, held.name.as_ref());
-    }
+    let mut request = HoldRequest::new((0, 0), (millis, millis));
+    request.add(Target::Test, pause.held.name.as_ref());
+    request.add(Target::Late, pause.late.name.as_ref());
+    request.add(Target::Skipped, pause.skipped.to_string().as_ref());
     // The observer finds the line behind the name, too.
     let name = format!("{}{}", pause.at.name, pause.at.line);
     request.add(Target::Static, name.as_ref());
@@ -509,6 +509,7 @@ fn statics_of(log: &Log, tests: &[TestId]) -> SeenStatics {
                 name: record.words().into_owned(),
                 line: String::from_utf8_lossy(record.second).into_owned(),
             };
+            seen.paused |= record.pause().is_some();
             let how = record.value as u8;
             let uses = seen.uses.entry((*test).clone()).or_default();
             uses.entry(id).or_default().changed |= how & CHANGED != 0 || how & ACCESS != READ;

@@ -8,7 +8,7 @@ use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::hunt::{Cause, Hunted};
 use crate::findings::SharedUse;
-use crate::hunt::{Class, Verdict};
+use crate::hunt::{Class, Experiment, StaticCause, TypedStatic, Verdict};
 use crate::observe::DOCTEST;
 use crate::rates::FailureRate;
 use crate::scene::{TestId, rerun_words};
@@ -233,6 +233,9 @@ fn rates(verdict: &Verdict) -> Option<String> {
 
 /// Writes what the test shares with the tests that make it fail.
 fn resources(out: &mut dyn Write, cause: &Cause, root: &Path) -> io::Result<()> {
+    if let Some(shown) = &cause.static_cause {
+        return statics(out, shown, &cause.verdicts[0], root);
+    }
     let has_others = matches!(
         cause.verdicts[0].class,
         Class::Victim | Class::Brittle | Class::Race
@@ -272,6 +275,58 @@ fn resources(out: &mut dyn Write, cause: &Cause, root: &Path) -> io::Result<()> 
         writeln!(out, "    and {}", count(more as u64, "more resource"))?;
     }
     Ok(())
+}
+
+/// Writes the statics through which the test fails, and the experiment that shows it.
+fn statics(out: &mut dyn Write, shown: &StaticCause, verdict: &Verdict, root: &Path) -> io::Result<()> {
+    let set = |set: &[TypedStatic]| {
+        let named: Vec<String> = set.iter().map(|one| typed(one, root)).collect();
+        plain(&named.join(" together with ")).into_owned()
+    };
+    match shown.sets.as_slice() {
+        [one] => writeln!(out, "  through static {}", set(one))?,
+        several => {
+            writeln!(out, "  through one of the statics")?;
+            for one in several {
+                writeln!(out, "    {}", set(one))?;
+            }
+        }
+    }
+    let what = if shown.sets.iter().all(|set| set.len() == 1) {
+        "it"
+    } else {
+        "them"
+    };
+    let (with, without) = (rate(shown.with), rate(shown.without));
+    match shown.experiment {
+        Experiment::PutBack => {
+            let culprits = names(&verdict.culprits, " and ");
+            writeln!(
+                out,
+                "    with {what} put back after {culprits}, the test failed in {with}; without, in {without}"
+            )
+        }
+        Experiment::Pause => writeln!(
+            out,
+            "    with one test run while the other stood at a use of {what}, the test failed in {with}; one after the other, in \
+             {without}"
+        ),
+    }
+}
+
+/// Returns a static with its type and the place of its declaration.
+fn typed(one: &TypedStatic, root: &Path) -> String {
+    let of_type = match one.type_name.as_str() {
+        "" => String::new(),
+        name => format!(": {name}"),
+    };
+    format!("{}{of_type} ({})", one.id.shown(), place(one, root))
+}
+
+/// Returns the file and line of a declaration, below `root` where it is.
+fn place(one: &TypedStatic, root: &Path) -> String {
+    let path = Path::new(&one.id.line);
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 
 fn places(shared: &SharedUse) -> String {
@@ -322,9 +377,13 @@ fn help(cause: &Cause, hunted: &Hunted) -> String {
         .map(|test| test.name.as_str())
         .collect::<Vec<_>>()
         .join(" and ");
-    let through = match cause.uses.as_slice() {
-        [one] => one.resource.to_string(),
-        _ => "what it changes".to_owned(),
+    let through = match (&cause.static_cause, cause.uses.as_slice()) {
+        (Some(shown), _) => match shown.sets.as_slice() {
+            [set] if set.len() == 1 => set[0].id.shown().to_owned(),
+            _ => "these statics".to_owned(),
+        },
+        (None, [one]) => one.resource.to_string(),
+        (None, _) => "what it changes".to_owned(),
     };
     match &verdict.class {
         Class::Victim => format!(
@@ -429,6 +488,8 @@ struct CauseView<'a> {
     with: RateView,
     without: RateView,
     resources: Vec<ResourceView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statics: Option<StaticsView<'a>>,
     users: Vec<String>,
     reruns: u32,
     help: String,
@@ -448,6 +509,54 @@ struct ResourceView<'a> {
     culprit_place: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     test_place: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct StaticsView<'a> {
+    experiment: &'static str,
+    with: RateView,
+    without: RateView,
+    /// Each set suffices; those of one set are needed together.
+    sets: Vec<Vec<StaticView<'a>>>,
+}
+
+#[derive(Serialize)]
+struct StaticView<'a> {
+    name: &'a str,
+    r#type: &'a str,
+    declared: String,
+}
+
+impl<'a> StaticsView<'a> {
+    fn of(shown: &'a StaticCause, root: &Path) -> Self {
+        let view = |one: &'a TypedStatic| StaticView {
+            name: one.id.shown(),
+            r#type: &one.type_name,
+            declared: place(one, root),
+        };
+        Self {
+            experiment: match shown.experiment {
+                Experiment::PutBack => "put-back",
+                Experiment::Pause => "pause",
+            },
+            with: RateView::of(shown.with),
+            without: RateView::of(shown.without),
+            sets: shown
+                .sets
+                .iter()
+                .map(|set| set.iter().map(view).collect())
+                .collect(),
+        }
+    }
+}
+
+impl RateView {
+    fn of(rate: FailureRate) -> Self {
+        Self {
+            failed: rate.failed,
+            runs: rate.runs,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -497,10 +606,7 @@ impl<'a> HuntView<'a> {
             untried: &hunted.report.untried,
             seed: hunted.seed,
             command_exit_code: hunted.ended.code(),
-            command_runs: RateView {
-                failed: hunted.command_runs.failed,
-                runs: hunted.command_runs.runs,
-            },
+            command_runs: RateView::of(hunted.command_runs),
             hung: hunted.hung.iter().map(ToString::to_string).collect(),
             interrupted: hunted.is_interrupted,
         }
@@ -510,10 +616,6 @@ impl<'a> HuntView<'a> {
 impl<'a> CauseView<'a> {
     fn of(cause: &'a Cause, hunted: &Hunted) -> Self {
         let first = &cause.verdicts[0];
-        let rate = |rate: FailureRate| RateView {
-            failed: rate.failed,
-            runs: rate.runs,
-        };
         let resource = |shared: &'a SharedUse| ResourceView {
             kind: shared.resource.kind().key(),
             name: shared.resource.as_str(),
@@ -532,9 +634,13 @@ impl<'a> CauseView<'a> {
                 .map(|verdict| verdict.test.to_string())
                 .collect(),
             culprits: first.culprits.iter().map(ToString::to_string).collect(),
-            with: rate(first.with),
-            without: rate(first.without),
+            with: RateView::of(first.with),
+            without: RateView::of(first.without),
             resources: cause.uses.iter().map(resource).collect(),
+            statics: cause
+                .static_cause
+                .as_ref()
+                .map(|shown| StaticsView::of(shown, &hunted.dir)),
             users: cause.users.iter().map(ToString::to_string).collect(),
             reruns: cause.verdicts.iter().map(|verdict| verdict.reruns).sum(),
             help: help(cause, hunted),

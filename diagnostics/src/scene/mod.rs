@@ -10,7 +10,7 @@ mod statics_plan;
 pub(crate) use choice::{NotOne, choose, split_names};
 pub(crate) use rerun_options::rerun_words;
 use serde::{Deserialize, Serialize};
-pub(crate) use statics_plan::{SeenStatics, StaticId, StaticPause, StaticUse, StaticsPlan};
+pub(crate) use statics_plan::{SeenStatics, StaticId, StaticPause, StaticsPlan};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

@@ -13,6 +13,16 @@ pub(crate) struct StaticId {
     pub(crate) line: String,
 }
 
+impl StaticId {
+    /// Returns the name as the source has it: `lazy_static!` hides its static in a method.
+    pub(crate) fn shown(&self) -> &str {
+        let hidden = self.name.strip_prefix('<');
+        hidden
+            .and_then(|rest| rest.strip_suffix(" as core::ops::deref::Deref>::deref::__stability::LAZY"))
+            .unwrap_or(&self.name)
+    }
+}
+
 /// What is done with statics while the tests of a scene run. The default does nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StaticsPlan {
@@ -22,18 +32,21 @@ pub(crate) struct StaticsPlan {
     /// Statics whose bytes from before the first test are put back before the last test of a scene in order. The scene is void
     /// if that is impossible for one of them. Each process puts back only its own.
     pub(crate) put_back: BTreeSet<StaticId>,
-    /// A pause at each of the first uses of a static, so that tests meet there. All tests begin at the same moment.
+    /// A pause of one test of a parallel scene at one of its uses of a static, in which another test begins.
     pub(crate) pause: Option<StaticPause>,
 }
 
-/// A pause at the uses of a static.
+/// A pause of a test at one of its uses of a static.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StaticPause {
     pub(crate) at: StaticId,
-    /// The length of each pause in milliseconds.
+    pub(crate) held: TestId,
+    /// The number of its uses before that one. A method of an atomic number is two uses where it is no single instruction.
+    pub(crate) skipped: u32,
+    /// The length of the pause in milliseconds.
     pub(crate) millis: u32,
-    /// The only test that pauses; `None` for all.
-    pub(crate) held: Option<TestId>,
+    /// The test that begins in the pause, or when the other has ended without one.
+    pub(crate) late: TestId,
 }
 
 /// How a test used a static.
@@ -48,6 +61,8 @@ pub(crate) struct StaticUse {
 pub(crate) struct SeenStatics {
     /// The statics that each test used.
     pub(crate) uses: BTreeMap<TestId, BTreeMap<StaticId, StaticUse>>,
+    /// Set if the pause of the plan was made.
+    pub(crate) paused: bool,
     /// The types of the statics, without a path.
     pub(crate) types: BTreeMap<StaticId, String>,
     /// The reason they were not observed in some process.
@@ -63,6 +78,7 @@ impl SeenStatics {
                 known.entry(id).or_default().changed |= one.changed;
             }
         }
+        self.paused |= other.paused;
         self.types.extend(other.types);
         self.unobserved = self.unobserved.take().or(other.unobserved);
     }

@@ -2,7 +2,7 @@
 
 use crate::findings::{SharedUse, shared_uses};
 use crate::fix::named_statics::NamedStatic;
-use crate::hunt::{Class, Verdict, grouped};
+use crate::hunt::{Class, StaticCause, Verdict, grouped};
 use crate::scene::TestId;
 use cofferdam_conflicts::Conflict;
 
@@ -17,7 +17,9 @@ pub(crate) struct Cause {
     pub(crate) is_unobserved: bool,
     /// Other tests that use the one resource of a race: they were not seen to fail, or not examined.
     pub(crate) users: Vec<TestId>,
-    /// The values, one for each process, that its tests and the culprits name, if nothing was observed.
+    /// The statics through which the first test fails, if experiments show that.
+    pub(crate) static_cause: Option<StaticCause>,
+    /// The values, one for each process, that its tests and the culprits name, if nothing was observed or shown.
     pub(crate) statics: Vec<NamedStatic>,
 }
 

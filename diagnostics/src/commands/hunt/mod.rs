@@ -11,6 +11,7 @@ mod own_uses;
 mod paused_races;
 mod repeated_command;
 mod reproductions;
+mod shown_statics;
 
 use super::suite::{choose_all, collect};
 use super::{Interrupted, Refused, end_fixtures, here, observe, processors, recordings};
@@ -289,11 +290,21 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         // The report says so once.
         report.untried.clear();
     }
+    let mut causes = causes(&report.verdicts, &named, &tests);
+    if !was_killed && !interruption.is_requested() {
+        for programs in [&suite, &together] {
+            scenes.set_runner(runner(programs, deadline));
+            let untried = shown_statics::enter(&mut causes, programs, &mut scenes, see);
+            report.untried.extend(untried);
+        }
+    }
     let mut hung = scenes.into_hung();
     hung.extend(stopped.iter().flat_map(|stopped| &stopped.hung).cloned());
-    let mut causes = causes(&report.verdicts, &named, &tests);
     for cause in &mut causes {
         let first = &cause.verdicts[0];
+        if cause.static_cause.is_some() {
+            continue;
+        }
         cause
             .uses
             .extend(own_uses::of(&first.test, &first.class, &observed.accesses));
@@ -333,7 +344,9 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
 
 /// Enters the values, one for each process, that a cause's tests may share, where nothing was observed.
 fn name_statics(causes: &mut [Cause], dir: &Path) {
-    let may_share = |cause: &&mut Cause| cause.uses.is_empty() && !cause.verdicts[0].culprits.is_empty();
+    let may_share = |cause: &&mut Cause| {
+        cause.static_cause.is_none() && cause.uses.is_empty() && !cause.verdicts[0].culprits.is_empty()
+    };
     let mut causes = causes.iter_mut().filter(may_share).peekable();
     // Without the sources, the report names no static.
     let Some(Ok(sources)) = causes.peek().map(|_| Sources::read(std::iter::once(dir))) else {

@@ -111,7 +111,28 @@ fn type_of(entry: &gimli::DebuggingInformationEntry<Slice<'_>>) -> Option<UnitOf
 
 fn name_of(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset) -> Option<String> {
     let name = unit.entry(offset).ok()?.attr_value(gimli::DW_AT_name)?;
-    Some(dwarf.attr_string(unit, name).ok()?.to_string_lossy().into_owned())
+    Some(without_paths(
+        &dwarf.attr_string(unit, name).ok()?.to_string_lossy(),
+    ))
+}
+
+/// Returns the name of a type without the paths of its arguments, and without arguments that are nearly always the default.
+fn without_paths(name: &str) -> String {
+    let is_of_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let mut short = String::new();
+    let mut rest = name;
+    while let Some(letter) = rest.chars().next() {
+        let end = rest.find(|letter| !is_of_word(letter)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end.max(letter.len_utf8()));
+        match after.strip_prefix("::") {
+            Some(path) if end > 0 => rest = path,
+            _ => {
+                short.push_str(word);
+                rest = after;
+            }
+        }
+    }
+    short.replace(", Global", "").replace(", RandomState", "")
 }
 
 /// Returns whether a type, or a field of it up to this depth, initializes itself at its first use.
@@ -164,4 +185,28 @@ fn path(dwarf: &Dwarf<'_>, unit: &Unit<'_>, index: u64) -> Option<String> {
     }
     path.push(text(file.path_name())?);
     Some(path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_named_without_paths_and_defaults() {
+        for (name, short) in [
+            ("u32", "u32"),
+            (
+                "Mutex<alloc::vec::Vec<u32, alloc::alloc::Global>>",
+                "Mutex<Vec<u32>>",
+            ),
+            (
+                "Lazy<HashMap<&str, u32, std::hash::random::RandomState>, fn() -> a::B>",
+                "Lazy<HashMap<&str, u32>, fn() -> B>",
+            ),
+            ("[ä::Ö; 3]", "[Ö; 3]"),
+            ("{closure_env#0}<a::b>", "{closure_env#0}<b>"),
+        ] {
+            assert_eq!(without_paths(name), short);
+        }
+    }
 }

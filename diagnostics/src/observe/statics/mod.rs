@@ -101,6 +101,8 @@ pub(super) struct Wanted {
     /// tests begin.
     pub(super) put_back_before: u32,
     pub(super) put_back: BTreeSet<StaticId>,
+    /// Includes locks without a value, which a panic may poison.
+    pub(super) locks: bool,
 }
 
 impl Wanted {
@@ -209,9 +211,13 @@ fn table(bytes: &[u8], wanted: &Wanted) -> Result<Vec<u8>, Unwatched> {
             // It guards something else, and holds nothing.
             let is_empty = type_name.contains("<()>") || type_name.ends_with(", ()>") || type_name == "Once";
             // Our library may be a dependency by path, as the user's own crates are.
+<<<<<<< HEAD
             let is_wanted =
                 (declaration.is_some() || is_known) && !is_empty && !name.starts_with("cofferdam::");
             is_wanted.then(|| OwnStatic {
+=======
+            ((wanted.locks || !is_empty) && !name.starts_with("cofferdam::")).then(|| OwnStatic {
+>>>>>>> rb
                 address: variable.address,
                 size: variable.size,
                 name,
