@@ -223,6 +223,7 @@ mod tests {
                     resources: vec![Resource::file("/w/report.csv"), Resource::cwd()],
                     first: 80,
                     others: 20,
+                    within: None,
                 }),
                 with: FailureRate { failed: 4, runs: 4 },
                 without: FailureRate { failed: 0, runs: 10 },

@@ -30,6 +30,8 @@ use std::time::{Duration, Instant};
 
 /// The time limit of a run beyond twice the duration of its tests when they ran alone.
 const RUN_LIMIT: Duration = Duration::from_secs(30);
+/// The pause at a use of a static in which another test runs, in milliseconds.
+pub(super) const WITHIN: u64 = 150;
 /// The time that running tests have after the end of the budget before they are stopped.
 const OVERTIME: Duration = Duration::from_secs(5);
 
@@ -242,32 +244,79 @@ impl<'a> Rerunner<'a> {
         let file = folder.join("order");
         let names = runnables.map(|runnable| runnable.name.as_str());
         let result = order_request::write(&file, &names, Begin::InOrder, RUN_LIMIT)
-            .and_then(|request| begin(self.launch, &runnables, &instructions, Some(request)))
-            .and_then(|process| {
-                let begun = now();
-                let until = self.limit(begun, alone);
-                let mut running = [process];
-                wait_for_all(&mut running, &|| {
-                    self.interruption.is_requested() || now() >= until
-                });
-                let (_, logs) = account_file::read(&folder);
-                let [process] = &running;
-                let outcomes = runnables.map(|runnable| outcome_of(process, runnable, &logs));
-                self.note_stopped(&runnables, &outcomes, begun.elapsed(), &logs);
-                let own = || logs.iter().filter(|log| log.pid() == process.id());
-                let records = own().flat_map(Log::records);
+            .and_then(|request| self.run_one(&runnables, &folder, &instructions, request, alone))
+            .and_then(|(outcomes, logs)| {
+                let records = logs.iter().flat_map(Log::records);
                 let restored = records.filter(|record| record.kind == Kind::PutBack).count();
-                match own().filter_map(test_order::kept).find_map(Result::err) {
-                    _ if process.was_stopped => Ok(outcomes),
-                    Some(why) => Err(io::Error::other(why)),
+                match logs.iter().filter_map(test_order::kept).find_map(Result::err) {
+                    _ if outcomes.contains(&TestOutcome::Stopped) => {}
+                    Some(why) => return Err(io::Error::other(why)),
                     None if restored < put_back.len() => {
-                        Err(io::Error::other("the static could not be put back"))
+                        return Err(io::Error::other("the static could not be put back"));
                     }
-                    None => Ok(outcomes),
+                    None => {}
                 }
+                Ok([outcomes[0], outcomes[1]])
             });
         let _ = fs::remove_dir_all(folder);
         result
+    }
+
+    /// Runs tests of one program, of which the first pauses before its use of the static with this path that follows `skipped`
+    /// others. The second begins in that pause. Also returns whether the first has paused.
+    ///
+    /// # Errors
+    /// If the tests could not be started.
+    pub(super) fn run_within(
+        &self,
+        runnables: &[&Runnable],
+        path: &str,
+        skipped: u32,
+        alone: Duration,
+    ) -> io::Result<(Vec<TestOutcome>, bool)> {
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let wanted = Wanted::uses();
+        let (folder, instructions) =
+            self.launch
+                .create_rerun_dir(&format!("again-{run}"), false, Some(&wanted))?;
+        let mut request = HoldRequest::new((0, 0), (WITHIN, 0));
+        for (target, runnable) in [Target::Test, Target::Late].into_iter().zip(runnables) {
+            request.add(target, runnable.name.as_ref());
+        }
+        request.add(Target::Skipped, skipped.to_string().as_ref());
+        request.add(Target::Static, path.as_ref());
+        let result = self.run_one(runnables, &folder, &instructions, request.variable(), alone);
+        let _ = fs::remove_dir_all(folder);
+        let (outcomes, logs) = result?;
+        let mut records = logs.iter().flat_map(Log::records);
+        let has_paused = records.any(|record| record.kind == Kind::UseStatic && record.pause().is_some());
+        Ok((outcomes, has_paused))
+    }
+
+    /// Runs tests of one program in one process, and returns their outcomes and the log of that process.
+    fn run_one(
+        &self,
+        runnables: &[&Runnable],
+        folder: &Path,
+        instructions: &OsStr,
+        request: (&str, OsString),
+        alone: Duration,
+    ) -> io::Result<(Vec<TestOutcome>, Vec<Log>)> {
+        let begun = now();
+        let until = self.limit(begun, alone);
+        let mut running = [begin(self.launch, runnables, instructions, Some(request))?];
+        wait_for_all(&mut running, &|| {
+            self.interruption.is_requested() || now() >= until
+        });
+        let [process] = &running;
+        let (_, mut logs) = account_file::read(folder);
+        let outcomes = runnables
+            .iter()
+            .map(|runnable| outcome_of(process, runnable, &logs));
+        let outcomes: Vec<TestOutcome> = outcomes.collect();
+        self.note_stopped(runnables, &outcomes, begun.elapsed(), &logs);
+        logs.retain(|log| log.pid() == process.id());
+        Ok((outcomes, logs))
     }
 
     /// Returns the moment at which a run is stopped.

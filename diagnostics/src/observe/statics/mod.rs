@@ -211,13 +211,10 @@ fn table(bytes: &[u8], wanted: &Wanted) -> Result<Vec<u8>, Unwatched> {
             // It guards something else, and holds nothing.
             let is_empty = type_name.contains("<()>") || type_name.ends_with(", ()>") || type_name == "Once";
             // Our library may be a dependency by path, as the user's own crates are.
-<<<<<<< HEAD
-            let is_wanted =
-                (declaration.is_some() || is_known) && !is_empty && !name.starts_with("cofferdam::");
+            let is_wanted = (declaration.is_some() || is_known)
+                && (wanted.locks || !is_empty)
+                && !name.starts_with("cofferdam::");
             is_wanted.then(|| OwnStatic {
-=======
-            ((wanted.locks || !is_empty) && !name.starts_with("cofferdam::")).then(|| OwnStatic {
->>>>>>> rb
                 address: variable.address,
                 size: variable.size,
                 name,

@@ -7,20 +7,21 @@ mod causes;
 mod trial;
 
 use super::pairs::{self, EXHAUSTIVE, TestPair};
-use super::proof::{self, PAUSES};
-use super::rerun::{Rerunner, Runnable, TestOutcome, held_at_once};
+use super::proof;
+use super::rerun::{Rerunner, Runnable, TestOutcome, WITHIN};
 use super::subjects::{RerunSuite, lasted, may_meet, name, positions, resources, runnables, startable};
 use super::task_queue::{Task, run_all};
 use super::{ConfirmEvent, ConfirmOptions, sorted};
-use crate::findings::{PausedAt, ReproducedClass, Reproduction, shared_uses};
+use crate::findings::{PausedAt, ReproducedClass, Reproduction, WithinUse, shared_uses};
 use crate::rates::FailureRate;
 use crate::scene::{Arrangement, Scene, StaticId, TestId};
 use causes::{ReproducedStatics, StaticCause};
+use cofferdam::Resource;
 use cofferdam_conflicts::{Conflict, Grade, Pair, Test};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use trial::{Failure, Run, SharedStatic, Step, Trial, Verdict};
+use trial::{Failure, Run, SharedStatic, Step, Trial, UseOfStatic, Verdict};
 
 /// The number of pairs of a static whose failure is reproduced. Further pairs say little more about it.
 const PROOFS: usize = 3;
@@ -196,10 +197,7 @@ struct Trials<'a> {
 }
 
 impl Trials<'_> {
-    fn run(&self, mut pair: TestPair) {
-        pair.findings.truncate(held_at_once(
-            &resources(self.suite, &pair.findings).iter().collect::<Vec<_>>(),
-        ));
+    fn run(&self, pair: TestPair) {
         let changed: Vec<usize> = pair
             .findings
             .iter()
@@ -274,7 +272,7 @@ impl Trials<'_> {
         }
         let verdict = loop {
             match trial.next() {
-                Step::Run(run) => trial.enter(run, self.failed(pair, run)?),
+                Step::Run(run) => self.enter(&mut trial, pair, run)?,
                 Step::Over(verdict) => break verdict,
             }
         };
@@ -284,32 +282,18 @@ impl Trials<'_> {
         Some((verdict, trial.tries()))
     }
 
-    /// Runs the tests, and returns for each whether it failed. Returns `None` if the time was over or a run had to be stopped.
-    fn failed(&self, pair: &TestPair, run: Run) -> Option<[bool; 2]> {
+    /// Enters a run. Returns `None` if the time was over or a run had to be stopped.
+    fn enter(&self, trial: &mut Trial, pair: &TestPair, run: Run) -> Option<()> {
         if self.rerunner.is_over() {
             return None;
         }
         let both = runnables(self.suite, &pair.tests)?;
         let both: [&Runnable; 2] = both.try_into().ok()?;
-        let resources = resources(self.suite, &pair.findings);
-        let is_changed = |finding: &&usize| **finding < self.candidates.changed;
-        // Pauses at statics that no test changes would only take time.
-        let all = match pair.findings.iter().filter(is_changed).count() {
-            0 => &resources[..],
-            changed => &resources[..changed],
-        };
         let time = lasted(self.suite, &pair.tests);
         let mut failed = [false; 2];
         match run {
-            Run::Alone(test) | Run::AlonePaused { test, .. } => {
-                let (resources, pauses) = match run {
-                    Run::AlonePaused { pauses, .. } => (all, Some(PAUSES[pauses])),
-                    _ => (&[][..], None),
-                };
-                let result = self
-                    .rerunner
-                    .run(&[both[test]], resources, pauses, Duration::ZERO)
-                    .ok()?;
+            Run::Alone(test) => {
+                let result = self.rerunner.run(&[both[test]], &[], None, Duration::ZERO).ok()?;
                 failed[test] = has_failed(result.outcomes[0])?;
             }
             Run::After { first } | Run::Restored { first, .. } => {
@@ -328,19 +312,35 @@ impl Trials<'_> {
                 failed[first] = has_failed(outcomes[0])?;
                 failed[1 - first] = has_failed(outcomes[1])?;
             }
-            Run::Beside { .. } | Run::At { .. } => {
-                let (resources, pauses) = match run {
-                    Run::Beside { pauses } => (all, Some(PAUSES[pauses])),
-                    Run::At { of: Some(of), pauses } => (&resources[of..=of], Some(PAUSES[pauses])),
-                    _ => (&[][..], None),
-                };
-                let result = self.rerunner.run(&both, resources, pauses, time).ok()?;
-                for (failed, outcome) in failed.iter_mut().zip(result.outcomes) {
-                    *failed = has_failed(outcome)?;
+            Run::Within(at) => {
+                let order = [both[at.held], both[1 - at.held]];
+                let (outcomes, has_paused) = self
+                    .rerunner
+                    .run_within(&order, self.path(pair, at), at.skipped, time)
+                    .ok()?;
+                if !has_paused {
+                    trial.enter_missing(at);
+                    return Some(());
                 }
+                failed[at.held] = has_failed(outcomes[0])?;
+                failed[1 - at.held] = has_failed(outcomes[1])?;
+            }
+            Run::AloneWithin(at) => {
+                let (outcomes, _) = self
+                    .rerunner
+                    .run_within(&[both[at.held]], self.path(pair, at), at.skipped, time)
+                    .ok()?;
+                failed[at.held] = has_failed(outcomes[0])?;
             }
         }
-        Some(failed)
+        trial.enter(run, failed);
+        Some(())
+    }
+
+    /// Returns the path of the static of a use.
+    fn path(&self, pair: &TestPair, at: UseOfStatic) -> &str {
+        let conflict = &self.candidates.conflicts[pair.findings[at.of]];
+        conflict.resource.as_ref().map_or("", Resource::as_str)
     }
 }
 
@@ -425,7 +425,7 @@ fn reproduced(
 fn reason(suite: &RerunSuite, tried: &TriedPair, failure: &Failure, cause: &StaticCause) -> String {
     let [victim, other] =
         [failure.victim, 1 - failure.victim].map(|test| name(suite, tried.pair.tests[test]));
-    let how = if failure.pauses.is_some() {
+    let how = if failure.within.is_some() {
         "beside"
     } else {
         "after"
@@ -434,9 +434,15 @@ fn reason(suite: &RerunSuite, tried: &TriedPair, failure: &Failure, cause: &Stat
     let chance = proof::significance(failure.with, failure.alone)
         .map(proof::chance)
         .unwrap_or_default();
-    let why = match (cause.one_of.is_empty(), failure.pauses) {
+    let why = match (cause.one_of.is_empty(), failure.within) {
         (true, None) => format!("; it passed when the static was reset after {other}"),
-        (true, Some(_)) => "; a pause at this static alone repeated that".to_owned(),
+        (true, Some(at)) => {
+            let [held, late] = [at.held, 1 - at.held].map(|test| name(suite, tried.pair.tests[test]));
+            format!(
+                "; {late} ran before use {} of the static by {held}",
+                at.skipped + 1
+            )
+        }
         (false, _) => "; no single static was shown to be the cause".to_owned(),
     };
     format!("{rates} ({chance}){why}")
@@ -454,7 +460,7 @@ fn reproduction(
         .collect();
     let (test, culprit) = (both[failure.victim].clone(), both[1 - failure.victim].clone());
     let culprits = vec![culprit.clone()];
-    let is_race = failure.pauses.is_some();
+    let is_race = failure.within.is_some();
     let (class, arrangement) = if is_race {
         (ReproducedClass::Race, Arrangement::Parallel)
     } else {
@@ -472,10 +478,14 @@ fn reproduction(
         },
         test,
         culprits,
-        paused: failure.pauses.map(|pauses| PausedAt {
-            resources: resources(suite, &tried.pair.findings),
-            first: PAUSES[pauses].first,
-            others: PAUSES[pauses].others,
+        paused: failure.within.map(|at| PausedAt {
+            resources: resources(suite, &tried.pair.findings[at.of..=at.of]),
+            first: WITHIN,
+            others: 0,
+            within: Some(WithinUse {
+                held: both[at.held].clone(),
+                skipped: at.skipped,
+            }),
         }),
         with: failure.with,
         without: failure.alone,

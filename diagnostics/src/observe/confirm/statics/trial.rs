@@ -1,7 +1,8 @@
 //! The trial of two tests that share statics: which run comes next, and what the runs have shown.
 
-use crate::observe::confirm::proof::{self, CHECKPOINTS, PAUSES, SOLO_RUNS};
+use crate::observe::confirm::proof::{self, CHECKPOINTS, SOLO_RUNS};
 use crate::rates::{FailureRate, p_value};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The maximum number of runs after the other test with a static's first bytes put back.
 const RESTORED_RUNS: u32 = 10;
@@ -9,7 +10,9 @@ const RESTORED_RUNS: u32 = 10;
 const NOT_RESTORED: u32 = 2;
 /// The accepted probability that putting back a static did nothing, and the test passed by chance.
 const ACCEPTED: f64 = 0.05;
-/// Of this many runs with pauses at one static alone, the number that must fail for it to be the cause.
+/// The uses of each static by each test at which the other one runs, from the second use on: the orders show the first.
+const USES: u32 = 8;
+/// Of this many runs at one use, the number that must fail for the static to be a cause.
 const ISOLATED: u32 = 2;
 const ISOLATING: u32 = 3;
 
@@ -22,12 +25,20 @@ pub(super) enum Run {
     After { first: usize },
     /// The same. Between the two tests, a static gets the bytes with which the program began.
     Restored { first: usize, of: usize },
-    /// Both at one time, with these pauses at the uses of all statics.
-    Beside { pauses: usize },
-    /// Both at one time, with pauses at the uses of one static, or of none.
-    At { of: Option<usize>, pauses: usize },
-    /// One of the tests alone, with these pauses.
-    AlonePaused { test: usize, pauses: usize },
+    /// One test pauses at a use, in which the other one begins.
+    Within(UseOfStatic),
+    /// The pausing test alone, with the same pause.
+    AloneWithin(UseOfStatic),
+}
+
+/// A use of a static by a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct UseOfStatic {
+    pub(super) of: usize,
+    /// The test that pauses there.
+    pub(super) held: usize,
+    /// The number of its uses of that static before.
+    pub(super) skipped: u32,
 }
 
 /// The next step of a trial.
@@ -55,8 +66,8 @@ pub(super) enum Verdict {
 pub(super) struct Failure {
     /// The test that fails.
     pub(super) victim: usize,
-    /// The pauses at which it fails beside the other; `None` if it fails after the other.
-    pub(super) pauses: Option<usize>,
+    /// The use at which the other test runs; `None` if the whole test runs before it.
+    pub(super) within: Option<UseOfStatic>,
     /// The statics each of which the failure depends on. Empty if none was isolated.
     pub(super) causes: Vec<usize>,
     pub(super) with: FailureRate,
@@ -81,11 +92,10 @@ pub(super) struct Trial {
     after: [FailureRate; 2],
     /// By the test that comes second and the static.
     restored: [Vec<FailureRate>; 2],
-    /// By pauses and test.
-    beside: [[FailureRate; 2]; PAUSES.len()],
-    alone_paused: [FailureRate; 2],
-    at: Vec<[FailureRate; 2]>,
-    at_none: [FailureRate; 2],
+    within: BTreeMap<UseOfStatic, [FailureRate; 2]>,
+    /// The uses that a test did not make.
+    missing: BTreeSet<UseOfStatic>,
+    alone_within: BTreeMap<UseOfStatic, FailureRate>,
 }
 
 impl Trial {
@@ -95,10 +105,9 @@ impl Trial {
             alone: Default::default(),
             after: Default::default(),
             restored: [none.clone(), none],
-            beside: Default::default(),
-            alone_paused: Default::default(),
-            at: vec![Default::default(); shared.len()],
-            at_none: Default::default(),
+            within: BTreeMap::new(),
+            missing: BTreeSet::new(),
+            alone_within: BTreeMap::new(),
             shared,
         }
     }
@@ -110,21 +119,24 @@ impl Trial {
 
     /// Enters the results of a run: whether each test failed. A test that did not run has no failure.
     pub(super) fn enter(&mut self, run: Run, failed: [bool; 2]) {
-        let both = |rates: &mut [FailureRate; 2]| {
-            for (rate, failed) in rates.iter_mut().zip(failed) {
-                rate.add(failed);
-            }
-        };
         match run {
             Run::Alone(test) => self.alone[test].add(failed[test]),
             // What follows a failure of the first may follow from that.
             Run::After { first } => self.after[1 - first].add(failed[1 - first] && !failed[first]),
             Run::Restored { first, of } => self.restored[1 - first][of].add(failed[1 - first]),
-            Run::Beside { pauses } => both(&mut self.beside[pauses]),
-            Run::At { of: Some(of), .. } => both(&mut self.at[of]),
-            Run::At { of: None, .. } => both(&mut self.at_none),
-            Run::AlonePaused { test, .. } => self.alone_paused[test].add(failed[test]),
+            Run::Within(at) => {
+                let rates = self.within.entry(at).or_default();
+                for (rate, failed) in rates.iter_mut().zip(failed) {
+                    rate.add(failed);
+                }
+            }
+            Run::AloneWithin(at) => self.alone_within.entry(at).or_default().add(failed[at.held]),
         }
+    }
+
+    /// Notes that a test did not pause, because it makes no such use.
+    pub(super) fn enter_missing(&mut self, at: UseOfStatic) {
+        self.missing.insert(at);
     }
 
     pub(super) fn next(&self) -> Step {
@@ -150,12 +162,9 @@ impl Trial {
                 None => {}
             }
         }
-        for pauses in 0..PAUSES.len() {
-            match self.beside(pauses) {
-                Some(Step::Over(Verdict::Chance)) => {
-                    is_chance = true;
-                    break;
-                }
+        for at in self.uses() {
+            match self.within(at) {
+                Some(Step::Over(Verdict::Chance)) => is_chance = true,
                 Some(step) => return step,
                 None => {}
             }
@@ -221,71 +230,85 @@ impl Trial {
         }
         Step::Over(Verdict::Reproduced(Failure {
             victim,
-            pauses: None,
+            within: None,
             causes,
             with: after,
             alone: self.alone[victim],
         }))
     }
 
-    /// Returns the next step with both tests at one time and these pauses, or `None` if both passed there.
-    fn beside(&self, pauses: usize) -> Option<Step> {
-        let beside = self.beside[pauses];
-        if beside[0].runs == 0 {
-            return Some(Step::Run(Run::Beside { pauses }));
-        }
-        if beside.iter().all(|rate| rate.failed == 0) {
+    /// Returns the uses at which the other test may matter, as far as they are known to be made.
+    fn uses(&self) -> impl Iterator<Item = UseOfStatic> {
+        let changed = (0..self.shared.len()).filter(|of| !self.shared[*of].is_unchanged);
+        let held = changed.flat_map(|of| (0..2).map(move |held| (of, held)));
+        // A test that only reads does not disturb the other one.
+        let held = held.filter(|(of, held)| self.shared[*of].writes[1 - held]);
+        held.flat_map(|(of, held)| {
+            let uses = (1..=USES).map(move |skipped| UseOfStatic { of, held, skipped });
+            uses.take_while(|at| !self.missing.contains(at))
+        })
+    }
+
+    /// Returns the next step with one test within the use of the other, or `None` if both passed there.
+    fn within(&self, at: UseOfStatic) -> Option<Step> {
+        let Some(rates) = self.within.get(&at) else {
+            return Some(Step::Run(Run::Within(at)));
+        };
+        if rates.iter().all(|rate| rate.failed == 0) {
             return None;
         }
         for look in CHECKPOINTS {
-            if beside[0].runs < look {
-                return Some(Step::Run(Run::Beside { pauses }));
+            if rates[0].runs < look {
+                return Some(Step::Run(Run::Within(at)));
             }
-            let victim = usize::from(beside[1].failed > beside[0].failed);
-            let alone = self.alone_paused[victim];
+            let victim = usize::from(rates[1].failed > rates[0].failed);
+            let is_held = victim == at.held;
+            let alone = match is_held {
+                true => self.alone_within.get(&at).copied().unwrap_or_default(),
+                false => self.alone[victim],
+            };
             if alone.runs < SOLO_RUNS {
-                return Some(Step::Run(Run::AlonePaused { test: victim, pauses }));
+                let run = if is_held {
+                    Run::AloneWithin(at)
+                } else {
+                    Run::Alone(victim)
+                };
+                return Some(Step::Run(run));
             }
-            if proof::significance(beside[victim], alone).is_some() {
-                return Some(self.isolate(victim, pauses));
+            if proof::significance(rates[victim], alone).is_some() {
+                return Some(self.isolate(victim, at, alone));
             }
         }
         Some(Step::Over(Verdict::Chance))
     }
 
-    /// Returns the next step in the search for the static whose pauses alone repeat the failure. If the tests also fail without
-    /// pauses, or with those at several statics, none is the cause.
-    fn isolate(&self, victim: usize, pauses: usize) -> Step {
-        // Which of the two fails may depend on which one wrote first.
-        let failed = |rates: [FailureRate; 2]| rates.iter().map(|rate| rate.failed).sum::<u32>();
-        let mut causes = Vec::new();
-        if self.at.len() == 1 {
-            causes.push(0);
-        } else if self.shared.iter().any(|one| !one.is_unchanged) {
-            if self.at_none[0].runs < ISOLATING && failed(self.at_none) == 0 {
-                return Step::Run(Run::At { of: None, pauses });
+    /// Returns the next step in the search for other statics at whose uses the failure repeats. If there is one, none is named.
+    fn isolate(&self, victim: usize, at: UseOfStatic, alone: FailureRate) -> Step {
+        let mut causes = vec![at.of];
+        for other in self.uses().filter(|other| other.of != at.of) {
+            let failed = self.within.get(&other).map_or((0, 0), |rates| {
+                (rates[0].runs, rates.iter().map(|rate| rate.failed).sum::<u32>())
+            });
+            match failed {
+                (0, _) => return Step::Run(Run::Within(other)),
+                (_, 0) => {}
+                (_, failed) if failed >= ISOLATED => causes.push(other.of),
+                (runs, _) if runs < ISOLATING => return Step::Run(Run::Within(other)),
+                _ => {}
             }
-            for (of, at) in self.at.iter().enumerate() {
-                if self.shared[of].is_unchanged {
-                    continue;
-                }
-                if at[0].runs < ISOLATING && failed(*at) < ISOLATED {
-                    return Step::Run(Run::At { of: Some(of), pauses });
-                }
-                if failed(*at) >= ISOLATED {
-                    causes.push(of);
-                }
-            }
-            if causes.len() != 1 || failed(self.at_none) > 0 {
-                causes.clear();
-            }
+        }
+        if causes.iter().any(|of| *of != at.of) {
+            causes.clear();
         }
         Step::Over(Verdict::Reproduced(Failure {
             victim,
-            pauses: Some(pauses),
+            within: Some(at),
             causes,
-            with: self.beside[pauses][victim],
-            alone: self.alone_paused[victim],
+            with: self
+                .within
+                .get(&at)
+                .map_or(FailureRate::default(), |rates| rates[victim]),
+            alone,
         }))
     }
 
@@ -297,11 +320,8 @@ impl Trial {
     /// Returns the number of runs of both tests.
     pub(super) fn tries(&self) -> u32 {
         let after = self.after.iter().chain(self.restored.iter().flatten());
-        let beside = self.beside.iter().chain(&self.at).chain([&self.at_none]);
-        after
-            .chain(beside.map(|both| &both[0]))
-            .map(|rate| rate.runs)
-            .sum()
+        let within = self.within.values().map(|both| &both[0]);
+        after.chain(within).map(|rate| rate.runs).sum()
     }
 }
 
@@ -316,9 +336,10 @@ mod tests {
         fails_alone: [bool; 2],
         /// By the test that comes second: the statics each of which, put back, makes it pass; `None` if it passes anyway.
         after: [Option<Vec<usize>>; 2],
-        /// The statics at which a pause makes a test fail, if any.
-        beside: Option<(usize, Vec<usize>)>,
-        fails_without_pauses: bool,
+        /// The test that fails if the other one runs at these uses, made by the first of the two numbers.
+        within: Option<(usize, Vec<(usize, u32)>)>,
+        /// The number of uses of each static by each test.
+        uses: u32,
     }
 
     impl Truth {
@@ -329,20 +350,13 @@ mod tests {
                 cures.is_some_and(|cures| of.is_none_or(|of| !cures.contains(&of)))
             };
             match run {
-                Run::Alone(test) | Run::AlonePaused { test, .. } => failed[test] = self.fails_alone[test],
+                Run::Alone(test) => failed[test] = self.fails_alone[test],
+                Run::AloneWithin(at) => failed[at.held] = self.fails_alone[at.held],
                 Run::After { first } => failed[1 - first] = second(first, None),
                 Run::Restored { first, of } => failed[1 - first] = second(first, Some(of)),
-                Run::Beside { .. } => {
-                    if let Some((victim, _)) = &self.beside {
-                        failed[*victim] = true;
-                    }
-                }
-                Run::At { of, .. } => {
-                    if let Some((victim, at)) = &self.beside {
-                        failed[*victim] = match of {
-                            Some(of) => at.contains(&of) || self.fails_without_pauses,
-                            None => self.fails_without_pauses,
-                        };
+                Run::Within(at) => {
+                    if let Some((held, uses)) = &self.within {
+                        failed[*held] = at.held == *held && uses.contains(&(at.of, at.skipped));
                     }
                 }
             }
@@ -361,6 +375,7 @@ mod tests {
         let mut trial = Trial::new(statics.to_vec());
         for _ in 0..1000 {
             match trial.next() {
+                Step::Run(Run::Within(at)) if at.skipped >= truth.uses => trial.enter_missing(at),
                 Step::Run(run) => trial.enter(run, truth.run(run)),
                 Step::Over(verdict) => return (verdict, trial.tries()),
             }
@@ -392,7 +407,7 @@ mod tests {
             panic!("{found:?}")
         };
         assert_eq!(
-            (failure.victim, failure.pauses, failure.causes),
+            (failure.victim, failure.within, failure.causes),
             (1, None, vec![1])
         );
         assert_eq!((failure.with.failed, failure.alone.failed), (4, 0));
@@ -429,23 +444,36 @@ mod tests {
     }
 
     #[test]
-    fn a_race_is_traced_to_the_only_static_whose_pauses_repeat_it() {
-        for (at, fails_without_pauses, causes) in [
-            (vec![1], false, vec![1]),
-            (vec![0, 1], false, vec![]),
-            (vec![1], true, vec![]),
+    fn a_race_is_traced_to_the_only_static_at_whose_use_the_other_test_makes_it_fail() {
+        for (at, causes) in [
+            (vec![(1, 2)], vec![1]),
+            (vec![(1, 2), (1, 3)], vec![1]),
+            (vec![(0, 1), (1, 3)], vec![]),
         ] {
+            let first = at[0];
             let truth = Truth {
-                beside: Some((0, at)),
-                fails_without_pauses,
+                within: Some((0, at)),
+                uses: 4,
                 ..Truth::default()
             };
             let (found, _) = verdict(&[BOTH_WRITE, BOTH_WRITE], &truth);
             let Verdict::Reproduced(failure) = found else {
                 panic!("{found:?}")
             };
-            assert_eq!((failure.pauses, failure.causes), (Some(0), causes));
+            let at = failure.within.unwrap();
+            assert_eq!(((at.of, at.skipped), failure.causes), (first, causes));
         }
+    }
+
+    #[test]
+    fn a_test_runs_only_at_uses_that_the_other_makes_and_where_it_changes_the_static() {
+        let truth = Truth {
+            uses: 3,
+            ..Truth::default()
+        };
+        // In one order, then at the second and the third use of the test that reads.
+        assert_eq!(verdict(&[A_WRITES], &truth), (Verdict::Nothing, 1 + 2));
+        assert_eq!(verdict(&[BOTH_WRITE], &truth), (Verdict::Nothing, 2 + 4));
     }
 
     #[test]
@@ -485,10 +513,10 @@ mod tests {
             statics in prop::collection::vec(any::<([bool; 2], bool)>(), 1..5),
             fails_alone in any::<[bool; 2]>(),
             after in prop::array::uniform2(prop::option::of(prop::collection::vec(0_usize..5, 0..3))),
-            beside in prop::option::of((0_usize..2, prop::collection::vec(0_usize..5, 0..3))),
-            fails_without_pauses in any::<bool>(),
+            within in prop::option::of((0_usize..2, prop::collection::vec((0_usize..5, 1_u32..5), 0..3))),
+            uses in 0_u32..5,
         ) {
-            let truth = Truth { fails_alone, after, beside, fails_without_pauses };
+            let truth = Truth { fails_alone, after, within, uses };
             let statics: Vec<SharedStatic> = statics
                 .into_iter()
                 .map(|(writes, is_unchanged)| SharedStatic {
@@ -497,27 +525,32 @@ mod tests {
                 })
                 .collect();
             let (found, tries) = verdict(&statics, &truth);
-            prop_assert!(tries < 100);
+            prop_assert!(tries < 200);
             match found {
                 Verdict::FailsAlone(test) => prop_assert!(fails_alone[test]),
                 Verdict::Reproduced(failure) => {
                     prop_assert!(!fails_alone[failure.victim]);
-                    match failure.pauses {
+                    match failure.within {
                         None => {
                             let cures = truth.after[failure.victim].clone().unwrap();
                             prop_assert!(failure.causes.iter().all(|of| cures.contains(of)));
                         }
-                        Some(_) => {
-                            let (_, at) = truth.beside.clone().unwrap();
-                            let is_only = statics.len() == 1;
-                            prop_assert!(failure.causes.iter().all(|of| is_only || at.contains(of)));
+                        Some(at) => {
+                            let (held, all) = truth.within.clone().unwrap();
+                            prop_assert!(at.held == held && all.contains(&(at.of, at.skipped)));
+                            prop_assert!(failure.causes.iter().all(|of| *of == at.of));
                         }
                     }
                 }
                 Verdict::Nothing => {
                     let is_tried = |victim: usize| Trial::new(statics.clone()).may_change(1 - victim);
                     prop_assert!(!(0..2).any(|victim| is_tried(victim) && truth.after[victim].is_some()));
-                    prop_assert!(truth.beside.is_none());
+                    let is_made = |(of, skipped): &(usize, u32), held: usize| {
+                        *skipped < truth.uses
+                            && statics.get(*of).is_some_and(|one| !one.is_unchanged && one.writes[1 - held])
+                    };
+                    let races = truth.within.as_ref();
+                    prop_assert!(races.is_none_or(|(held, uses)| !uses.iter().any(|at| is_made(at, *held))));
                 }
                 Verdict::Chance => prop_assert!(false, "these tests always do the same"),
             }
