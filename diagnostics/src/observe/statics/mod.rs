@@ -1,9 +1,11 @@
 //! The statics of a test program that belong to the user's code, and the instructions that use them. The runner's side
 //! writes them down before the program starts; the observer sets its breakpoints there.
 //!
-//! `declarations` reads names and source lines, `program_file` symbols and code, `sites` instructions.
+//! `declarations` reads names and source lines, `program_file` symbols and code, `sites` instructions; `listing` keeps all that for
+//! the next start of the program.
 
 mod declarations;
+mod listing;
 mod program_file;
 mod sites;
 
@@ -11,9 +13,8 @@ use crate::observe::site_table::{
     COMPARED, ENDING, HEADER, LAZY, LOCK, MAGIC, MOST_BYTES, PUT_BACK, Site, Static,
 };
 use crate::scene::StaticId;
-use cofferdam_conflicts::KnownStatic;
-use declarations::Declaration;
-use program_file::Program;
+pub(super) use listing::KEPT;
+use listing::Listing;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -48,11 +49,8 @@ impl fmt::Display for Unwatched {
 /// The size of the largest program that is read, in bytes.
 const MOST: u64 = 512 << 20;
 
-/// Words in the names of types that hold a value beside atomic numbers of their own.
-const LOCKS: [&str; 6] = ["Mutex", "RwLock", "Once", "Lazy", "Condvar", "Semaphore"];
-
 /// A static of the user's code, or one of a [`KnownStatic`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct OwnStatic {
     address: u64,
     size: u64,
@@ -134,8 +132,20 @@ impl ListedStatic {
 /// Writes the table of the program that this process is about to become to the folder of the logs, or the reason that there
 /// is none.
 pub(super) fn write(folder: &Path, program: &Path, pid: u32, wanted: &Wanted) -> io::Result<()> {
-    match read(program).and_then(|bytes| table(&bytes, wanted)) {
-        Ok(table) => fs::write(path(folder, pid), table),
+    let listing = match Listing::kept(folder, program, wanted.locks) {
+        Some(listing) => Ok(listing),
+        None => read(program).and_then(|bytes| {
+            let listing = Listing::of(&bytes, wanted.locks)?;
+            // Without it, the next start reads the program again.
+            let _ = listing.keep(folder, program, wanted.locks, pid);
+            Ok(listing)
+        }),
+    };
+    match listing {
+        Ok(listing) => {
+            let sites = if wanted.uses { &listing.sites[..] } else { &[] };
+            fs::write(path(folder, pid), to_bytes(sites, &listing.statics, wanted))
+        }
         Err(reason) => fs::write(reason_path(folder, pid), reason.to_string()),
     }
 }
@@ -191,45 +201,6 @@ fn path(folder: &Path, pid: u32) -> PathBuf {
 
 fn reason_path(folder: &Path, pid: u32) -> PathBuf {
     folder.join(format!("{pid}.unwatched"))
-}
-
-/// Returns the table of a program.
-fn table(bytes: &[u8], wanted: &Wanted) -> Result<Vec<u8>, Unwatched> {
-    let program = Program::parse(bytes).ok_or(Unwatched::Unreadable)?;
-    if program.functions.is_empty() {
-        return Err(Unwatched::Stripped);
-    }
-    let declarations = declarations::read(&program.file).ok_or(Unwatched::NoDebugInfo)?;
-    let statics: Vec<OwnStatic> = program
-        .variables
-        .iter()
-        .filter_map(|variable| {
-            let name = own_path(&program_file::demangled(variable.symbol));
-            let declaration = declarations.get(&variable.address);
-            let is_known = KnownStatic::of(&name).is_some();
-            let type_name = declaration.map_or("", |declaration| &declaration.type_name);
-            // It guards something else, and holds nothing.
-            let is_empty = type_name.contains("<()>") || type_name.ends_with(", ()>") || type_name == "Once";
-            // Our library may be a dependency by path, as the user's own crates are.
-            let is_wanted = (declaration.is_some() || is_known)
-                && (wanted.locks || !is_empty)
-                && !name.starts_with("cofferdam::");
-            is_wanted.then(|| OwnStatic {
-                address: variable.address,
-                size: variable.size,
-                name,
-                line: declaration.map(Declaration::place).unwrap_or_default(),
-                is_lock: is_known || LOCKS.iter().any(|word| type_name.contains(word)),
-                type_name: type_name.to_owned(),
-                is_lazy: declaration.is_some_and(|declaration| declaration.is_lazy),
-            })
-        })
-        .collect();
-    let sites = match wanted.uses {
-        true => sites::find(&program, &statics),
-        false => Vec::new(),
-    };
-    Ok(to_bytes(&sites, &statics, wanted))
 }
 
 /// Returns the path of a static as its declaration has it: `lazy_static!` puts the value into a static of its own.
@@ -372,7 +343,7 @@ mod tests {
     #[test]
     fn what_is_no_program_has_no_table() {
         for bytes in [&b""[..], b"#!/bin/sh\n", b"\x7fELF\x02\x01\x01"] {
-            assert_eq!(table(bytes, &Wanted::default()), Err(Unwatched::Unreadable));
+            assert_eq!(Listing::of(bytes, false), Err(Unwatched::Unreadable));
         }
     }
 
