@@ -52,6 +52,8 @@ pub struct StaticFacts {
     pub type_name: String,
     /// The paths of the statics of which one is the cause; empty if it is this one.
     pub one_of: Vec<String>,
+    /// Whether a test fails after another one, with which it shares it: no lock ends that.
+    pub in_order: bool,
     /// The resources that its initializer read and a test changes: whichever test comes first decides for all.
     pub captured: Vec<String>,
 }

@@ -16,7 +16,7 @@ use crate::findings::{PausedAt, ReproducedClass, Reproduction, WithinUse, shared
 use crate::rates::FailureRate;
 use crate::scene::{Arrangement, Scene, StaticId, TestId};
 use causes::{ReproducedStatics, StaticCause};
-use cofferdam::Resource;
+use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Test};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -158,10 +158,13 @@ pub(super) fn try_pairs(
                 });
             }
         }
-        let candidates = std::slice::from_ref(&conflict);
+        let mut involved: Vec<Conflict> = cause.one_of.iter().map(|of| conflicts[*of].clone()).collect();
+        if involved.is_empty() {
+            involved.push(conflict.clone());
+        }
         let own = own
             .iter()
-            .filter_map(|(tried, failure)| reproduction(suite, tried, failure, candidates));
+            .filter_map(|(tried, failure)| reproduction(suite, tried, failure, &involved));
         results.reproductions.extend(own);
         results.reproduced.push(conflict);
     }
@@ -401,14 +404,26 @@ fn reproduced(
             reason: reason(suite, tried, failure, cause),
         })
     });
+    let pairs: Vec<Pair> = pairs.collect();
     let mut conflict = Conflict {
-        pairs: pairs.collect(),
         grade: Some(Grade::Reproduced),
-        pair_count: suite.chosen(cause.finding).total,
+        // Pairs at a static that no test changes are not counted.
+        pair_count: suite.chosen(cause.finding).total.max(pairs.len() as u64),
+        pairs,
         ..conflict.clone()
     };
+    let in_order = own.iter().any(|(_, failure)| failure.within.is_none());
+    let is_one_of = !cause.one_of.is_empty();
     if let Some(facts) = &mut conflict.static_facts {
         facts.one_of = cause.one_of.iter().filter_map(path).collect();
+        facts.in_order = in_order;
+    }
+    for pair in conflict.pairs.iter().filter(|_| in_order) {
+        // What it leaves in the static makes the other fail, although no breakpoint saw a change.
+        let culprit = &mut conflict.tests[pair.tests[1]];
+        if let Some(first) = culprit.uses.first_mut().filter(|_| !is_one_of) {
+            first.access = first.access.max(Some(Access::Write));
+        }
     }
     let involved: BTreeSet<usize> = conflict.pairs.iter().flat_map(|pair| pair.tests).collect();
     for (position, test) in conflict.tests.iter_mut().enumerate() {
