@@ -137,9 +137,10 @@ pub(crate) fn test_begins(test: u32, name: &[u8]) {
     }
 }
 
-/// Lets the test that begins late begin, if the one that was to pause ends without.
+/// Lets the test that begins late begin, if the one that was to make the only pause ends without.
 pub(crate) fn test_ends() {
-    if is_requested() && thread::current().test.load(Relaxed) == HELD.load(Relaxed) {
+    let has_one_pause = SKIPPED.load(Relaxed) != ALL_PAUSE;
+    if has_one_pause && thread::current().test.load(Relaxed) == HELD.load(Relaxed) {
         let_late_begin();
     }
 }

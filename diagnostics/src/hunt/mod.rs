@@ -24,7 +24,7 @@ pub(crate) use evidence::is_higher;
 pub(crate) use regimes::{Regime, RegimeReport};
 pub(crate) use repeated_company::repeat_company;
 pub(crate) use runs::Stopped;
-pub(crate) use static_causes::{Experiment, StaticCause, TypedStatic, static_cause};
+pub(crate) use static_causes::{Experiment, Shown, StaticCause, TypedStatic, static_cause};
 pub(crate) use verdict::{Class, Verdict, grouped};
 
 use crate::scene::{Scene, SceneResult, StaticsPlan, TestId};

@@ -82,6 +82,8 @@ mod model {
         pub(in crate::hunt) takes_one_name: bool,
         /// Set if the uses of statics are not observed.
         pub(in crate::hunt) hides_statics: bool,
+        /// Statics that cannot be put back.
+        pub(in crate::hunt) too_large: Vec<&'static str>,
         pub(in crate::hunt) scenes: Vec<Scene>,
         disk: BTreeSet<&'static str>,
     }
@@ -109,6 +111,7 @@ mod model {
                 keeps_order: false,
                 takes_one_name: false,
                 hides_statics: false,
+                too_large: Vec::new(),
                 scenes: Vec::new(),
                 disk: BTreeSet::new(),
             }
@@ -318,6 +321,7 @@ mod model {
         fn run_with_statics(&mut self, scene: &Scene, plan: &StaticsPlan) -> Option<SceneResult> {
             self.budget = self.budget.checked_sub(1)?;
             let mut result = self.result(scene, plan);
+            result.statics.too_large = self.too_large.iter().map(|name| static_of(name)).collect();
             if self.hides_statics {
                 result.statics.unobserved = Some("its statics".to_owned());
             }

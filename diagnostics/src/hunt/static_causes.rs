@@ -52,7 +52,18 @@ pub(crate) enum Experiment {
     Pause,
 }
 
-/// Returns the statics through which a test fails, or `None` if none could be shown.
+/// What the experiments have shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Shown {
+    Cause(StaticCause),
+    /// None of the statics that could be tried is the cause. This one could not, since it is too large to be put back.
+    TooLarge(StaticId),
+    /// The reason statics were not observed.
+    Unobserved(String),
+    Nothing,
+}
+
+/// Returns the statics through which a test fails, as far as experiments show them.
 ///
 /// # Errors
 ///
@@ -61,13 +72,13 @@ pub(crate) fn static_cause(
     verdict: &Verdict,
     scenes: &mut dyn Scenes,
     see: &mut dyn FnMut(HuntEvent<'_>),
-) -> Result<Option<StaticCause>, Stopped> {
+) -> Result<Shown, Stopped> {
     let has_shared_process = verdict
         .culprits
         .iter()
         .any(|culprit| culprit.binary == verdict.test.binary);
     if !has_shared_process {
-        return Ok(None);
+        return Ok(Shown::Nothing);
     }
     let mut experiments = Experiments {
         test: &verdict.test,
@@ -78,7 +89,7 @@ pub(crate) fn static_cause(
     match verdict.class {
         Class::Victim | Class::Brittle | Class::Cascade => experiments.of_order(verdict),
         Class::Race => experiments.of_race(verdict),
-        _ => Ok(None),
+        _ => Ok(Shown::Nothing),
     }
 }
 
@@ -97,6 +108,7 @@ struct Uses {
     changed_before: BTreeSet<StaticId>,
     /// Statics that the test and another used, and one of them changed.
     changed_beside: BTreeSet<StaticId>,
+    too_large: BTreeSet<StaticId>,
 }
 
 impl Experiments<'_> {
@@ -130,26 +142,27 @@ impl Experiments<'_> {
         Ok(rate)
     }
 
-    /// Runs the tests in order and returns the statics that they used, or `None` if those were not observed.
-    fn observe(&mut self, scene: &Scene) -> Result<Option<Uses>, Stopped> {
+    /// Runs the tests in order and returns the statics that they used, or the reason those were not observed, if that is known.
+    fn observe(&mut self, scene: &Scene) -> Result<Result<Uses, Option<String>>, Stopped> {
         let plan = StaticsPlan {
             observes: true,
             ..StaticsPlan::default()
         };
         let result = self.run(scene, &plan)?;
         if result.void.is_some() || result.statics.unobserved.is_some() {
-            return Ok(None);
+            return Ok(Err(result.statics.unobserved));
         }
         let seen = result.statics;
         self.types.extend(seen.types);
         let Some(own) = seen.uses.get(self.test) else {
-            return Ok(None);
+            return Ok(Err(None));
         };
         let others = seen.uses.iter().filter(|(test, _)| *test != self.test);
         let mut uses = Uses {
             changed: BTreeSet::new(),
             changed_before: BTreeSet::new(),
             changed_beside: BTreeSet::new(),
+            too_large: seen.too_large,
         };
         for (id, other) in others.flat_map(|(_, uses)| uses) {
             if other.changed {
@@ -164,7 +177,7 @@ impl Experiments<'_> {
                 }
             }
         }
-        Ok(Some(uses))
+        Ok(Ok(uses))
     }
 
     fn typed(&self, id: &StaticId) -> TypedStatic {
@@ -175,13 +188,18 @@ impl Experiments<'_> {
     }
 
     /// A test after others: which statics have to be put back between them for another result?
-    fn of_order(&mut self, verdict: &Verdict) -> Result<Option<StaticCause>, Stopped> {
+    fn of_order(&mut self, verdict: &Verdict) -> Result<Shown, Stopped> {
         let scene = order_of(verdict);
-        let Some(uses) = self.observe(&scene)? else {
-            return Ok(None);
+        let mut uses = match self.observe(&scene)? {
+            Ok(uses) => uses,
+            Err(reason) => return Ok(reason.map_or(Shown::Nothing, Shown::Unobserved)),
         };
+        let too_large = uses.changed_before.intersection(&uses.too_large).next().cloned();
+        let unknown = too_large.map_or(Shown::Nothing, Shown::TooLarge);
+        uses.changed_before = &uses.changed_before - &uses.too_large;
+        uses.changed = &uses.changed - &uses.too_large;
         if uses.changed_before.is_empty() {
-            return Ok(None);
+            return Ok(unknown);
         }
         // A brittle test passes after the others, and fails if what they set is put back.
         let is_shown_by = verdict.class != Class::Brittle;
@@ -195,7 +213,7 @@ impl Experiments<'_> {
             ..without
         };
         let Some(runs) = shown.runs_to_refute() else {
-            return Ok(None);
+            return Ok(Shown::Nothing);
         };
         let runs = runs.clamp(CHANGED_RUNS.0, CHANGED_RUNS.1);
         // What the test used comes first: it needs the others if it builds a value anew from them.
@@ -229,7 +247,10 @@ impl Experiments<'_> {
             .map(|set| set.into_iter().map(|one| candidates[one].clone()).collect())
             .collect();
         let rate = sets.first().and_then(|set| with.get(set)).copied();
-        Ok(rate.map(|with| StaticCause {
+        let Some(with) = rate else {
+            return Ok(unknown);
+        };
+        Ok(Shown::Cause(StaticCause {
             sets: sets
                 .iter()
                 .map(|set| set.iter().map(|id| self.typed(id)).collect())
@@ -241,19 +262,20 @@ impl Experiments<'_> {
     }
 
     /// A test beside another: at the uses of which static does it fail if the other runs there?
-    fn of_race(&mut self, verdict: &Verdict) -> Result<Option<StaticCause>, Stopped> {
+    fn of_race(&mut self, verdict: &Verdict) -> Result<Shown, Stopped> {
         let same = |culprit: &&TestId| culprit.binary == verdict.test.binary;
         let Some(culprit) = verdict.culprits.iter().find(same) else {
-            return Ok(None);
+            return Ok(Shown::Nothing);
         };
         let mut tests = vec![culprit.clone(), verdict.test.clone()];
         let order = plain(tests.clone(), Arrangement::InOrder);
-        let Some(uses) = self.observe(&order)? else {
-            return Ok(None);
+        let uses = match self.observe(&order)? {
+            Ok(uses) => uses,
+            Err(reason) => return Ok(reason.map_or(Shown::Nothing, Shown::Unobserved)),
         };
         let candidates: Vec<StaticId> = uses.changed_beside.into_iter().take(STATICS).collect();
         if candidates.is_empty() {
-            return Ok(None);
+            return Ok(Shown::Nothing);
         }
         let mut without = self.rate(&order, &StaticsPlan::default(), ORDER_RUNS)?;
         tests.reverse();
@@ -270,7 +292,10 @@ impl Experiments<'_> {
                 shown.push((id, with));
             }
         }
-        Ok(shown.first().map(|(_, with)| StaticCause {
+        let Some((_, with)) = shown.first() else {
+            return Ok(Shown::Nothing);
+        };
+        Ok(Shown::Cause(StaticCause {
             sets: shown.iter().map(|(id, _)| vec![self.typed(id)]).collect(),
             experiment: Experiment::Pause,
             with: *with,
@@ -386,8 +411,10 @@ mod tests {
         let verdict = &report.verdicts[0];
         match static_cause(verdict, suite, &mut |_| {}) {
             Err(Stopped) => "stopped".to_owned(),
-            Ok(None) => format!("{}: none", verdict.class.id()),
-            Ok(Some(cause)) => {
+            Ok(Shown::Nothing) => format!("{}: none", verdict.class.id()),
+            Ok(Shown::TooLarge(id)) => format!("too large: {}", id.name),
+            Ok(Shown::Unobserved(why)) => why,
+            Ok(Shown::Cause(cause)) => {
                 let set = |set: &Vec<TypedStatic>| {
                     let names: Vec<&str> = set.iter().map(|one| one.id.name.as_str()).collect();
                     names.join("+")
@@ -475,7 +502,7 @@ mod tests {
         suite.steps[7] = vec![Step::FailIf("b")];
         let report = hunted(&mut suite, &HuntOptions::default());
         suite.hides_statics = true;
-        assert_eq!(name(&report, &mut suite), "victim: none");
+        assert_eq!(name(&report, &mut suite), "its statics");
         suite.hides_statics = false;
         for budget in 0..5 {
             suite.budget = budget;
@@ -484,6 +511,18 @@ mod tests {
         suite.budget = usize::MAX;
         suite.noise = 1.0;
         assert_eq!(name(&report, &mut suite), "victim: none");
+    }
+
+    #[test]
+    fn a_static_that_is_too_large_to_be_put_back_hides_no_other() {
+        let mut suite = SimulatedSuite::new(&[12], 11);
+        suite.steps[3] = SET_ALL.to_vec();
+        suite.steps[7] = vec![Step::Use("a"), Step::FailIf("b")];
+        let report = hunted(&mut suite, &HuntOptions::default());
+        suite.too_large = vec!["a"];
+        assert_eq!(name(&report, &mut suite), "victim: b");
+        suite.too_large = vec!["b"];
+        assert_eq!(name(&report, &mut suite), "too large: b");
     }
 
     #[test]
@@ -503,7 +542,7 @@ mod tests {
                 paused: None,
             };
             let found = static_cause(&verdict, &mut suite, &mut |_| {});
-            assert_eq!(found, Ok(None), "{seed}");
+            assert_eq!(found, Ok(Shown::Nothing), "{seed}");
         }
     }
 

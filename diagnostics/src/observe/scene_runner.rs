@@ -469,6 +469,9 @@ fn read_statics(
     let mut seen = statics_of(log, tests);
     for one in &listed {
         seen.types.insert(one.id.clone(), one.type_name.clone());
+        if !one.can_be_put_back() {
+            seen.too_large.insert(one.id.clone());
+        }
     }
     let is_seen = log.header(header::MEMORY) == format::MEMORY_SEEN;
     seen.unobserved = (!is_seen).then(|| {

@@ -65,6 +65,8 @@ pub(crate) struct SeenStatics {
     pub(crate) paused: bool,
     /// The types of the statics, without a path.
     pub(crate) types: BTreeMap<StaticId, String>,
+    /// Statics that are too large to be put back.
+    pub(crate) too_large: BTreeSet<StaticId>,
     /// The reason they were not observed in some process.
     pub(crate) unobserved: Option<String>,
 }
@@ -80,6 +82,7 @@ impl SeenStatics {
         }
         self.paused |= other.paused;
         self.types.extend(other.types);
+        self.too_large.extend(other.too_large);
         self.unobserved = self.unobserved.take().or(other.unobserved);
     }
 }

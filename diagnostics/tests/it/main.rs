@@ -21,6 +21,8 @@ mod fixtures;
 mod hostile;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 mod hunt;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+mod hunt_statics;
 mod ledger;
 #[cfg(unix)]
 mod locks;

@@ -2,18 +2,19 @@
 
 use super::HuntProgress;
 use super::grouped_causes::Cause;
-use crate::hunt::{Class, Scenes, Stopped, static_cause};
+use crate::hunt::{Class, Scenes, Shown, Stopped, static_cause};
 use crate::observe::SuitePrograms;
+use std::collections::BTreeSet;
 
-/// Enters the static of each cause whose tests run in a process of these programs. Returns what the time did not allow, in
+/// Enters the static of each cause whose tests run in a process of these programs. Returns what could not be tried, in
 /// words.
 pub(super) fn enter(
     causes: &mut [Cause],
     programs: &SuitePrograms,
     scenes: &mut dyn Scenes,
     see: &mut dyn FnMut(HuntProgress<'_>),
-) -> Option<String> {
-    let mut untried = None;
+) -> BTreeSet<String> {
+    let mut untried = BTreeSet::new();
     for cause in causes {
         let first = &cause.verdicts[0];
         let program = programs.program(&first.test.binary);
@@ -24,14 +25,26 @@ pub(super) fn enter(
             continue;
         }
         match static_cause(first, scenes, &mut |event| see(HuntProgress::Engine(event))) {
-            Ok(Some(shown)) => {
+            Ok(Shown::Cause(shown)) => {
                 cause.static_cause = Some(shown);
                 // It alone explains the failure.
                 cause.uses.clear();
                 cause.users.clear();
             }
-            Ok(None) => {}
-            Err(Stopped) => untried = Some("whether a static is the cause".to_owned()),
+            Ok(Shown::Nothing) => {}
+            // A resource may be the cause as well.
+            Ok(Shown::TooLarge(_) | Shown::Unobserved(_)) if !cause.uses.is_empty() => {}
+            Ok(Shown::TooLarge(id)) => {
+                let name = id.shown();
+                untried.insert(format!("whether {name} is the cause: it is larger than 64 KiB"));
+            }
+            Ok(Shown::Unobserved(why)) => {
+                let why = why.strip_prefix("its statics: ").unwrap_or(&why);
+                untried.insert(format!("whether a static is the cause: {why}"));
+            }
+            Err(Stopped) => {
+                untried.insert("whether a static is the cause: the time was over".to_owned());
+            }
         }
     }
     untried
