@@ -14,6 +14,7 @@ use super::log::source_lines::LineResolver;
 use super::log::{Log, ProcessFacts, account_file, test_order};
 use super::observed_tests::{ObservedTests, complete, ran};
 use super::scene_runner::SceneRunner;
+use super::static_orders;
 use super::static_uses::{self, Captured, StaticUses};
 use super::statics::{self, ListedStatic};
 use super::suite_programs::SuitePrograms;
@@ -25,6 +26,7 @@ use cofferdam_conflicts::{Conflict, StaticFacts, Test, Use};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// The observation of one command's test processes.
 #[derive(Debug)]
@@ -370,6 +372,13 @@ impl ObservedCommand {
         statics
             .suspects
             .extend(failed.map(|result| (result.binary.clone(), result.name.clone())));
+        if !statics.conflicts.is_empty() {
+            let suite = self.programs(observed.results.iter());
+            let runner = self
+                .scene_runner(&suite, interruption)
+                .deadline(now() + options.budget / 4);
+            static_orders::add(&mut statics, &runner, &suite);
+        }
         let report = confirm(
             &self.launch,
             &mut observed.conflicts,
@@ -435,7 +444,7 @@ impl ObservedCommand {
 }
 
 /// Returns the path of the static that a conflict is on, if it is on one.
-fn static_of(conflict: &Conflict) -> Option<&str> {
+pub(super) fn static_of(conflict: &Conflict) -> Option<&str> {
     let resource = conflict.resource.as_ref()?;
     (resource.kind() == ResourceKind::Static).then_some(resource.as_str())
 }
@@ -496,4 +505,9 @@ fn name(log: &Log) -> String {
         || format!("process {}", log.pid()),
         |record| record.words().into_owned(),
     )
+}
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "people ask for a budget of time")]
+    Instant::now()
 }

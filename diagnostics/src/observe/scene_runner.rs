@@ -151,6 +151,15 @@ impl<'a> SceneRunner<'a> {
         })
     }
 
+    /// Runs tests one after the other, and observes the statics of their programs.
+    pub(crate) fn run_observed_in_order(&self, scene: &Scene) -> Option<SceneResult> {
+        let plan = StaticsPlan {
+            observes: true,
+            ..StaticsPlan::default()
+        };
+        self.run_with_statics(scene, &plan)
+    }
+
     fn run_once(&self, scene: &Scene, plan: &StaticsPlan) -> SceneResult {
         let mut result = SceneResult::default();
         let mut limited = None;

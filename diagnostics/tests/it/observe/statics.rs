@@ -348,7 +348,7 @@ fn a_static_is_a_conflict_if_a_test_fails_through_it_in_company_and_not_alone() 
     let package = Package::new("interfering", INTERFERING);
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     let output = observe(&package, &["--confirm"], &command);
-    assert_passed(&output, "12 passed; 0 failed");
+    assert_passed(&output, "16 passed; 0 failed");
     assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     let found: Vec<&str> = output
         .out
@@ -358,8 +358,10 @@ fn a_static_is_a_conflict_if_a_test_fails_through_it_in_company_and_not_alone() 
     let wanted = [
         "interfering::CONFIG",
         "interfering::LEFT",
+        "interfering::LIST",
         "interfering::MODE",
         "interfering::NEXT",
+        "interfering::OWN",
         "std::panicking::HOOK",
     ];
     assert_eq!(found, wanted, "{}", output.out);
@@ -374,9 +376,10 @@ fn a_static_is_a_conflict_if_a_test_fails_through_it_in_company_and_not_alone() 
     assert!(output.out.contains("pairs at statics tried"), "{}", output.out);
     let fixed: CommandOutput = package.without_command(&["fix"]).output().unwrap().into();
     for left in [
-        "(tests/interfering.rs:16) leaves behind: static interfering::MODE (",
+        "(tests/interfering.rs:17) leaves behind: static interfering::MODE (",
         "leaves behind: static interfering::CONFIG (",
-        "leaves behind: static interfering::LEFT (changed at tests/interfering.rs:76, used at tests/interfering.rs:71) or static \
+        "leaves behind: static interfering::OWN (changed at tests/interfering.rs:89, used at tests/interfering.rs:89)",
+        "leaves behind: static interfering::LEFT (changed at tests/interfering.rs:77, used at tests/interfering.rs:72) or static \
          interfering::RIGHT (",
     ] {
         assert!(fixed.out.contains(left), "{left} in {}{}", fixed.out, fixed.err);

@@ -40,6 +40,13 @@ pub(crate) struct StaticCandidates {
 }
 
 impl StaticCandidates {
+    /// Makes a static one that a test changes.
+    pub(crate) fn promote(&mut self, index: usize) {
+        self.conflicts.swap(self.changed, index);
+        self.put_back.swap(self.changed, index);
+        self.changed += 1;
+    }
+
     fn is_suspect(&self, binary: &str, name: &str) -> bool {
         self.suspects.contains(&(binary.to_owned(), name.to_owned()))
     }

@@ -1,9 +1,10 @@
 //! Statics through which tests make others fail, and one that is harmless. In the order of their names all tests pass.
 
+use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::panic;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 static MODE: Mutex<String> = Mutex::new(String::new());
 
@@ -75,6 +76,47 @@ fn g_both_are_empty() {
 fn x_both_are_filled() {
     LEFT.store(1, SeqCst);
     RIGHT.store(1, SeqCst);
+}
+
+/// Changed through a pointer, which no breakpoint sees.
+struct Own(UnsafeCell<u32>);
+
+// SAFETY: the tests run one after the other.
+unsafe impl Sync for Own {}
+
+static OWN: Own = Own(UnsafeCell::new(0));
+
+fn own() -> *mut u32 {
+    OWN.0.get()
+}
+
+#[test]
+fn j_own_is_zero() {
+    // SAFETY: as above.
+    assert_eq!(unsafe { own().read() }, 0);
+}
+
+#[test]
+fn w_own_is_set() {
+    // SAFETY: as above.
+    unsafe { own().write(1) };
+}
+
+/// Changed on the heap: both tests only read the static.
+static LIST: OnceLock<Arc<Mutex<Vec<u32>>>> = OnceLock::new();
+
+fn list() -> Arc<Mutex<Vec<u32>>> {
+    LIST.get_or_init(Arc::default).clone()
+}
+
+#[test]
+fn k_list_is_empty() {
+    assert_eq!(list().lock().unwrap().len(), 0);
+}
+
+#[test]
+fn v_list_is_filled() {
+    list().lock().unwrap().push(1);
 }
 
 static CACHE: Mutex<Option<HashMap<u32, u32>>> = Mutex::new(None);
