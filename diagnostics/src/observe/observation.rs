@@ -129,6 +129,8 @@ impl ObservedCommand {
         locked.retain(|conflict| static_of(conflict).is_none());
         let mut static_conflicts = Vec::new();
         for mut conflict in conflicts.extract_if(.., |conflict| static_of(conflict).is_some()) {
+            let name = static_of(&conflict).unwrap_or_default().to_owned();
+            static_uses.add_lines(&mut conflict, &name, &observed_tests, &mut lines);
             if let Some(shared) = self.shared_static(&conflict, &static_uses) {
                 conflict.static_facts = Some(StaticFacts {
                     declared: shared.declared.clone(),

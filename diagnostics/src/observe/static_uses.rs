@@ -79,6 +79,30 @@ impl StaticUses {
         Some(format!("{}:{line}", display_path(file, root)))
     }
 
+    /// Adds the lines of a test's first use to its uses of a static without any: those of a change that showed at the test's end.
+    pub(super) fn add_lines(
+        &self,
+        conflict: &mut Conflict,
+        name: &str,
+        observed: &ObservedTests,
+        lines: &mut LineResolver<'_>,
+    ) {
+        for test in &mut conflict.tests {
+            let Some(one) = self.all.get(&(test.pid, name.to_owned())) else {
+                continue;
+            };
+            let mut users = one.users.iter();
+            let own = users.find(|(number, _)| observed.tests[**number].name == test.name());
+            let Some((place, _)) = own.and_then(|(_, uses)| uses.values().next()) else {
+                continue;
+            };
+            for used in test.uses.iter_mut().filter(|used| used.place.is_none()) {
+                used.place = lines.line(*place);
+                used.test_place = lines.test_line(*place, test.name.as_deref().unwrap_or_default());
+            }
+        }
+    }
+
     /// Returns the statics that several tests use and none is known to change, as conflicts.
     pub(super) fn unchanged(
         &self,
