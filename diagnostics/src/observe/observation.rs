@@ -15,7 +15,7 @@ use super::log::{Log, ProcessFacts, account_file, test_order};
 use super::observed_tests::{ObservedTests, complete, ran};
 use super::scene_runner::SceneRunner;
 use super::static_orders;
-use super::static_uses::{self, Captured, StaticUses};
+use super::static_uses::{self, Captured, StaticUses, static_of};
 use super::statics::{self, ListedStatic};
 use super::suite_programs::SuitePrograms;
 use crate::findings::{Account, Coverage, Program, SharedStatic, StaticUse, Statics};
@@ -443,12 +443,6 @@ impl ObservedCommand {
         }
         known
     }
-}
-
-/// Returns the path of the static that a conflict is on, if it is on one.
-pub(super) fn static_of(conflict: &Conflict) -> Option<&str> {
-    let resource = conflict.resource.as_ref()?;
-    (resource.kind() == ResourceKind::Static).then_some(resource.as_str())
 }
 
 /// Notes the parts of observed programs that were not recorded.

@@ -2,8 +2,8 @@
 //! the order, and writes to statics that no breakpoint reports.
 
 use super::confirm::StaticCandidates;
-use super::observation::static_of;
 use super::scene_runner::SceneRunner;
+use super::static_uses::static_of;
 use super::suite_programs::{SuitePrograms, TestProgram};
 use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
 use cofferdam::Access;

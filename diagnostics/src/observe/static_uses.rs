@@ -170,6 +170,12 @@ impl StaticUses {
     }
 }
 
+/// Returns the path of the static that a conflict is on, if it is on one.
+pub(super) fn static_of(conflict: &Conflict) -> Option<&str> {
+    let resource = conflict.resource.as_ref()?;
+    (resource.kind() == ResourceKind::Static).then_some(resource.as_str())
+}
+
 /// The resources that the initializers of statics read and a test changes, by process and path of the static.
 pub(super) type Captured = BTreeMap<(u32, String), BTreeSet<Resource>>;
 

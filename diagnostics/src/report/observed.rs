@@ -227,7 +227,7 @@ pub(super) fn statics(out: &mut impl Write, observed: &Observed) -> io::Result<(
         headline(out, Severity::Note, "note", &text)?;
     }
     let is_apart = statics.programs == 0 && reasons.is_empty() && observed.coverage.tests > 0;
-    if is_apart && observed.lists_statics {
+    if is_apart {
         let text = "each test has a process of its own, so tests share no statics";
         headline(out, Severity::Note, "note", text)?;
     }

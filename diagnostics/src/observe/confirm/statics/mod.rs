@@ -1,9 +1,9 @@
 //! Reruns pairs of tests that share statics: one after the other in both orders, and at one time with pauses. Only a failure that
 //! is reproduced makes a shared static a conflict.
 //!
-//! `trial` decides about one pair and `causes` about all of them, by data; this file runs the tests.
+//! `trial` decides about one pair and `common_causes` about all of them, by data; this file runs the tests.
 
-mod causes;
+mod common_causes;
 mod trial;
 
 use super::pairs::{self, EXHAUSTIVE, TestPair};
@@ -15,9 +15,9 @@ use super::{ConfirmEvent, ConfirmOptions, sorted};
 use crate::findings::{PausedAt, ReproducedClass, Reproduction, WithinUse, shared_uses};
 use crate::rates::FailureRate;
 use crate::scene::{Arrangement, Scene, StaticId, TestId};
-use causes::{ReproducedStatics, StaticCause};
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Test};
+use common_causes::{ReproducedStatics, StaticCause};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -125,7 +125,7 @@ pub(super) fn try_pairs(
         });
     }
     let mut tried = trials.tried.into_inner().unwrap_or_else(PoisonError::into_inner);
-    tried.sort_by(|a, b| a.pair.tests.cmp(&b.pair.tests));
+    tried.sort_by_key(|tried| tried.pair.tests);
     let is_changed = |finding: &&usize| **finding < candidates.changed;
     let changed = |tried: &TriedPair| tried.pair.findings.iter().filter(is_changed).count() as u64;
     let number = tried.iter().map(changed).sum();
@@ -152,7 +152,7 @@ pub(super) fn try_pairs(
             shared: tried.pair.findings.iter().filter(is_changed).copied().collect(),
         })
         .collect();
-    for cause in causes::of_pairs(&statics) {
+    for cause in common_causes::of_pairs(&statics) {
         let own: Vec<(&TriedPair, &Failure)> = cause.pairs.iter().map(|pair| failures[*pair]).collect();
         let conflict = reproduced(suite, &conflicts[cause.finding], &cause, conflicts, &own);
         for pair in &conflict.pairs {
