@@ -26,7 +26,7 @@ mod scene_runner;
 #[path = "../../observer/site_table.rs"]
 mod site_table;
 mod static_orders;
-mod static_uses;
+mod static_users;
 mod statics;
 mod suite_programs;
 mod test_process;

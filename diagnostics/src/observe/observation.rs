@@ -15,7 +15,7 @@ use super::log::{Log, ProcessFacts, account_file, test_order};
 use super::observed_tests::{ObservedTests, complete, ran};
 use super::scene_runner::SceneRunner;
 use super::static_orders;
-use super::static_uses::{self, Captured, StaticUses, static_of};
+use super::static_users::{self, Captured, StaticUses, static_of};
 use super::statics::{self, ListedStatic};
 use super::suite_programs::SuitePrograms;
 use crate::findings::{Account, Coverage, Program, SharedStatic, StaticUse, Statics};
@@ -144,7 +144,7 @@ impl ObservedCommand {
         if self.launch.keeps_starts() {
             static_conflicts.extend(static_uses.unchanged(run, &observed_tests, &mut lines, &self.dir));
         }
-        let captured = static_uses::captured(&reading, &static_uses, &observed_tests, &mut lines);
+        let captured = static_users::captured(&reading, &static_uses, &observed_tests, &mut lines);
         let static_candidates = self.candidates(static_conflicts, changed, &static_uses, &captured);
         ObservationResult {
             coverage: reading.coverage,

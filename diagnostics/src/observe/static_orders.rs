@@ -3,7 +3,7 @@
 
 use super::confirm::StaticCandidates;
 use super::scene_runner::SceneRunner;
-use super::static_uses::static_of;
+use super::static_users::static_of;
 use super::suite_programs::{SuitePrograms, TestProgram};
 use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
 use cofferdam::Access;
