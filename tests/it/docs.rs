@@ -232,6 +232,12 @@ fn run(line: &str, temp_dir: &std::path::Path) -> (Option<i32>, String) {
         .stdin(Stdio::null())
         .env("TMPDIR", temp_dir)
         .env(INSIDE, "1");
+    if line.contains("--memory") {
+        // As `cargo test` has it; CI does without descriptions of variables.
+        shell
+            .env("CARGO_PROFILE_DEV_DEBUG", "2")
+            .env("CARGO_PROFILE_TEST_DEBUG", "2");
+    }
     // A reader's shell has none of a test runner's variables.
     for (variable, _) in std::env::vars_os() {
         let name = variable.to_string_lossy();

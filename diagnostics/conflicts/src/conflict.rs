@@ -30,6 +30,9 @@ pub struct Conflict {
     pub output: Option<String>,
     /// The parts of a temporary name: "the process ID and a clock".
     pub name_parts: Option<String>,
+    /// Facts about the static, where the resource is one.
+    #[serde(default)]
+    pub static_facts: Option<StaticFacts>,
     /// The tests: the first two interfere, if any two do, then others that are involved.
     pub tests: Vec<Test>,
     /// The number of uses that are involved, also those that are not listed.
@@ -38,6 +41,21 @@ pub struct Conflict {
     pub pairs: Vec<Pair>,
     /// The number of pairs of its tests that could be run again.
     pub pair_count: u64,
+}
+
+/// A static that tests share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaticFacts {
+    /// The line of its declaration (`FILE:LINE`), where it is known.
+    pub declared: Option<String>,
+    /// The name of its type without a path; empty where it is not known.
+    pub type_name: String,
+    /// The paths of the statics of which one is the cause; empty if it is this one.
+    pub one_of: Vec<String>,
+    /// Whether a test fails after another one, with which it shares it: no lock ends that.
+    pub in_order: bool,
+    /// The resources that its initializer read and a test changes: whichever test comes first decides for all.
+    pub captured: Vec<String>,
 }
 
 /// The part of a message that reruns may refute: a lock that the observer does not see may keep the tests apart.

@@ -1,5 +1,6 @@
 //! Help texts for each kind of resource, with the API that the suite has.
 
+use crate::known_static::KnownStatic;
 use cofferdam::Resource;
 use cofferdam::format::ResourceKind;
 use cofferdam::format::Scope;
@@ -28,6 +29,18 @@ pub enum Harness {
     Custom,
 }
 
+/// The code in which a static is declared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StaticPlace {
+    /// The tests, or code that is compiled for tests alone.
+    Tests,
+    /// The code under test.
+    #[default]
+    Production,
+    /// Another workspace, or a package from a registry.
+    Dependency,
+}
+
 /// The facts about a suite that [`help`](Self::help) builds on. The default is a suite with cofferdam.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HelpContext<'a> {
@@ -45,6 +58,8 @@ pub struct HelpContext<'a> {
     pub between_runs: bool,
     /// Git tracks the file.
     pub is_tracked: bool,
+    /// The code in which the static is declared.
+    pub static_place: StaticPlace,
 }
 
 impl HelpContext<'_> {
@@ -134,10 +149,7 @@ impl HelpContext<'_> {
                 "close each descriptor once, by its only owner: `OwnedFd`, `File` (`into_raw_fd` gives it up, `as_raw_fd` does \
                  not); where the code under test closes one twice, {apart}"
             ),
-            ResourceKind::Static => format!(
-                "{}; where tests of one process have to change it, {apart}",
-                self.process_of_its_own()
-            ),
+            ResourceKind::Static => self.own_static(name, &apart),
             ResourceKind::Name => self.name(&apart),
         }
     }
@@ -249,6 +261,46 @@ impl HelpContext<'_> {
             }
         };
         format!("{own}; where it has to be one, {apart}")
+    }
+
+    fn own_static(&self, path: &str, apart: &str) -> String {
+        let last = path.rsplit("::").next().unwrap_or(path);
+        let process = self.process_of_its_own();
+        let own = match (KnownStatic::of(path), self.static_place, self.api) {
+            (Some(known), ..) => known.own().to_owned(),
+            (None, StaticPlace::Tests, SuiteApi::Cofferdam) => format!(
+                "give each test its own: `static {last}: cofferdam::WorkerLocal<…> = cofferdam::WorkerLocal::new(|_| \
+                 Ok(…)).per_test();`, and `{last}.get()` where it is used"
+            ),
+            (None, StaticPlace::Tests, SuiteApi::SerialTest | SuiteApi::Std) => {
+                "give each test its own: a local variable, or `thread_local!`, since each test has a thread"
+                    .to_owned()
+            }
+            (None, StaticPlace::Production, SuiteApi::Cofferdam) => format!(
+                "put `{last}` in a function that returns a `cofferdam::WorkerLocal` under `cfg(feature = \"testing\")`, and \
+                 the static otherwise (docs/guide/statics.md)"
+            ),
+            (None, StaticPlace::Production, SuiteApi::SerialTest | SuiteApi::Std) => {
+                "pass the value as an argument, so that each test can have its own".to_owned()
+            }
+            (None, StaticPlace::Dependency, _) => {
+                return match self.api {
+                    SuiteApi::Std => process.to_owned(),
+                    // A lock makes tests wait, and does not restore the value.
+                    SuiteApi::Cofferdam | SuiteApi::SerialTest => {
+                        format!(
+                            "{process}; where they have to share one, reset it in each test, under {apart}"
+                        )
+                    }
+                };
+            }
+        };
+        match self.api {
+            SuiteApi::Std => format!("{own}; where they have to share it, {process}"),
+            SuiteApi::Cofferdam | SuiteApi::SerialTest => format!(
+                "{own}; where they have to share it, {process}, or reset it in each test, under {apart}"
+            ),
+        }
     }
 
     /// Returns the way to keep tests apart that have to share the resource.
@@ -364,6 +416,58 @@ mod tests {
             text.contains("cofferdam::lease::socket_dir()?;` and `dir.join(\"shop.sock\")`"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_static_becomes_each_tests_own_where_its_code_can_be_changed() {
+        let help = |path: &str, static_place, api| {
+            let suite = HelpContext {
+                static_place,
+                api,
+                ..HelpContext::default()
+            };
+            suite.help(&Resource::new(ResourceKind::Static, path))
+        };
+        for (path, place, api, first, second) in [
+            (
+                "shop::CACHE",
+                StaticPlace::Tests,
+                SuiteApi::Cofferdam,
+                "give each test its own: `static CACHE: cofferdam::WorkerLocal",
+                "#[cofferdam::isolated]",
+            ),
+            (
+                "shop::CACHE",
+                StaticPlace::Tests,
+                SuiteApi::Std,
+                "give each test its own",
+                "nextest",
+            ),
+            (
+                "shop::CACHE",
+                StaticPlace::Production,
+                SuiteApi::Cofferdam,
+                "put `CACHE` in a function",
+                "#[cofferdam::serial(shop_cache)]",
+            ),
+            (
+                "redis::POOL",
+                StaticPlace::Dependency,
+                SuiteApi::SerialTest,
+                "run the suite with `cargo nextest run`",
+                "reset it in each test, under `#[serial(redis_pool)]`",
+            ),
+            (
+                "std::panicking::HOOK",
+                StaticPlace::Dependency,
+                SuiteApi::Std,
+                "catch the panic",
+                "nextest",
+            ),
+        ] {
+            let text = help(path, place, api);
+            assert!(text.starts_with(first) && text.contains(second), "{text}");
+        }
     }
 
     #[test]

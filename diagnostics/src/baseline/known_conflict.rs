@@ -22,7 +22,9 @@ impl Known {
             (None, Some(service)) => format!("{} {service}", conflict.kind),
             (None, None) => conflict.kind.to_string(),
         };
-        let tests = conflict.tests.iter();
+        // Reruns try some pairs at a static, and not always the same ones.
+        let is_static = conflict.static_facts.is_some();
+        let tests = conflict.tests.iter().filter(|_| !is_static);
         let named = tests.filter_map(|one| Some(test(&one.binary, one.name.as_deref()?)));
         Self {
             conflict: subject,
@@ -36,6 +38,12 @@ fn test(binary: &str, name: &str) -> String {
     let last = binary.rsplit_once("::").map_or(binary, |(_, last)| last);
     let last = last.rsplit_once('/').map_or(last, |(_, last)| last);
     format!("{}::{name}", last.replace('-', "_"))
+}
+
+/// Returns whether an entry is for a static, which only reruns of its tests show.
+pub(crate) fn is_on_static(entry: &str) -> bool {
+    let rest = entry.strip_prefix(ResourceKind::Static.label());
+    rest.is_some_and(|rest| rest.starts_with(' '))
 }
 
 impl Roots {
@@ -111,6 +119,12 @@ mod tests {
         ] {
             assert_eq!(roots.path(path), name, "{path}");
         }
+    }
+
+    #[test]
+    fn an_entry_for_a_static_is_recognized() {
+        assert!(is_on_static("static shop::CACHE"));
+        assert!(!is_on_static("file static a") && !is_on_static("statics"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `--baseline`: comparison of conflicts with those already known.
 
 use super::Outcome;
-use crate::baseline::{Baseline, Known, Roots, Standing};
+use crate::baseline::{Baseline, Known, Roots, Standing, is_on_static};
 use crate::cli::BaselineArgs;
 use crate::exit_code::Ended;
 use cofferdam_conflicts::{Conflict, Severity};
@@ -85,6 +85,10 @@ fn compare(
         (Some(text), baseline)
     });
     let today = today();
+    let observed = outcome.findings.observed.as_ref();
+    let statics = observed.and_then(|observed| observed.statics.as_ref());
+    let tries_statics = statics.is_some_and(|statics| statics.pairs.is_some());
+    let is_unseen = |entry: &str| !tries_statics && is_on_static(entry);
     if is_updated || text.is_none() {
         // An entry with a reason is never replaced by one without.
         let is_new = |one: &&Known| {
@@ -102,7 +106,9 @@ fn compare(
                 baseline.widened(one)
             }
         };
-        let known: Vec<Known> = all.iter().filter(is_new).map(entry).collect();
+        let mut known: Vec<Known> = all.iter().filter(is_new).map(entry).collect();
+        let unseen = baseline.known.iter().filter(|one| is_unseen(&one.conflict));
+        known.extend(unseen.cloned());
         match reason_not_to_write(&outcome) {
             Some(why) => compared.not_written = Some(why),
             None => match update(file, text.as_deref(), &known) {
@@ -118,6 +124,7 @@ fn compare(
         }
     }
     compared.missing = baseline.missing(&all);
+    compared.missing.retain(|entry| !is_unseen(entry));
     outcome.accept(compared, |conflict| {
         baseline.standing(&entry_of(conflict), &today)
     });

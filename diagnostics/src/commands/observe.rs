@@ -60,7 +60,7 @@ pub(crate) fn observe(
             budget: args.time_budget,
             jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
         };
-        observation.confirm(&mut observed.conflicts, options, &interruption, see)
+        observation.confirm_all(&mut observed, options, &interruption, see)
     });
     // The most certain grade first, in a stable order.
     observed.conflicts.sort_by(|a, b| {

@@ -18,6 +18,8 @@ pub(crate) use folded::{Fold, folded};
 #[cfg(has_observer)]
 pub(crate) use folded::{is_random_name, numbers};
 pub(crate) use observation_file::VERSION;
+#[cfg(has_observer)]
+pub(crate) use reproduction::WithinUse;
 pub(crate) use reproduction::{PausedAt, ReproducedClass, Reproduction};
 #[cfg(has_observer)]
 pub(crate) use shared_statics::StaticUse;

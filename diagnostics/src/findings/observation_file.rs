@@ -209,6 +209,7 @@ mod tests {
                 help: "another file".to_owned(),
                 output: None,
                 name_parts: None,
+                static_facts: None,
                 tests: vec![test("a", Access::Write), test("b", Access::Read)],
                 use_count: 2,
                 pairs: vec![Pair {
@@ -243,6 +244,7 @@ mod tests {
                     resources: vec![Resource::file("/w/report.csv"), Resource::cwd()],
                     first: 80,
                     others: 20,
+                    within: None,
                 }),
                 with: FailureRate { failed: 4, runs: 4 },
                 without: FailureRate { failed: 0, runs: 10 },

@@ -10,8 +10,10 @@ pub(crate) struct Statics {
     pub(crate) programs: u64,
     /// The programs whose statics were not observed, or not to the end.
     pub(crate) unwatched: Vec<Entry>,
-    /// The statics that several tests use and one of them changes.
+    /// The statics that several tests use and one of them changes, without those that are conflicts.
     pub(crate) shared: Vec<SharedStatic>,
+    /// The numbers of pairs of tests at a static that were run again, and of all such pairs; `None` if none was to be.
+    pub(crate) pairs: Option<(u64, u64)>,
 }
 
 /// A static that several tests of a process use.

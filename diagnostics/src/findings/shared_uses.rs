@@ -6,7 +6,7 @@ use cofferdam::Resource;
 #[cfg(has_observer)]
 use cofferdam::{Access, format::ResourceKind};
 #[cfg(has_observer)]
-use cofferdam_conflicts::{Conflict, Test};
+use cofferdam_conflicts::{Conflict, Test, Use};
 use serde::{Deserialize, Serialize};
 
 /// A resource that a test and one of its culprits use.
@@ -80,13 +80,15 @@ fn is_set_first(resource: &Resource, test: &Test) -> bool {
         && write.is_some_and(|write| other.is_none_or(|other| write < other))
 }
 
-/// Returns the line of a test's first change, or else of its first use.
+/// Returns the line of a test's first change, or else of its first use. Of a change that showed at the test's end no line is known.
 #[cfg(has_observer)]
 fn place(test: &Test) -> Option<String> {
-    let uses = || test.uses.iter();
-    let change = uses().find(|used| used.access == Some(Access::Write));
-    let used = change.or_else(|| uses().next())?;
-    used.place.clone().or_else(|| used.test_place.clone())
+    let (changes, others): (Vec<&Use>, Vec<&Use>) = test
+        .uses
+        .iter()
+        .partition(|used| used.access == Some(Access::Write));
+    let mut uses = changes.into_iter().chain(others);
+    uses.find_map(|used| used.place.clone().or_else(|| used.test_place.clone()))
 }
 
 #[cfg(all(test, has_observer))]
@@ -132,6 +134,7 @@ mod tests {
             help: String::new(),
             output: None,
             name_parts: None,
+            static_facts: None,
             tests: tests.map(test).into(),
             use_count: 2,
             pairs: Vec::new(),

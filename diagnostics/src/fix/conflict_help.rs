@@ -2,6 +2,7 @@
 
 use super::involved_tests::InvolvedTests;
 use super::key_plan::Key;
+use super::static_place;
 use super::test_sources::Sources;
 use super::tool;
 use crate::findings::Observation;
@@ -34,7 +35,17 @@ pub(crate) fn write_help(observation: &mut Observation, sources: &Sources, keys:
         };
         let users: Vec<&Test> = conflict.tests.iter().collect();
         let is_tracked = tracked.contains(Path::new(resource.as_str()));
-        conflict.help = text(resource, &users, sources, key, is_tracked);
+        let suite = HelpContext {
+            is_tracked,
+            key,
+            static_place: conflict
+                .static_facts
+                .as_ref()
+                .map(|facts| static_place::of(facts, Path::new(&observation.dir)))
+                .unwrap_or_default(),
+            ..of_suite(&users, sources)
+        };
+        conflict.help = suite.help(resource);
     }
 }
 
@@ -55,28 +66,24 @@ fn key_of<'k>(conflict: &Conflict, tests: &InvolvedTests<'_>, keys: &'k [Key]) -
     keys.iter().find(is_own).map(|key| key.name.as_str())
 }
 
-/// Returns the help for a resource that these tests use.
-pub(super) fn text(
-    resource: &Resource,
-    users: &[&Test],
-    sources: &Sources,
-    key: Option<&str>,
-    is_tracked: bool,
-) -> String {
+/// Returns the help for a resource that these tests use, without a planned key.
+pub(super) fn text(resource: &Resource, users: &[&Test], sources: &Sources) -> String {
+    of_suite(users, sources).help(resource)
+}
+
+/// Returns what a help says about the suite of these tests.
+fn of_suite<'a>(users: &[&Test], sources: &Sources) -> HelpContext<'a> {
     let harness = |harness| users.iter().any(|test| sources.harness(test) == harness);
-    let suite = HelpContext {
+    HelpContext {
         api: api(users, sources),
         harness: match (harness(Harness::Doctest), harness(Harness::Custom)) {
             (true, _) => Harness::Doctest,
             (false, true) => Harness::Custom,
             (false, false) => Harness::Libtest,
         },
-        key,
         is_process: users.iter().any(|test| test.runner == Some(Runner::Nextest)),
-        is_tracked,
         ..HelpContext::default()
-    };
-    suite.help(resource)
+    }
 }
 
 /// Returns the API that all packages of these tests can use.

@@ -26,6 +26,7 @@ mod program;
 pub(crate) mod proposal;
 mod scan;
 mod source_file;
+mod static_place;
 pub(crate) mod test_sources;
 mod tool;
 pub(crate) mod unused_attributes;

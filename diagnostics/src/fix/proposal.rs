@@ -116,9 +116,11 @@ impl MissingCrate {
 }
 
 /// Returns whether changes to tests can end the conflict. Guarded conflicts need none, and no attribute ends an order leak
-/// or an order dependency.
+/// or an order dependency, nor what a test leaves in a static.
 pub(crate) fn is_fixable(conflict: &Conflict) -> bool {
-    conflict.kind == Kind::SharedResource && conflict.may_happen()
+    let facts = conflict.static_facts.as_ref();
+    let is_lockable = facts.is_none_or(|facts| !facts.in_order && facts.one_of.is_empty());
+    conflict.kind == Kind::SharedResource && conflict.may_happen() && is_lockable
 }
 
 /// Proposes changes that end the observed conflicts. `library` is a checkout of cofferdam for packages that lack it.
@@ -247,7 +249,7 @@ impl Proposal {
         let users: Vec<&Test> = shared.users.keys().map(|test| tests.all[*test]).collect();
         for test in &users {
             // The part before it is advice about the resource, which is reported once.
-            let text = conflict_help::text(&shared.resource, &users, sources, None, false);
+            let text = conflict_help::text(&shared.resource, &users, sources);
             let apart = text
                 .split_once("; where ")
                 .map_or(text.as_str(), |(_, apart)| apart);

@@ -1,9 +1,9 @@
 //! One observation, from the launch to the conflicts.
 
-use super::confirm::{ConfirmEvent, ConfirmOptions, RerunReport, confirm};
+use super::confirm::{ConfirmEvent, ConfirmOptions, RerunReport, StaticCandidates, confirm};
 use super::format;
 use super::format::{Kind, header};
-use super::interpret::reading::{self, Reading};
+use super::interpret::reading;
 use super::interruption::Interruption;
 use super::launch::runner::is_doctest;
 use super::launch::test_groups::TestGroups;
@@ -14,18 +14,21 @@ use super::log::source_lines::LineResolver;
 use super::log::{Log, ProcessFacts, account_file, test_order};
 use super::observed_tests::{ObservedTests, complete, ran};
 use super::scene_runner::SceneRunner;
-use super::statics;
+use super::static_orders;
+use super::static_users::{self, Captured, StaticUses, static_of};
+use super::statics::{self, ListedStatic};
 use super::suite_programs::SuitePrograms;
 use crate::findings::{
     Account, Coverage, Program, ReportedOutcome, SharedStatic, StaticUse, Statics, TestResult,
 };
-use crate::scene::{Outcome, SceneResult, TestId};
+use crate::scene::{Outcome, SceneResult, StaticId, TestId};
 use cofferdam::Access;
 use cofferdam::format::ResourceKind;
-use cofferdam_conflicts::{Conflict, Test, Use};
+use cofferdam_conflicts::{Conflict, StaticFacts, Test, Use};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// The observation of one command's test processes.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub(crate) struct ObservationResult {
     /// The results of the command's tests, in the order in which their programs began.
     pub(crate) results: Vec<TestResult>,
     pub(crate) statics: Statics,
+    /// The statics that tests share: reruns show which of them are conflicts.
+    static_candidates: StaticCandidates,
 }
 
 impl ObservedCommand {
@@ -117,15 +122,32 @@ impl ObservedCommand {
             accesses.push('\n');
         }
         let mut statics = self.statics(&logs, &attribution, &known);
+        let static_uses = StaticUses::read(&logs, &attribution);
         let observed_tests = ObservedTests::new(attribution.tests, working_dirs);
         let mut lines_of = |test: &Test, used: &Use| reading.lines_of(test, used, &mut lines);
         for conflict in conflicts.iter_mut().chain(&mut locked) {
             complete(conflict, &observed_tests, &mut lines_of);
         }
         locked.retain(|conflict| static_of(conflict).is_none());
-        for conflict in conflicts.extract_if(.., |conflict| static_of(conflict).is_some()) {
-            statics.shared.extend(self.shared_static(&conflict, &reading));
+        let mut static_conflicts = Vec::new();
+        for mut conflict in conflicts.extract_if(.., |conflict| static_of(conflict).is_some()) {
+            let name = static_of(&conflict).unwrap_or_default().to_owned();
+            static_uses.add_lines(&mut conflict, &name, &observed_tests, &mut lines);
+            if let Some(shared) = self.shared_static(&conflict, &static_uses) {
+                conflict.static_facts = Some(StaticFacts {
+                    declared: shared.declared.clone(),
+                    ..StaticFacts::default()
+                });
+                statics.shared.push(shared);
+                static_conflicts.push(conflict);
+            }
         }
+        let changed = static_conflicts.len();
+        if self.launch.keeps_starts() {
+            static_conflicts.extend(static_uses.unchanged(run, &observed_tests, &mut lines, &self.dir));
+        }
+        let captured = static_users::captured(&reading, &static_uses, &observed_tests, &mut lines);
+        let static_candidates = self.candidates(static_conflicts, changed, &static_uses, &captured);
         ObservationResult {
             coverage: reading.coverage,
             watched,
@@ -136,7 +158,52 @@ impl ObservedCommand {
             accesses,
             results,
             statics,
+            static_candidates,
         }
+    }
+
+    /// Returns these statics, of which the first ones are changed by a test, with what reruns need.
+    fn candidates(
+        &self,
+        conflicts: Vec<Conflict>,
+        changed: usize,
+        uses: &StaticUses,
+        captured: &Captured,
+    ) -> StaticCandidates {
+        let mut types: HashMap<u32, Vec<ListedStatic>> = HashMap::new();
+        let mut candidates = StaticCandidates {
+            changed,
+            ..StaticCandidates::default()
+        };
+        for mut conflict in conflicts {
+            let pid = conflict.tests.first().map_or(0, |test| test.pid);
+            let name = static_of(&conflict).unwrap_or_default().to_owned();
+            let id = |name: &str| StaticId {
+                name: name.to_owned(),
+                line: uses.line(pid, name).unwrap_or_default().to_owned(),
+            };
+            let captured = captured.get(&(pid, name.clone())).into_iter().flatten();
+            let captured_statics = captured
+                .clone()
+                .filter(|resource| resource.kind() == ResourceKind::Static)
+                .map(|resource| id(resource.as_str()));
+            let mut put_back: BTreeSet<StaticId> = captured_statics.collect();
+            let id = id(&name);
+            put_back.insert(id.clone());
+            let listed = types
+                .entry(pid)
+                .or_insert_with(|| statics::listed(self.launch.folder(), pid));
+            if let (Some(facts), Some(one)) = (
+                &mut conflict.static_facts,
+                listed.iter().find(|listed| listed.id == id),
+            ) {
+                facts.type_name.clone_from(&one.type_name);
+                facts.captured = captured.map(ToString::to_string).collect();
+            }
+            candidates.conflicts.push(conflict);
+            candidates.put_back.push(put_back);
+        }
+        candidates
     }
 
     /// Returns which programs' statics were observed.
@@ -175,7 +242,7 @@ impl ObservedCommand {
     }
 
     /// Returns the static that tests share.
-    fn shared_static(&self, conflict: &Conflict, reading: &Reading<'_>) -> Option<SharedStatic> {
+    fn shared_static(&self, conflict: &Conflict, static_uses: &StaticUses) -> Option<SharedStatic> {
         // All tests are of one process, as the static is.
         let (name, first) = (static_of(conflict)?, conflict.tests.first()?);
         let uses = |writes: bool| {
@@ -190,7 +257,7 @@ impl ObservedCommand {
         };
         Some(SharedStatic {
             name: name.to_owned(),
-            declared: reading.declaration(first.pid, name, &self.dir),
+            declared: static_uses.declaration(first.pid, name, &self.dir),
             binary: first.binary.clone(),
             writers: uses(true),
             readers: uses(false),
@@ -280,7 +347,7 @@ impl ObservedCommand {
         SceneRunner::new(&self.launch, suite, interruption)
     }
 
-    /// Runs the tests of the conflicts again, and grades the conflicts.
+    /// Runs the tests of these conflicts again, and grades the conflicts.
     pub(crate) fn confirm(
         &self,
         conflicts: &mut Vec<Conflict>,
@@ -288,7 +355,51 @@ impl ObservedCommand {
         interruption: &Interruption,
         see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
     ) -> RerunReport {
-        confirm(&self.launch, conflicts, options, interruption, see)
+        let statics = StaticCandidates::default();
+        confirm(&self.launch, conflicts, &statics, options, interruption, see)
+    }
+
+    /// Runs the tests of all conflicts again, and grades the conflicts. Shared statics become conflicts if a failure through them
+    /// was reproduced.
+    pub(crate) fn confirm_all(
+        &self,
+        observed: &mut ObservationResult,
+        options: ConfirmOptions,
+        interruption: &Interruption,
+        see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
+    ) -> RerunReport {
+        let mut statics = std::mem::take(&mut observed.static_candidates);
+        let failed = observed
+            .results
+            .iter()
+            .filter(|result| result.outcome == ReportedOutcome::Failed);
+        statics
+            .suspects
+            .extend(failed.map(|result| (result.binary.clone(), result.name.clone())));
+        if !statics.conflicts.is_empty() {
+            let suite = self.programs(observed.results.iter());
+            let runner = self
+                .scene_runner(&suite, interruption)
+                .deadline(now() + options.budget / 4);
+            static_orders::add(&mut statics, &runner, &suite);
+        }
+        let report = confirm(
+            &self.launch,
+            &mut observed.conflicts,
+            &statics,
+            options,
+            interruption,
+            see,
+        );
+        let is_conflict = |one: &SharedStatic| {
+            observed.conflicts.iter().any(|conflict| {
+                let is_of_program = |test: &Test| test.binary == one.binary;
+                static_of(conflict) == Some(&one.name) && conflict.tests.iter().any(is_of_program)
+            })
+        };
+        observed.statics.shared.retain(|one| !is_conflict(one));
+        observed.statics.pairs = self.launch.observes_statics().then_some(report.static_pairs);
+        report
     }
 
     /// Reruns, one by one, the tests that could not be distinguished.
@@ -334,12 +445,6 @@ impl ObservedCommand {
         }
         known
     }
-}
-
-/// Returns the path of the static that a conflict is on, if it is on one.
-fn static_of(conflict: &Conflict) -> Option<&str> {
-    let resource = conflict.resource.as_ref()?;
-    (resource.kind() == ResourceKind::Static).then_some(resource.as_str())
 }
 
 /// Notes the parts of observed programs that were not recorded.
@@ -398,4 +503,9 @@ fn name(log: &Log) -> String {
         || format!("process {}", log.pid()),
         |record| record.words().into_owned(),
     )
+}
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "people ask for a budget of time")]
+    Instant::now()
 }

@@ -1,8 +1,7 @@
 //! Completes conflicts with what an observation knows of their tests.
 
 use super::log::attribution::ObservedTest;
-use crate::findings::Program;
-use crate::findings::{ReportedOutcome, TestResult};
+use crate::findings::{Program, ReportedOutcome, TestResult};
 use cofferdam_conflicts::{Conflict, Runner, Test, Use};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -26,19 +25,27 @@ impl ObservedTests {
             folders,
         }
     }
+
+    /// Returns the directory of the package whose program a process runs.
+    pub(crate) fn package(&self, pid: u32) -> String {
+        let folder = self.folders.get(&pid);
+        folder
+            .map(|folder| folder.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    }
 }
 
 /// Returns the tests that ran, by program, with the times of those that passed.
 pub(crate) fn ran(observed: &ObservedTests, results: &[TestResult]) -> Vec<Program> {
     let mut programs: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for test in &observed.tests {
-        let program = (package(observed, test.pid), test.binary.clone());
+        let program = (observed.package(test.pid), test.binary.clone());
         programs.entry(program).or_default().insert(test.name.clone());
     }
     let mut times: BTreeMap<(String, String), BTreeMap<String, u64>> = BTreeMap::new();
     for result in results {
         if let Some(ended) = result.ended.filter(|_| result.outcome == ReportedOutcome::Passed) {
-            let program = (package(observed, result.pid), result.binary.clone());
+            let program = (observed.package(result.pid), result.binary.clone());
             let micros = ended.saturating_sub(result.began);
             times
                 .entry(program)
@@ -57,13 +64,6 @@ pub(crate) fn ran(observed: &ObservedTests, results: &[TestResult]) -> Vec<Progr
         }
     };
     programs.into_iter().map(one).collect()
-}
-
-fn package(observed: &ObservedTests, pid: u32) -> String {
-    let folder = observed.folders.get(&pid);
-    folder
-        .map(|folder| folder.to_string_lossy().into_owned())
-        .unwrap_or_default()
 }
 
 /// The lines of a use.
@@ -88,7 +88,7 @@ pub(crate) fn complete(
             .position(|known| known.name == test.name && known.binary == test.binary);
         let position = known.unwrap_or(tests.len());
         if known.is_none() {
-            test.package = package(observed, test.pid);
+            test.package = observed.package(test.pid);
             test.runner = Some(if observed.nextest.contains(&test.pid) {
                 Runner::Nextest
             } else {

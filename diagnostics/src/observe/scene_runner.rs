@@ -8,7 +8,7 @@ use super::launch::{Launch, StartedProgram};
 use super::log::results;
 use super::log::{Log, account_file, test_order};
 use super::site_table::{ACCESS, CHANGED, READ};
-use super::statics::{self, ProgramStatics, Wanted};
+use super::statics::{self, Wanted};
 use super::suite_programs::{SuitePrograms, TestProgram};
 use super::test_process::{TestProcess, wait_for_all};
 use crate::findings::{ReportedOutcome, TestResult};
@@ -49,8 +49,6 @@ pub(crate) struct SceneRunner<'a> {
     runs: AtomicU64,
     /// The number of times that each scene of tests beside each other ran.
     repeats: Mutex<HashMap<Scene, u32>>,
-    /// The statics of programs, by path; `None` for those whose statics cannot be observed.
-    statics: Mutex<HashMap<OsString, Option<ProgramStatics>>>,
 }
 
 /// The way in which the tests of one process run.
@@ -100,7 +98,6 @@ impl<'a> SceneRunner<'a> {
             deadline: None,
             runs: AtomicU64::new(0),
             repeats: Mutex::default(),
-            statics: Mutex::default(),
         }
     }
 
@@ -153,6 +150,15 @@ impl<'a> SceneRunner<'a> {
             over.store(true, Ordering::Relaxed);
             (!self.is_over()).then_some(result)
         })
+    }
+
+    /// Runs tests one after the other, and observes the statics of their programs.
+    pub(crate) fn run_observed_in_order(&self, scene: &Scene) -> Option<SceneResult> {
+        let plan = StaticsPlan {
+            observes: true,
+            ..StaticsPlan::default()
+        };
+        self.run_with_statics(scene, &plan)
     }
 
     fn run_once(&self, scene: &Scene, plan: &StaticsPlan) -> SceneResult {
@@ -257,18 +263,6 @@ impl<'a> SceneRunner<'a> {
         (*runs).is_multiple_of(2)
     }
 
-    /// Writes the table of a program's statics for a process. Without it, the runner says why.
-    fn prepare_statics(&self, dir: &Path, started: &StartedProgram, wanted: &Wanted) -> io::Result<()> {
-        let mut known = self.statics.lock().unwrap_or_else(PoisonError::into_inner);
-        let statics = known
-            .entry(started.program.clone())
-            .or_insert_with(|| ProgramStatics::read(Path::new(&started.program)));
-        match statics {
-            Some(statics) => statics.write(dir, wanted),
-            None => Ok(()),
-        }
-    }
-
     /// Returns whether each of these tests may have a thread of its own: the command sets no other number of threads.
     fn can_begin_at_once(&self, program: &TestProgram, tests: &[TestId]) -> bool {
         let started = tests.first().and_then(|test| program.started(&test.name));
@@ -324,9 +318,6 @@ impl<'a> SceneRunner<'a> {
         let wanted = wanted(plan, tests, threads);
         let name = format!("scene-{run}");
         let (dir, instructions) = self.launch.create_rerun_dir(&name, false, wanted.as_ref())?;
-        if let Some(wanted) = &wanted {
-            self.prepare_statics(&dir, started, wanted)?;
-        }
         let mut command = started.command(&self.launch.runner(), &instructions);
         match way {
             Way::AsStarted => {

@@ -224,6 +224,7 @@ mod tests {
             help: String::new(),
             output: None,
             name_parts: None,
+            static_facts: None,
             tests: vec![test("a"), test("b\u{1b}")],
             use_count: 2,
             pairs: grades.iter().map(pair).collect(),

@@ -110,9 +110,17 @@ struct ObservedView<'a> {
 struct StaticsView<'a> {
     programs: u64,
     shared: usize,
+    /// Null without `--confirm`.
+    pairs: Option<StaticPairsView>,
     /// Null unless they are to be listed.
     list: Option<&'a [SharedStatic]>,
     unwatched: &'a [Entry],
+}
+
+#[derive(Serialize)]
+struct StaticPairsView {
+    tried: u64,
+    total: u64,
 }
 
 #[derive(Serialize)]
@@ -172,6 +180,9 @@ impl<'a> ObservedView<'a> {
             statics: observed.statics.as_ref().map(|statics| StaticsView {
                 programs: statics.programs,
                 shared: statics.shared.len(),
+                pairs: statics
+                    .pairs
+                    .map(|(tried, total)| StaticPairsView { tried, total }),
                 list: observed.lists_statics.then_some(&statics.shared[..]),
                 unwatched: &statics.unwatched,
             }),

@@ -7,7 +7,9 @@ use super::text::{count, plain};
 use crate::commands::{Examination, Findings, Observed};
 use cofferdam::format::Scope;
 use cofferdam::{Access, Resource};
-use cofferdam_conflicts::{Conflict, Grade, Kind, NO_COMMON_LOCK, Severity, Test, Use};
+use cofferdam_conflicts::{
+    Conflict, Grade, Kind, KnownStatic, NO_COMMON_LOCK, Severity, StaticFacts, Test, Use,
+};
 use std::io::{self, Write};
 
 /// The number of writers, and of readers, that are listed; the others are counted.
@@ -54,6 +56,11 @@ pub(super) fn block(
         }
     }
     excerpts.write(out, conflict)?;
+    if let Some(facts) = &conflict.static_facts {
+        for line in static_lines(conflict, facts) {
+            writeln!(out, "  {DIM}{}{DIM:#}", plain(&line))?;
+        }
+    }
     if let Some(parts) = &conflict.name_parts {
         writeln!(out, "  {DIM}the name is made from {}{DIM:#}", plain(parts))?;
     }
@@ -76,7 +83,12 @@ fn text(conflict: &Conflict, findings: &Findings, writers: usize, readers: usize
         .as_ref()
         .map(|resource| plain_name(resource, conflict, findings))
         .unwrap_or_default();
-    let lock = if is_known(conflict) { NO_COMMON_LOCK } else { "" };
+    // A lock says nothing about what a test leaves in a static.
+    let lock = if is_known(conflict) && conflict.static_facts.is_none() {
+        NO_COMMON_LOCK
+    } else {
+        ""
+    };
     let writers = writers as u64;
     match readers as u64 {
         0 => format!("{resource}: {} write it{lock}", count(writers, "test")),
@@ -120,6 +132,34 @@ pub(super) fn help(conflict: &Conflict) -> &str {
     } else {
         &conflict.help
     }
+}
+
+/// Returns what is known of the static of a conflict.
+fn static_lines(conflict: &Conflict, facts: &StaticFacts) -> Vec<String> {
+    let mut lines = Vec::new();
+    let type_name = Some(&facts.type_name).filter(|name| !name.is_empty());
+    match (&facts.declared, type_name) {
+        (Some(place), Some(type_name)) => lines.push(format!("a {type_name}, declared at {place}")),
+        (Some(place), None) => lines.push(format!("declared at {place}")),
+        (None, Some(type_name)) => lines.push(format!("a {type_name}")),
+        (None, None) => {}
+    }
+    let path = conflict.resource.as_ref().map_or("", Resource::as_str);
+    lines.extend(KnownStatic::of(path).map(|known| known.meaning().to_owned()));
+    if !facts.captured.is_empty() {
+        lines.push(format!(
+            "its initializer read {}, which a test changes: the first test that uses it decides for all",
+            facts.captured.join(", ")
+        ));
+    }
+    match &facts.one_of[..] {
+        [] => {}
+        [_] => {
+            lines.push("the tests may also share what was not observed, and that may be the cause".to_owned())
+        }
+        all => lines.push(format!("the cause is one of: {}", all.join(", "))),
+    }
+    lines
 }
 
 /// Returns the resource, with its program where several programs have one of that name.
@@ -181,8 +221,12 @@ pub(super) fn statics(out: &mut impl Write, observed: &Observed) -> io::Result<(
         } else {
             "; `--list-statics` names them"
         };
+        let tried = match statics.pairs {
+            Some((tried, total)) => format!("; {tried} of {} at statics tried", count(total, "pair")),
+            None => String::new(),
+        };
         let text = format!(
-            "tests share {} that one of them changes, which is no conflict by itself{how}",
+            "tests share {} that one of them changes, which is no conflict by itself{tried}{how}",
             count(shared, "static")
         );
         headline(out, Severity::Note, "note", &text)?;
@@ -214,7 +258,7 @@ pub(super) fn statics(out: &mut impl Write, observed: &Observed) -> io::Result<(
         headline(out, Severity::Note, "note", &text)?;
     }
     let is_apart = statics.programs == 0 && reasons.is_empty() && observed.coverage.tests > 0;
-    if is_apart && observed.lists_statics {
+    if is_apart {
         let text = "each test has a process of its own, so tests share no statics";
         headline(out, Severity::Note, "note", text)?;
     }

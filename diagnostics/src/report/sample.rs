@@ -34,6 +34,7 @@ pub(super) fn outcome(name: &str) -> Outcome {
         help: "give each test its own".to_owned(),
         output: None,
         name_parts: None,
+        static_facts: None,
         tests: vec![
             test(first, 7, Access::Write, "src/lib.rs:3", 5_000),
             test(

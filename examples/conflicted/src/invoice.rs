@@ -60,12 +60,24 @@ mod tests {
     use crate::Order;
     use std::env;
     use std::path::Path;
+    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering::Relaxed;
 
     fn order() -> Order {
         Order {
             number: 7,
             item: "tent".to_owned(),
             cents: 23_900,
+        }
+    }
+
+    // Mistake 7, a static: all tests of the process take their numbers from it.
+    static LAST: AtomicU64 = AtomicU64::new(0);
+
+    fn next_order() -> Order {
+        Order {
+            number: LAST.fetch_add(1, Relaxed) + 1,
+            ..order()
         }
     }
 
@@ -83,7 +95,7 @@ mod tests {
     #[test]
     fn an_invoice_names_the_item_and_its_price() {
         // Without the currency, which another test may have changed.
-        let text = Invoice::of(order()).text();
+        let text = Invoice::of(next_order()).text();
         assert!(text.starts_with("tent 239.00 "));
     }
 
@@ -102,8 +114,10 @@ mod tests {
 
     #[test]
     fn an_invoice_has_its_number_in_its_name() {
-        let place = Invoice::of(order()).place(Path::new("invoices")).unwrap();
+        // Another test hardly ever takes a number at this moment.
+        let next = LAST.load(Relaxed) + 1;
+        let place = Invoice::of(next_order()).place(Path::new("invoices")).unwrap();
         // Without the directory, which another test may have changed.
-        assert!(place.ends_with("invoices/invoice-7.txt"));
+        assert!(place.ends_with(format!("invoices/invoice-{next}.txt")));
     }
 }

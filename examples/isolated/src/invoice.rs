@@ -58,14 +58,25 @@ impl Invoice {
 mod tests {
     use super::Invoice;
     use crate::Order;
-    use cofferdam::Worker;
+    use cofferdam::{Worker, WorkerLocal};
     use std::path::Path;
+    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering::Relaxed;
 
     fn order() -> Order {
         Order {
             number: 7,
             item: "tent".to_owned(),
             cents: 23_900,
+        }
+    }
+
+    static LAST: WorkerLocal<AtomicU64> = WorkerLocal::new(|_| Ok(AtomicU64::new(0))).per_test();
+
+    fn next_order() -> Order {
+        Order {
+            number: LAST.get().fetch_add(1, Relaxed) + 1,
+            ..order()
         }
     }
 
@@ -77,7 +88,7 @@ mod tests {
 
     #[test]
     fn an_invoice_names_the_item_and_its_price() {
-        assert_eq!(Invoice::of(order()).text(), "tent 239.00 EUR");
+        assert_eq!(Invoice::of(next_order()).text(), "tent 239.00 EUR");
     }
 
     #[test]
@@ -89,7 +100,7 @@ mod tests {
 
     #[test]
     fn an_invoice_has_its_number_in_its_name() {
-        let place = Invoice::of(order()).place(Path::new("invoices")).unwrap();
-        assert_eq!(place, std::path::absolute("invoices/invoice-7.txt").unwrap());
+        let place = Invoice::of(next_order()).place(Path::new("invoices")).unwrap();
+        assert_eq!(place, std::path::absolute("invoices/invoice-1.txt").unwrap());
     }
 }

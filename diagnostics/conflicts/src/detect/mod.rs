@@ -66,6 +66,7 @@ fn conflict(
         help: help.into(),
         output: None,
         name_parts: None,
+        static_facts: None,
         tests,
         use_count,
         pairs: Vec::new(),

@@ -144,6 +144,7 @@ mod tests {
             help: String::new(),
             output: None,
             name_parts: None,
+            static_facts: None,
             tests: vec![observed("a"), observed("b")],
             use_count: 2,
             pairs: vec![Pair {

@@ -5,6 +5,7 @@
 //! - `pauses` computes how long the tests pause; `rerun` runs them; `timelines` reads the observer's logs of the rerun.
 //! - `grade` decides from timelines whether two tests overlapped or one waited. `env_lock` recognizes waits for std's own
 //!   lock, `reader_locks` distinguishes a reader-writer lock from no lock.
+//! - `statics` tries the pairs that share statics, in order and at one time.
 //! - `proof` decides whether a failure is more than chance. `outcome` enters the grades into the conflicts.
 //!
 //! Only `rerun` starts processes. `cover`, `pairs`, `pauses`, `grade`, `reader_locks`, `proof` and `outcome` are
@@ -21,6 +22,7 @@ mod proof;
 mod proving;
 mod reader_locks;
 mod rerun;
+mod statics;
 mod steps;
 mod subjects;
 mod task_queue;
@@ -35,6 +37,8 @@ use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
 pub(crate) use paused_runs::PausedRuns;
 use rerun::Rerunner;
 pub(crate) use rerun::StoppedRun;
+pub(crate) use statics::StaticCandidates;
+use statics::StaticResults;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -60,6 +64,8 @@ pub(crate) struct RerunReport {
     pub(crate) left: Vec<PathBuf>,
     /// The failures that were shown to come from a resource.
     pub(crate) reproductions: Vec<Reproduction>,
+    /// The numbers of pairs at a shared static that were tried, and of all such pairs.
+    pub(crate) static_pairs: (u64, u64),
 }
 
 /// A step of a confirmation, for its progress display.
@@ -84,10 +90,11 @@ pub(crate) enum ConfirmEvent<'a> {
 }
 
 /// Grades the conflicts, and removes those that follow from another one; an interruption ends it early. Also records the tests
-/// that change a resource only when they run alone.
+/// that change a resource only when they run alone. Adds the conflicts on shared statics that were reproduced.
 pub(crate) fn confirm(
     launch: &Launch,
     conflicts: &mut Vec<Conflict>,
+    static_candidates: &StaticCandidates,
     options: ConfirmOptions,
     interruption: &Interruption,
     see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
@@ -139,6 +146,13 @@ pub(crate) fn confirm(
             .next()
             .is_none_or(|finding| !consequences.contains(&finding))
     });
+    let mut of_statics = StaticResults::default();
+    if !static_candidates.conflicts.is_empty() {
+        rerunner.allow(2 * options.budget);
+        let suite = RerunSuite::of(launch, &static_candidates.conflicts);
+        of_statics = statics::try_pairs(&rerunner, &suite, static_candidates, conflicts, options, see);
+        conflicts.extend(of_statics.reproduced);
+    }
     see(ConfirmEvent::Over { left });
     let stopped = rerunner.stopped();
     let mut left: BTreeSet<PathBuf> = snapshot.new_files().into_iter().collect();
@@ -146,7 +160,8 @@ pub(crate) fn confirm(
     RerunReport {
         stopped,
         left: left.into_iter().collect(),
-        reproductions,
+        reproductions: [reproductions, of_statics.reproductions].concat(),
+        static_pairs: of_statics.tried,
     }
 }
 

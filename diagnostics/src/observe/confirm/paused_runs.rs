@@ -52,7 +52,21 @@ impl<'a> PausedRuns<'a> {
             _ => tests.len(),
         };
         let mut outcomes = Vec::new();
-        for some in all.chunks(at_once) {
+        if let Some((within, resource)) = paused.within.as_ref().zip(paused.resources.first()) {
+            let mut order = all.clone();
+            order.sort_by_key(|runnable| runnable.id() != within.held);
+            let run = self
+                .rerunner
+                .run_within(&order, resource.as_str(), within.skipped, Duration::ZERO);
+            let (by_order, _) = run.unwrap_or_default();
+            let of = |runnable: &&Runnable| {
+                let position = order.iter().position(|other| other.id() == runnable.id())?;
+                by_order.get(position).copied()
+            };
+            outcomes.extend(all.iter().filter_map(of));
+        }
+        let usual = if paused.within.is_some() { &[] } else { &all[..] };
+        for some in usual.chunks(at_once) {
             let run = self
                 .rerunner
                 .run(some, &paused.resources, Some(pauses), Duration::ZERO);

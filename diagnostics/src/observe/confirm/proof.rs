@@ -41,9 +41,20 @@ pub(super) fn needs_other(alone: FailureRate, beside: FailureRate) -> bool {
 
 /// Returns the rates as a clause of a report.
 pub(super) fn rates(victim: &str, other: &str, beside: FailureRate, alone: FailureRate) -> String {
+    rates_of(victim, "beside", other, beside, alone)
+}
+
+/// The same for a test that fails `how` with the other one: beside it, or after it.
+pub(super) fn rates_of(
+    victim: &str,
+    how: &str,
+    other: &str,
+    with: FailureRate,
+    alone: FailureRate,
+) -> String {
     format!(
-        "{victim} failed in {} of {} runs beside {other} and in {} of {} alone",
-        beside.failed, beside.runs, alone.failed, alone.runs
+        "{victim} failed in {} of {} runs {how} {other} and in {} of {} alone",
+        with.failed, with.runs, alone.failed, alone.runs
     )
 }
 

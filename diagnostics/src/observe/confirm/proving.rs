@@ -118,6 +118,7 @@ impl Confirmation<'_> {
                         resources,
                         first: pauses.first,
                         others: pauses.others,
+                        within: None,
                     };
                     let rates = [beside[victim], rate];
                     self.enter_reproduction(named, [runnables[0], runnables[1]], victim, paused, rates);

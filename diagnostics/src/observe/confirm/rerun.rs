@@ -11,13 +11,13 @@ use crate::observe::interpret::ports::number_of;
 use crate::observe::interpret::{Effect, FileAccess, effects};
 use crate::observe::interruption::Interruption;
 use crate::observe::launch::hold_request::HoldRequest;
+use crate::observe::launch::order_request::{self, Begin};
 use crate::observe::launch::{Launch, StartedProgram};
-use crate::observe::log::Log;
-use crate::observe::log::account_file;
 use crate::observe::log::results;
+use crate::observe::log::{Log, account_file, test_order};
 use crate::observe::statics::Wanted;
 use crate::observe::test_process::{TestProcess, wait_for_all};
-use crate::scene::TestId;
+use crate::scene::{StaticId, TestId};
 use cofferdam::Resource;
 use cofferdam::format::ResourceKind;
 use std::collections::BTreeSet;
@@ -31,6 +31,8 @@ use std::time::{Duration, Instant};
 
 /// The time limit of a run beyond twice the duration of its tests when they ran alone.
 const RUN_LIMIT: Duration = Duration::from_secs(30);
+/// The pause at a use of a static in which another test runs, in milliseconds.
+pub(super) const WITHIN: u64 = 150;
 /// The time that running tests have after the end of the budget before they are stopped.
 const OVERTIME: Duration = Duration::from_secs(5);
 
@@ -158,7 +160,7 @@ impl<'a> Rerunner<'a> {
         };
         let mut failed = None;
         for (first, process) in processes.into_iter().enumerate() {
-            let hold = pauses.map(|pauses| hold(resources, pauses, process, first));
+            let hold = pauses.map(|pauses| hold(resources, pauses, process, first).variable());
             match begin(self.launch, process, &instructions, hold) {
                 Ok(one) => running.push(one),
                 Err(error) => {
@@ -169,7 +171,7 @@ impl<'a> Rerunner<'a> {
         }
         let until = match failed {
             Some(_) => begun,
-            None => (begun + RUN_LIMIT + 2 * alone).min(self.deadline() + OVERTIME),
+            None => self.limit(begun, alone),
         };
         let is_over = || self.interruption.is_requested() || now() >= until;
         wait_for_all(&mut running, &is_over);
@@ -211,25 +213,139 @@ impl<'a> Rerunner<'a> {
             pauses.unwrap_or(Pauses::USUAL),
             &env_access,
         );
-        if outcomes.contains(&TestOutcome::Stopped) {
-            let was_stopped = runnables
-                .iter()
-                .zip(&outcomes)
-                .filter(|(_, outcome)| **outcome == TestOutcome::Stopped);
-            let stopped = StoppedRun {
-                tests: was_stopped.map(|(runnable, _)| runnable.name.clone()).collect(),
-                after: lasted,
-                left: created(&logs),
-            };
-            let mut all = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-            all.push(stopped);
-        }
+        self.note_stopped(runnables, &outcomes, lasted, &logs);
         let _ = fs::remove_dir_all(folder);
         Ok(RunResult {
             outcomes,
             timelines,
             lasted,
         })
+    }
+
+    /// Runs two tests of one program one after the other in one process. `put_back` has the statics that get between them
+    /// the bytes that they had before the first. `alone` is the sum of the tests' durations when they ran alone.
+    ///
+    /// # Errors
+    /// If the tests could not be started, did not run in this order, or the static could not be put back.
+    pub(super) fn run_in_order(
+        &self,
+        runnables: [&Runnable; 2],
+        put_back: &BTreeSet<StaticId>,
+        alone: Duration,
+    ) -> io::Result<[TestOutcome; 2]> {
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let wanted = (!put_back.is_empty()).then(|| Wanted {
+            put_back_before: 2,
+            put_back: put_back.clone(),
+            ..Wanted::default()
+        });
+        let (folder, instructions) =
+            self.launch
+                .create_rerun_dir(&format!("again-{run}"), false, wanted.as_ref())?;
+        let file = folder.join("order");
+        let names = runnables.map(|runnable| runnable.name.as_str());
+        let result = order_request::write(&file, &names, Begin::InOrder, RUN_LIMIT)
+            .and_then(|request| self.run_one(&runnables, &folder, &instructions, request, alone))
+            .and_then(|(outcomes, logs)| {
+                let records = logs.iter().flat_map(Log::records);
+                let restored = records.filter(|record| record.kind == Kind::PutBack).count();
+                match logs.iter().filter_map(test_order::kept).find_map(Result::err) {
+                    _ if outcomes.contains(&TestOutcome::Stopped) => {}
+                    Some(why) => return Err(io::Error::other(why)),
+                    None if restored < put_back.len() => {
+                        return Err(io::Error::other("the static could not be put back"));
+                    }
+                    None => {}
+                }
+                Ok([outcomes[0], outcomes[1]])
+            });
+        let _ = fs::remove_dir_all(folder);
+        result
+    }
+
+    /// Runs tests of one program, of which the first pauses before its use of the static with this path that follows `skipped`
+    /// others. The second begins in that pause. Also returns whether the first has paused.
+    ///
+    /// # Errors
+    /// If the tests could not be started.
+    pub(super) fn run_within(
+        &self,
+        runnables: &[&Runnable],
+        path: &str,
+        skipped: u32,
+        alone: Duration,
+    ) -> io::Result<(Vec<TestOutcome>, bool)> {
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let wanted = Wanted::uses();
+        let (folder, instructions) =
+            self.launch
+                .create_rerun_dir(&format!("again-{run}"), false, Some(&wanted))?;
+        let mut request = HoldRequest::new((0, 0), (WITHIN, 0));
+        for (target, runnable) in [Target::Test, Target::Late].into_iter().zip(runnables) {
+            request.add(target, runnable.name.as_ref());
+        }
+        request.add(Target::Skipped, skipped.to_string().as_ref());
+        request.add(Target::Static, path.as_ref());
+        let result = self.run_one(runnables, &folder, &instructions, request.variable(), alone);
+        let _ = fs::remove_dir_all(folder);
+        let (outcomes, logs) = result?;
+        let mut records = logs.iter().flat_map(Log::records);
+        let has_paused = records.any(|record| record.kind == Kind::UseStatic && record.pause().is_some());
+        Ok((outcomes, has_paused))
+    }
+
+    /// Runs tests of one program in one process, and returns their outcomes and the log of that process.
+    fn run_one(
+        &self,
+        runnables: &[&Runnable],
+        folder: &Path,
+        instructions: &OsStr,
+        request: (&str, OsString),
+        alone: Duration,
+    ) -> io::Result<(Vec<TestOutcome>, Vec<Log>)> {
+        let begun = now();
+        let until = self.limit(begun, alone);
+        let mut running = [begin(self.launch, runnables, instructions, Some(request))?];
+        wait_for_all(&mut running, &|| {
+            self.interruption.is_requested() || now() >= until
+        });
+        let [process] = &running;
+        let (_, mut logs) = account_file::read(folder);
+        let outcomes = runnables
+            .iter()
+            .map(|runnable| outcome_of(process, runnable, &logs));
+        let outcomes: Vec<TestOutcome> = outcomes.collect();
+        self.note_stopped(runnables, &outcomes, begun.elapsed(), &logs);
+        logs.retain(|log| log.pid() == process.id());
+        Ok((outcomes, logs))
+    }
+
+    /// Returns the moment at which a run is stopped.
+    fn limit(&self, begun: Instant, alone: Duration) -> Instant {
+        (begun + RUN_LIMIT + 2 * alone).min(self.deadline() + OVERTIME)
+    }
+
+    fn note_stopped(
+        &self,
+        runnables: &[&Runnable],
+        outcomes: &[TestOutcome],
+        lasted: Duration,
+        logs: &[Log],
+    ) {
+        if !outcomes.contains(&TestOutcome::Stopped) {
+            return;
+        }
+        let was_stopped = runnables
+            .iter()
+            .zip(outcomes)
+            .filter(|(_, outcome)| **outcome == TestOutcome::Stopped);
+        let stopped = StoppedRun {
+            tests: was_stopped.map(|(runnable, _)| runnable.name.clone()).collect(),
+            after: lasted,
+            left: created(logs),
+        };
+        let mut all = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(stopped);
     }
 }
 
@@ -335,7 +451,7 @@ fn begin(
     launch: &Launch,
     runnables: &[&Runnable],
     instructions: &OsStr,
-    hold: Option<HoldRequest>,
+    request: Option<(&str, OsString)>,
 ) -> io::Result<TestProcess> {
     let Some(runnable) = runnables.first() else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -351,7 +467,7 @@ fn begin(
             .arg(format!("--test-threads={}", runnables.len()))
             .args(started.ignored());
     }
-    TestProcess::begin(command.envs(hold.map(HoldRequest::variable)))
+    TestProcess::begin(command.envs(request))
 }
 
 fn outcome_of(process: &TestProcess, runnable: &Runnable, logs: &[Log]) -> TestOutcome {

@@ -268,7 +268,7 @@ pub(super) fn each_pair(
     }
 }
 
-fn may_meet(entry: &ConflictTests, positions: [usize; 2]) -> bool {
+pub(super) fn may_meet(entry: &ConflictTests, positions: [usize; 2]) -> bool {
     let [a, b] = positions.map(|position| &entry.members[position]);
     (a.writes || b.writes) && a.place == b.place
 }

@@ -12,7 +12,7 @@ use crate::observe::interpret::{FileAccess, descriptors};
 use crate::observe::launch::test_groups::TestGroups;
 use crate::observe::log::attribution::Attribution;
 use crate::observe::log::backtraces::BacktraceFilter;
-use crate::observe::log::source_lines::{CallSite, LineResolver, display_path};
+use crate::observe::log::source_lines::{CallSite, LineResolver};
 use crate::observe::log::{Log, Record};
 use crate::observe::observed_tests::SourceLines;
 use cofferdam::format::ResourceKind;
@@ -273,12 +273,6 @@ impl Reading<'_> {
             place: lines.line(place),
             test_place: lines.test_line(place, test.name()),
         }
-    }
-
-    /// Returns the line where a static of a process is declared, relative to `root`.
-    pub(crate) fn declaration(&self, pid: u32, name: &str, root: &Path) -> Option<String> {
-        let (file, line) = self.accesses.statics.line(pid, name)?.rsplit_once(':')?;
-        Some(format!("{}:{line}", display_path(file, root)))
     }
 
     /// Returns a place by its number.

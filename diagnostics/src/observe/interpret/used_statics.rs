@@ -1,4 +1,4 @@
-//! Statics: which of them are more than a counter, and where each is declared.
+//! Statics: which of them are more than a counter.
 
 use crate::observe::format::Kind;
 use crate::observe::log::{Log, Record};
@@ -15,7 +15,6 @@ pub(crate) struct UsedStatics {
 struct UsedStatic {
     /// Set if it is read or set.
     is_more_than_counted: bool,
-    line: String,
 }
 
 impl UsedStatics {
@@ -26,7 +25,6 @@ impl UsedStatics {
             .entry((log.pid(), record.text.to_vec()))
             .or_insert_with(|| UsedStatic {
                 is_more_than_counted: false,
-                line: String::from_utf8_lossy(record.second).into_owned(),
             });
         one.is_more_than_counted |= record.value != u32::from(COUNT);
     }
@@ -39,11 +37,6 @@ impl UsedStatics {
             && self
                 .get(log.pid(), record.text)
                 .is_none_or(|one| !one.is_more_than_counted)
-    }
-
-    /// Returns the line where a static of a process is declared: its file's absolute path and a number.
-    pub(crate) fn line(&self, pid: u32, name: &str) -> Option<&str> {
-        Some(&self.get(pid, name.as_bytes())?.line)
     }
 
     fn get(&self, pid: u32, name: &[u8]) -> Option<&UsedStatic> {
@@ -78,18 +71,5 @@ mod tests {
             .map(|record| record.words().into_owned())
             .collect();
         assert_eq!(left, ["a::READ", "a::READ", "a::SET", "a::SET"]);
-    }
-
-    #[test]
-    fn statics_of_one_path_in_two_programs_are_declared_in_two_lines() {
-        let mut statics = UsedStatics::default();
-        for (pid, line) in [(7, "/w/a/tests/it.rs:3"), (8, "/w/b/tests/it.rs:9")] {
-            let mut made = LogBuilder::new(pid, 1, true);
-            made.record(1, 1, Kind::UseStatic, READ.into(), "it::CACHE", line.as_bytes());
-            let log = made.log();
-            log.records().for_each(|record| statics.add(&log, &record));
-            assert_eq!(statics.line(pid, "it::CACHE"), Some(line));
-        }
-        assert_eq!(statics.line(7, "it::OTHER"), None);
     }
 }

@@ -13,7 +13,7 @@ pub(crate) mod test_groups;
 
 use super::layout;
 use super::log::account_file;
-use super::statics::Wanted;
+use super::statics::{KEPT, Wanted};
 use crate::cli::RUNNER_WORD;
 use crate::fixtures::{self, Exports};
 use instructions::{EXPORTS, Instructions, PREVIOUS_RUNNER, PROJECT_RUNNER, RUNNER, TestUnit, VARIABLE};
@@ -232,6 +232,7 @@ impl Launch {
         if settings.statics {
             fs::write(folder.path().join(runner::STATICS), "").map_err(failed("its folder"))?;
         }
+        fs::create_dir(folder.path().join(KEPT)).map_err(failed("its folder"))?;
         if settings.only_starts {
             SavedStarts::create(folder.path()).map_err(failed("its folder"))?;
         }
@@ -252,6 +253,11 @@ impl Launch {
     /// Returns whether statics are to be observed.
     pub(super) fn observes_statics(&self) -> bool {
         self.settings.statics
+    }
+
+    /// Returns whether what reruns need is kept.
+    pub(super) fn keeps_starts(&self) -> bool {
+        self.settings.reruns
     }
 
     /// Returns how the command's test programs would have been started, in their order, if that was to be saved.
@@ -286,6 +292,7 @@ impl Launch {
         account_file::create(&folder, SLOTS_OF_FEW)?;
         if let Some(wanted) = statics {
             fs::write(folder.join(runner::STATICS), serde_json::to_vec(wanted)?)?;
+            symlink(self.folder.path().join(KEPT), folder.join(KEPT))?;
         }
         if let Some(spill) = &self.spill {
             let elsewhere = spill.path().join(name);

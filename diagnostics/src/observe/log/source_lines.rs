@@ -152,6 +152,12 @@ impl<'a> LineResolver<'a> {
             .map(|call| call.line.clone())
     }
 
+    /// Returns the functions of the user's code that are called there, the innermost first.
+    pub(crate) fn functions(&mut self, place: CallSite) -> Vec<String> {
+        let calls = self.calls(place).map(|(calls, _)| calls).unwrap_or_default();
+        calls.into_iter().filter_map(|call| call.function).collect()
+    }
+
     /// Returns the calls from the user's code, the innermost first, and whether the stack reaches the start of the thread.
     fn calls(&mut self, place: CallSite) -> Option<(Vec<UserCall>, bool)> {
         let (log, stack) = match place {

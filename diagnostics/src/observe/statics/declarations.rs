@@ -18,6 +18,13 @@ pub(super) struct Declaration {
     pub(super) is_lazy: bool,
 }
 
+impl Declaration {
+    /// Returns the file and the line: `/w/src/lib.rs:7`.
+    pub(super) fn place(&self) -> String {
+        format!("{}:{}", self.file, self.line)
+    }
+}
+
 type Slice<'s> = EndianSlice<'s, LittleEndian>;
 type Unit<'s> = gimli::Unit<Slice<'s>>;
 type Dwarf<'s> = gimli::Dwarf<Slice<'s>>;

@@ -1,9 +1,11 @@
 //! The statics of a test program that belong to the user's code, and the instructions that use them. The runner's side
 //! writes them down before the program starts; the observer sets its breakpoints there.
 //!
-//! `declarations` reads names and source lines, `program_file` symbols and code, `sites` instructions.
+//! `declarations` reads names and source lines, `program_file` symbols and code, `sites` instructions; `listing` keeps all that for
+//! the next start of the program.
 
 mod declarations;
+mod listing;
 mod program_file;
 mod sites;
 
@@ -11,8 +13,8 @@ use crate::observe::site_table::{
     COMPARED, ENDING, HEADER, LAZY, LOCK, MAGIC, MOST_BYTES, PUT_BACK, Site, Static,
 };
 use crate::scene::StaticId;
-use declarations::Declaration;
-use program_file::Program;
+pub(super) use listing::KEPT;
+use listing::Listing;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -47,20 +49,14 @@ impl fmt::Display for Unwatched {
 /// The size of the largest program that is read, in bytes.
 const MOST: u64 = 512 << 20;
 
-/// The name of a table that only lacks the number of its process.
-const READY: &str = "ready.sites";
-
-/// Words in the names of types that hold a value beside atomic numbers of their own.
-const LOCKS: [&str; 6] = ["Mutex", "RwLock", "Once", "Lazy", "Condvar", "Semaphore"];
-
-/// A static of the user's code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A static of the user's code, or one of a [`KnownStatic`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct OwnStatic {
     address: u64,
     size: u64,
     /// The path without a hash: `shop::CACHE`.
     name: String,
-    /// The line of its declaration: `/w/src/lib.rs:7`.
+    /// The line of its declaration: `/w/src/lib.rs:7`. Empty if it is not the user's.
     line: String,
     /// The name of its type, without a path; empty if it is not known.
     type_name: String,
@@ -136,11 +132,20 @@ impl ListedStatic {
 /// Writes the table of the program that this process is about to become to the folder of the logs, or the reason that there
 /// is none.
 pub(super) fn write(folder: &Path, program: &Path, pid: u32, wanted: &Wanted) -> io::Result<()> {
-    if fs::rename(folder.join(READY), path(folder, pid)).is_ok() {
-        return Ok(());
-    }
-    match read(program).and_then(|bytes| table(&bytes, wanted)) {
-        Ok(table) => fs::write(path(folder, pid), table),
+    let listing = match Listing::kept(folder, program, wanted.locks) {
+        Some(listing) => Ok(listing),
+        None => read(program).and_then(|bytes| {
+            let listing = Listing::of(&bytes, wanted.locks)?;
+            // Without it, the next start reads the program again.
+            let _ = listing.keep(folder, program, wanted.locks, pid);
+            Ok(listing)
+        }),
+    };
+    match listing {
+        Ok(listing) => {
+            let sites = if wanted.uses { &listing.sites[..] } else { &[] };
+            fs::write(path(folder, pid), to_bytes(sites, &listing.statics, wanted))
+        }
         Err(reason) => fs::write(reason_path(folder, pid), reason.to_string()),
     }
 }
@@ -151,29 +156,6 @@ fn read(program: &Path) -> Result<Vec<u8>, Unwatched> {
         return Err(Unwatched::TooLarge);
     }
     fs::read(program).map_err(|_| Unwatched::Unreadable)
-}
-
-/// The statics of a program and their uses, read once for several reruns.
-#[derive(Debug)]
-pub(super) struct ProgramStatics {
-    statics: Vec<OwnStatic>,
-    sites: Vec<Site>,
-}
-
-impl ProgramStatics {
-    /// Reads a program; `None` if its statics cannot be observed.
-    pub(super) fn read(program: &Path) -> Option<Self> {
-        let bytes = read(program).ok()?;
-        let (program, statics) = parse(&bytes, true).ok()?;
-        let sites = sites::find(&program, &statics);
-        Some(Self { statics, sites })
-    }
-
-    /// Writes the table for the only process with logs in that folder. It includes locks without a value.
-    pub(super) fn write(&self, folder: &Path, wanted: &Wanted) -> io::Result<()> {
-        let sites: &[Site] = if wanted.uses { &self.sites } else { &[] };
-        fs::write(folder.join(READY), to_bytes(sites, &self.statics, wanted))
-    }
 }
 
 /// Returns the reason, as a text, that [`write`] left in place of a table.
@@ -221,49 +203,11 @@ fn reason_path(folder: &Path, pid: u32) -> PathBuf {
     folder.join(format!("{pid}.unwatched"))
 }
 
-/// Returns the table of a program.
-fn table(bytes: &[u8], wanted: &Wanted) -> Result<Vec<u8>, Unwatched> {
-    let (program, statics) = parse(bytes, wanted.locks)?;
-    let sites = match wanted.uses {
-        true => sites::find(&program, &statics),
-        false => Vec::new(),
-    };
-    Ok(to_bytes(&sites, &statics, wanted))
-}
-
-/// Returns a program and its statics, also locks without a value if `locks` is set.
-fn parse(bytes: &[u8], locks: bool) -> Result<(Program<'_>, Vec<OwnStatic>), Unwatched> {
-    let program = Program::parse(bytes).ok_or(Unwatched::Unreadable)?;
-    if program.functions.is_empty() {
-        return Err(Unwatched::Stripped);
-    }
-    let declarations = declarations::read(&program.file).ok_or(Unwatched::NoDebugInfo)?;
-    let statics = program
-        .variables
-        .iter()
-        .filter_map(|variable| {
-            let Declaration {
-                file,
-                line,
-                type_name,
-                is_lazy,
-            } = declarations.get(&variable.address)?;
-            // It guards something else, and holds nothing.
-            let is_empty = type_name.contains("<()>") || type_name.ends_with(", ()>") || type_name == "Once";
-            let name = program_file::demangled(variable.symbol);
-            // Our library may be a dependency by path, as the user's own crates are.
-            ((locks || !is_empty) && !name.starts_with("cofferdam::")).then(|| OwnStatic {
-                address: variable.address,
-                size: variable.size,
-                name,
-                line: format!("{file}:{line}"),
-                is_lock: LOCKS.iter().any(|word| type_name.contains(word)),
-                type_name: type_name.clone(),
-                is_lazy: *is_lazy,
-            })
-        })
-        .collect();
-    Ok((program, statics))
+/// Returns the path of a static as its declaration has it: `lazy_static!` puts the value into a static of its own.
+pub(super) fn own_path(path: &str) -> String {
+    let inner = path.strip_suffix(" as core::ops::deref::Deref>::deref::__stability::LAZY");
+    let own = inner.and_then(|inner| inner.strip_prefix('<'));
+    own.unwrap_or(path).to_owned()
 }
 
 fn to_bytes(sites: &[Site], statics: &[OwnStatic], wanted: &Wanted) -> Vec<u8> {
@@ -374,6 +318,20 @@ mod tests {
     }
 
     #[test]
+    fn a_static_of_lazy_static_has_the_path_of_its_declaration() {
+        for (path, own) in [
+            (
+                "<shop::CACHE as core::ops::deref::Deref>::deref::__stability::LAZY",
+                "shop::CACHE",
+            ),
+            ("shop::__stability::LAZY", "shop::__stability::LAZY"),
+            ("shop::CACHE", "shop::CACHE"),
+        ] {
+            assert_eq!(own_path(path), own);
+        }
+    }
+
+    #[test]
     fn a_long_name_is_cut_between_its_letters() {
         assert_eq!(shortened("short"), "short");
         let long = "ä".repeat(1000);
@@ -385,7 +343,7 @@ mod tests {
     #[test]
     fn what_is_no_program_has_no_table() {
         for bytes in [&b""[..], b"#!/bin/sh\n", b"\x7fELF\x02\x01\x01"] {
-            assert_eq!(table(bytes, &Wanted::default()), Err(Unwatched::Unreadable));
+            assert_eq!(Listing::of(bytes, false), Err(Unwatched::Unreadable));
         }
     }
 

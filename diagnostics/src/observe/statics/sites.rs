@@ -86,7 +86,8 @@ pub(super) fn find(program: &Program<'_>, statics: &[OwnStatic]) -> Vec<Site> {
             continue;
         };
         let entry = entry_of(symbol);
-        if entry.is_none() && !targets.may_be_used(code, *start) {
+        let setter = set_by(symbol, statics);
+        if entry.is_none() && setter.is_none() && !targets.may_be_used(code, *start) {
             continue;
         }
         let decoder = Decoder::with_ip(64, code, *start, DecoderOptions::NONE);
@@ -142,6 +143,9 @@ pub(super) fn find(program: &Program<'_>, statics: &[OwnStatic]) -> Vec<Site> {
         if let (Some(how), Some(first)) = (entry, instructions.first()) {
             add(first, 0, how);
         }
+        if let (Some(target), Some(first)) = (setter, instructions.first()) {
+            add(first, target, WRITE);
+        }
     }
     sites.into_values().collect()
 }
@@ -162,6 +166,25 @@ fn entry_of(symbol: &str) -> Option<u8> {
         return how.map(|how| how | IN_ARGUMENT);
     }
     None
+}
+
+/// Functions of std that set a static through a pointer, with the static.
+const SETTERS: [(&str, &str); 2] = [
+    ("std::panicking::set_hook", "std::panicking::HOOK"),
+    ("std::panicking::take_hook", "std::panicking::HOOK"),
+];
+
+/// Returns the static that a function sets.
+fn set_by(symbol: &str, statics: &[OwnStatic]) -> Option<u32> {
+    if !symbol.contains("panicking") {
+        return None;
+    }
+    let name = demangled(symbol);
+    let (_, target) = SETTERS.iter().find(|(function, _)| *function == name)?;
+    statics
+        .iter()
+        .position(|one| one.name == *target)
+        .map(|index| index as u32)
 }
 
 /// Returns whether the address of a `static mut` is compared with null, as debug builds do before each use.

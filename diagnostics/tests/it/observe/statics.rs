@@ -7,6 +7,7 @@ use std::fs;
 
 const BREAKPOINTS: &str = include_str!("suites/breakpoints.rs");
 const SHARING: &str = include_str!("suites/sharing.rs");
+const INTERFERING: &str = include_str!("suites/interfering.rs");
 const TIMED: &str = include_str!("suites/timed.rs");
 const SENT_TRAPS: &str = include_str!("suites/sent_traps.rs");
 
@@ -340,4 +341,49 @@ fn processes_of_nextest_share_no_statics() {
     assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     let line = "note: each test has a process of its own, so tests share no statics\n";
     assert!(output.out.contains(line), "{}{}", output.out, output.err);
+}
+
+#[test]
+fn a_static_is_a_conflict_if_a_test_fails_through_it_in_company_and_not_alone() {
+    let package = Package::new("interfering", INTERFERING);
+    let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
+    let output = observe(&package, &["--confirm"], &command);
+    assert_passed(&output, "16 passed; 0 failed");
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+    let found: Vec<&str> = output
+        .out
+        .lines()
+        .filter_map(|line| line.strip_prefix("reproduced: static ")?.split(": ").next())
+        .collect();
+    let wanted = [
+        "interfering::CONFIG",
+        "interfering::LEFT",
+        "interfering::LIST",
+        "interfering::MODE",
+        "interfering::NEXT",
+        "interfering::OWN",
+        "std::panicking::HOOK",
+    ];
+    assert_eq!(found, wanted, "{}", output.out);
+    for line in [
+        "  its initializer read static interfering::WANTED, which a test changes: the first test that uses it decides for all",
+        "  the cause is one of: interfering::LEFT, interfering::RIGHT",
+        "  a process has one panic hook: a test that sets it sets it for all",
+        "; it passed when the static was reset after z_mode_is_set",
+    ] {
+        assert!(output.out.contains(line), "{line} in {}", output.out);
+    }
+    assert!(output.out.contains("pairs at statics tried"), "{}", output.out);
+    let fixed: CommandOutput = package.without_command(&["fix"]).output().unwrap().into();
+    for left in [
+        "(tests/interfering.rs:17) leaves behind: static interfering::MODE (",
+        "leaves behind: static interfering::CONFIG (",
+        "leaves behind: static interfering::OWN (changed at tests/interfering.rs:89, used at tests/interfering.rs:89)",
+        "leaves behind: static interfering::LEFT (changed at tests/interfering.rs:77, used at tests/interfering.rs:72) or static \
+         interfering::RIGHT (",
+    ] {
+        assert!(fixed.out.contains(left), "{left} in {}{}", fixed.out, fixed.err);
+    }
+    // A lock does not end what a test leaves in a static.
+    assert!(!fixed.out.contains("serial(interfering_mode"), "{}", fixed.out);
 }
