@@ -12,6 +12,7 @@ pub(crate) mod test_groups;
 
 use super::layout;
 use super::log::account_file;
+use super::statics;
 use crate::cli::RUNNER_WORD;
 use crate::fixtures::{self, Exports};
 use instructions::{EXPORTS, Instructions, PREVIOUS_RUNNER, PROJECT_RUNNER, RUNNER, TestUnit, VARIABLE};
@@ -19,6 +20,7 @@ use saved_starts::SavedStarts;
 use scratch_dir::{ScratchDir, allows_execution, is_plain, sweep};
 pub(crate) use started_program::{StartedProgram, has_libtest};
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
@@ -228,7 +230,12 @@ impl Launch {
             fs::write(folder.path().join(runner::KEEP_STARTS), "").map_err(failed("its folder"))?;
         }
         if settings.statics {
-            fs::write(folder.path().join(runner::STATICS), "").map_err(failed("its folder"))?;
+            // Without a folder for them, each program is read again.
+            let kept = cofferdam::diagnostics::base_dir(Some(dir))
+                .and_then(|base| cofferdam::diagnostics::private_dir(&base, statics::FOLDER))
+                .unwrap_or_default();
+            let kept = kept.as_os_str().as_bytes();
+            fs::write(folder.path().join(runner::STATICS), kept).map_err(failed("its folder"))?;
         }
         if settings.only_starts {
             SavedStarts::create(folder.path()).map_err(failed("its folder"))?;

@@ -17,7 +17,7 @@ use std::{env, fs, io};
 /// The name of a file whose presence makes the runner write down how each program was started.
 pub(super) const KEEP_STARTS: &str = "again";
 /// The name of a file whose presence makes the runner leave programs with several tests to this one, which writes the table
-/// of their statics.
+/// of their statics. It holds the path of the folder of kept tables, or nothing.
 pub(super) const STATICS: &str = "statics";
 /// The word before a program that the runner does not leave to this one again.
 const CHECKED: &str = "__checked";
@@ -65,7 +65,9 @@ pub(crate) fn exec_observed(words: &[OsString]) -> io::Result<()> {
             reason = "the program keeps this process's number"
         )]
         let pid = std::process::id();
-        let _ = statics::write(dir, Path::new(program), pid);
+        let kept = fs::read(dir.join(STATICS)).unwrap_or_default();
+        let kept = Some(Path::new(OsStr::from_bytes(&kept))).filter(|kept| !kept.as_os_str().is_empty());
+        let _ = statics::write(dir, Path::new(program), pid, kept);
     }
     let mut child = command(own.as_os_str());
     child.arg(CHECKED).args(words).env_remove(EXPORTS).envs(&exports);

@@ -1,14 +1,18 @@
 //! The statics of a test program that belong to the user's code, and the instructions that use them. The runner's side
 //! writes them down before the program starts; the observer sets its breakpoints there.
 //!
-//! `declarations` reads names and source lines, `program_file` symbols and code, `sites` instructions.
+//! `declarations` reads names and source lines, `program_file` symbols and code, `sites` instructions; `kept_tables` keeps
+//! the outcome.
 
 mod declarations;
+mod kept_tables;
 mod program_file;
 mod sites;
 
 use crate::observe::site_table::{ENDING, HEADER, MAGIC, Site, Static};
 use declarations::Declaration;
+pub(super) use kept_tables::FOLDER;
+use kept_tables::KeptTable;
 use program_file::Program;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
@@ -59,10 +63,19 @@ struct OwnStatic {
 }
 
 /// Writes the table of the program that this process is about to become to the folder of the logs, or the reason that there
-/// is none.
-pub(super) fn write(folder: &Path, program: &Path, pid: u32) -> io::Result<()> {
+/// is none. A table is also kept in the folder `kept`, if there is one, and taken from there the next time.
+pub(super) fn write(folder: &Path, program: &Path, pid: u32, kept: Option<&Path>) -> io::Result<()> {
+    let kept = kept.and_then(|kept| KeptTable::of(program, kept));
+    if let Some(table) = kept.as_ref().and_then(KeptTable::read) {
+        return fs::write(path(folder, pid), table);
+    }
     match read(program).and_then(|bytes| table(&bytes)) {
-        Ok(table) => fs::write(path(folder, pid), table),
+        Ok(table) => {
+            if let Some(kept) = kept {
+                kept.write(&table);
+            }
+            fs::write(path(folder, pid), table)
+        }
         Err(reason) => fs::write(reason_path(folder, pid), reason.to_string()),
     }
 }
@@ -222,7 +235,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("script");
         fs::write(&script, "#!/bin/sh\n").unwrap();
-        write(folder.path(), &script, 7).unwrap();
+        write(folder.path(), &script, 7, None).unwrap();
         assert_eq!(reason(folder.path(), 7), Some(Unwatched::Unreadable.to_string()));
         assert_eq!(reason(folder.path(), 8), None);
     }
