@@ -1,7 +1,7 @@
 //! The cost of observing a suite, and of reading many observed accesses.
 //!
-//! `cargo bench -p cargo-cofferdam --bench observe`, with `-- statics` only what concerns statics. A suite takes turns with itself under observation; rely on the
-//! ratios. Prints a note on systems without an observer.
+//! `cargo bench -p cargo-cofferdam --bench observe`; with `-- statics` only what concerns statics. A suite takes turns with
+//! itself under observation; rely on the ratios. Prints a note on systems without an observer.
 
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is none")]
@@ -31,6 +31,7 @@ fn main() {
     package(dir.path());
     statics(dir.path());
     large_program();
+    #[expect(clippy::disallowed_methods, reason = "what to measure")]
     if std::env::args().any(|argument| argument == "statics") {
         return;
     }
