@@ -119,7 +119,7 @@ fn table(bytes: &[u8]) -> Result<Vec<u8>, Unwatched> {
             } = declarations.get(&variable.address)?;
             // It guards something else, and holds nothing.
             let is_empty = type_name.contains("<()>") || type_name.ends_with(", ()>") || type_name == "Once";
-            let name = program_file::demangled(variable.symbol);
+            let name = without_suffix(&program_file::demangled(variable.symbol)).to_owned();
             // Our library may be a dependency by path, as the user's own crates are.
             (!is_empty && !name.starts_with("cofferdam::")).then(|| OwnStatic {
                 address: variable.address,
@@ -172,6 +172,11 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic]) -> Vec<u8> {
     table
 }
 
+/// Returns the path of a static without what the optimizer appends to a part of it that it has moved, such as `.0`.
+fn without_suffix(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(name, _)| name)
+}
+
 /// Returns the beginning of a text: the names of generic functions can be very long.
 fn shortened(text: &str) -> &str {
     const MOST: usize = 1000;
@@ -212,6 +217,13 @@ mod tests {
         assert_eq!(bytes[HEADER..HEADER + 4], 0x1234_u32.to_ne_bytes());
         assert_eq!(bytes[HEADER + 8..HEADER + 12], [7, 3, 1, 0x48]);
         assert!(bytes.ends_with(texts));
+    }
+
+    #[test]
+    fn a_static_keeps_its_name_when_it_is_optimized() {
+        for name in ["shop::CACHE", "shop::CACHE.0", "shop::CACHE.0.llvm.173"] {
+            assert_eq!(without_suffix(name), "shop::CACHE");
+        }
     }
 
     #[test]
