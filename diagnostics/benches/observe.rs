@@ -1,8 +1,8 @@
 //! The cost of observing a suite, and of reading many observed accesses.
 //!
-//! `cargo bench -p cargo-cofferdam --bench observe`. A suite takes turns with itself under observation; rely on the
-//! ratios. The tests' files are in memory, because a disk's file system is busy with the removed ones for a while, at the
-//! cost of the next run. Prints a note on systems without an observer.
+//! `cargo bench -p cargo-cofferdam --bench observe`; with `-- statics` only what concerns statics. A suite takes turns with
+//! itself under observation; rely on the ratios. The tests' files are in memory, because a disk's file system is busy with the
+//! removed ones for a while, at the cost of the next run. Prints a note on systems without an observer.
 
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is none")]
@@ -33,6 +33,12 @@ fn main() {
     }
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     package(dir.path());
+    statics(dir.path());
+    large_program();
+    #[expect(clippy::disallowed_methods, reason = "what to measure")]
+    if std::env::args().any(|argument| argument == "statics") {
+        return;
+    }
     for (test, wanted) in [("forks", 1.5), ("children", 1.5), ("variables", 2.0)] {
         let command = [
             "cargo",
@@ -288,6 +294,125 @@ fn peak(pid: u32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok())
         .unwrap_or(0)
+}
+
+/// Tests of a millisecond that use statics of every kind, most of them in a loop.
+const STATICS: &str = r#"
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{LazyLock, Mutex, OnceLock, RwLock};
+
+static CACHE: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
+static CALLS: AtomicU64 = AtomicU64::new(0);
+static DEFAULTS: LazyLock<Vec<usize>> = LazyLock::new(|| (0..100).collect());
+static IS_READY: AtomicBool = AtomicBool::new(false);
+static NAMES: RwLock<Vec<String>> = RwLock::new(Vec::new());
+static SETTINGS: OnceLock<String> = OnceLock::new();
+
+fn work(number: usize) {
+    for round in 0..20 {
+        CALLS.fetch_add(1, SeqCst);
+        CACHE.lock().unwrap().insert(number % 16, round);
+        assert_eq!(SETTINGS.get_or_init(|| "settings".to_owned()).len(), 8);
+        assert_eq!(DEFAULTS[round], round);
+        IS_READY.store(true, SeqCst);
+        assert!(IS_READY.load(SeqCst) && NAMES.read().unwrap().len() < 17);
+    }
+    NAMES.write().unwrap().truncate(16);
+    black_box((0..200_000_u64).fold(0, |sum, next| black_box(sum ^ next)));
+}
+"#;
+/// The number of those tests.
+const OF_STATICS: usize = 500;
+
+/// Prints the processor time of tests that use statics, against that without their observation, and without any.
+fn statics(dir: &Path) {
+    let mut source = STATICS.to_owned();
+    for number in 0..OF_STATICS {
+        writeln!(source, "#[test] fn t{number}() {{ work({number}) }}").unwrap();
+    }
+    std::fs::write(dir.join("tests/statics.rs"), source).unwrap();
+    let program = built(dir, &["--offline", "--test", "statics"]);
+    let words = [program.as_str(), "-q", "--test-threads=2"];
+    let (mut to_off, mut to_none, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=ROUNDS_OF_STATICS {
+        let none = processor_time(dir, None, &words);
+        let off = processor_time(dir, Some("off"), &words);
+        let auto = processor_time(dir, Some("auto"), &words);
+        // The first one fills caches.
+        if round > 0 {
+            to_off.push(auto / off);
+            to_none.push(auto / none);
+            seconds.push(none);
+        }
+    }
+    println!(
+        "processor time of {OF_STATICS} tests with statics: {:.2} of that without their observation (to reach: at most 1.2), \
+         {:.2} of {:.2} s unobserved (to reach: at most 1.35)",
+        median(&mut to_off),
+        median(&mut to_none),
+        median(&mut seconds)
+    );
+}
+
+const ROUNDS_OF_STATICS: usize = 9;
+
+/// Prints the time that the runner takes to find the statics of this project's own large test program.
+fn large_program() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let program = built(root, &["-p", "cargo-cofferdam", "--bin", "cargo-cofferdam"]);
+    let size = std::fs::metadata(&program).unwrap().len() >> 20;
+    // No test runs.
+    let words = [program.as_str(), "-q", "--exact", "none"];
+    let (mut first, mut kept) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS_OF_STATICS {
+        let dir = tempfile::tempdir().unwrap();
+        let off = processor_time(dir.path(), Some("off"), &words);
+        first.push(processor_time(dir.path(), Some("auto"), &words) - off);
+        kept.push(processor_time(dir.path(), Some("auto"), &words) - off);
+    }
+    println!(
+        "statics of a program of {size} MiB: {:.0} ms of processor time (to reach: at most 1000), {:.0} ms when kept (to reach: at \
+         most 10)",
+        median(&mut first) * 1e3,
+        median(&mut kept) * 1e3
+    );
+}
+
+/// Builds a test program with all debug information and returns its path.
+fn built(dir: &Path, words: &[&str]) -> String {
+    let words = [&["cargo", "test", "--no-run", "--message-format=json"], words].concat();
+    let mut command = command(dir, false, &[], &words);
+    for profile in ["DEV", "TEST"] {
+        command.env(format!("CARGO_PROFILE_{profile}_DEBUG"), "2");
+    }
+    let output = command.output().unwrap();
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let mut programs = messages.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("\"executable\":\"")?;
+        Some(rest.split_once('"')?.0.to_owned())
+    });
+    programs.next_back().unwrap()
+}
+
+/// Returns the seconds that a test program took on all processors, observed with this `--memory` or not at all. As cargo
+/// does, a shell starts the program through the runner.
+fn processor_time(dir: &Path, memory: Option<&str>, words: &[&str]) -> f64 {
+    let script = "TIMEFORMAT='%3U %3S'; time $CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER \"$0\" \"$@\"";
+    let words = [&["bash", "-c", script], words].concat();
+    let options: Vec<&str> = memory
+        .into_iter()
+        .flat_map(|memory| ["--memory", memory])
+        .collect();
+    let mut command = command(dir, memory.is_some(), &options, &words);
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let times = |line: &str| {
+        let (user, system) = line.split_once(' ')?;
+        Some(user.parse::<f64>().ok()? + system.parse::<f64>().ok()?)
+    };
+    errors.lines().find_map(times).unwrap()
 }
 
 fn median(of: &mut [f64]) -> f64 {

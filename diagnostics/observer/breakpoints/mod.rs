@@ -2,6 +2,7 @@
 //! begins, and removed one by one when they have nothing new to report.
 
 pub(crate) mod copies;
+mod running;
 pub(crate) mod table;
 
 use crate::log_format::{self, header};
@@ -19,13 +20,13 @@ const MOST_REPEATS: u8 = 16;
 const MOST_STRAYS: u32 = 100_000;
 /// The reports of statics at which tests pause that remove no breakpoint: each thread has to reach it.
 const MOST_HELD: u32 = 10_000;
-/// How often that number is halved for a site that never brings anything new.
+/// How often that number is halved for a site that brings nothing new.
 const MOST_HALVINGS: u8 = 4;
+/// The same for the entry of a function that brings one thing for each test: it may get another static the next time.
+const MOST_HALVINGS_OF_ENTRIES: u8 = 2;
 
 /// Set while breakpoints may be set.
 static IS_ON: AtomicBool = AtomicBool::new(false);
-/// The number of tests that run. A thread of a harness's pool counts as one more.
-static RUNNING: AtomicU32 = AtomicU32::new(0);
 /// The thread that is setting breakpoints, by the address of its state; 0 for none.
 static SETTING: AtomicUsize = AtomicUsize::new(0);
 /// The tests that are over, by their numbers.
@@ -39,10 +40,12 @@ static STATES: AtomicPtr<SiteState> = AtomicPtr::new(core::ptr::null_mut());
 
 /// What a site has reported since its breakpoint was set.
 struct SiteState {
-    /// Reports with something new, about as many as tests.
+    /// The running tests that the site has ever reported, by their bits.
+    seen: AtomicU64,
+    /// Reports with something new.
     news: AtomicU8,
     repeats: AtomicU8,
-    /// How often the number of repeats was reached without any news.
+    /// How often the number of repeats was reached without news, or for an entry without more than one for each test.
     halvings: AtomicU8,
 }
 
@@ -99,22 +102,24 @@ fn replace(site: &Site, expected: u8, new: u8) {
     }
 }
 
-/// Sets all breakpoints for a test that begins.
-pub(crate) fn test_begins() {
+/// Sets all breakpoints for the calling thread's test, which begins. `within` is the number that the thread had before.
+pub(crate) fn test_begins(within: u32) {
     if !IS_ON.load(Acquire) {
         return;
     }
-    RUNNING.fetch_add(1, Relaxed);
     let own = core::ptr::from_ref(thread::current()).addr();
     while SETTING.compare_exchange(0, own, SeqCst, Relaxed).is_err() {
         // SAFETY: only gives up the rest of this turn.
         unsafe { sys::sched_yield() };
     }
-    for (index, site) in table::sites().iter().enumerate() {
-        if let Some(state) = state_of(index) {
-            state.news.store(0, Relaxed);
-            state.repeats.store(0, Relaxed);
-        }
+    let bit = running::begin(thread::current().test.load(Relaxed), within);
+    let states = || (0..table::sites().len()).filter_map(state_of);
+    // Before the bit counts: an earlier test had it.
+    states().for_each(|state| _ = state.seen.fetch_and(!bit, SeqCst));
+    running::run(bit);
+    for (state, site) in states().zip(table::sites()) {
+        state.news.store(0, Relaxed);
+        state.repeats.store(0, Relaxed);
         if IS_ON.load(SeqCst) {
             set_breakpoint(site);
         }
@@ -122,11 +127,11 @@ pub(crate) fn test_begins() {
     SETTING.store(0, Release);
 }
 
-/// Notes that the calling thread's test is over.
-pub(crate) fn test_ends() {
+/// Notes that the calling thread's test is over, and that the thread works for the test `within` again.
+pub(crate) fn test_ends(within: u32) {
     if IS_ON.load(Relaxed) {
-        RUNNING.fetch_sub(1, Relaxed);
         let test = thread::current().test.load(Relaxed);
+        running::end(test, within);
         if let Some(word) = OVER.get(test as usize / 64) {
             word.fetch_or(1 << (test % 64), Relaxed);
         }
@@ -178,21 +183,41 @@ pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool) 
     if is_news && is_held && HELD.fetch_add(1, Relaxed) < MOST_HELD {
         return IS_ON.load(Relaxed);
     }
-    let stays = if is_news {
-        let news = state.news.fetch_add(1, Relaxed).saturating_add(1);
-        state.halvings.store(0, Relaxed);
-        site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) != 0 || u32::from(news) < RUNNING.load(Relaxed)
-    } else {
-        let repeats = state.repeats.fetch_add(1, Relaxed).saturating_add(1);
-        let halvings = state.halvings.load(Relaxed);
-        let stays = repeats < MOST_REPEATS >> halvings;
-        if !stays && state.news.load(Relaxed) == 0 && halvings < MOST_HALVINGS {
-            state.halvings.store(halvings + 1, Relaxed);
-        }
-        stays
-    };
-    if !stays {
-        remove_breakpoint(site);
+    let is_entry = site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) != 0;
+    let own = running::bit_of(thread::current().test.load(Relaxed));
+    let seen = state.seen.fetch_or(own, SeqCst) | own;
+    let running = running::bits();
+    let is_complete = |running: Option<u64>| !is_entry && running.is_some_and(|running| running & !seen == 0);
+    if !is_complete(running) && may_bring_news(state, is_entry, is_news, seen) {
+        return IS_ON.load(Relaxed);
     }
-    stays && IS_ON.load(Relaxed)
+    remove_breakpoint(site);
+    // A test has begun meanwhile, and perhaps set it before that.
+    if running::bits() != running && IS_ON.load(SeqCst) {
+        set_breakpoint(site);
+    }
+    false
+}
+
+/// Counts a report. Returns whether the site may still bring something new before the next test begins.
+fn may_bring_news(state: &SiteState, is_entry: bool, is_news: bool, seen: u64) -> bool {
+    let halvings = state.halvings.load(Relaxed);
+    if is_news {
+        let news = state.news.fetch_add(1, Relaxed).saturating_add(1);
+        let is_more = !is_entry || u32::from(news) > seen.count_ones();
+        let most = if is_more { 0 } else { MOST_HALVINGS_OF_ENTRIES };
+        state.halvings.store(halvings.min(most), Relaxed);
+        return true;
+    }
+    let repeats = state.repeats.fetch_add(1, Relaxed).saturating_add(1);
+    let may_bring = repeats < MOST_REPEATS >> halvings;
+    let most = match u32::from(state.news.load(Relaxed)) {
+        0 => MOST_HALVINGS,
+        news if is_entry && news <= seen.count_ones() => MOST_HALVINGS_OF_ENTRIES,
+        _ => 0,
+    };
+    if !may_bring && halvings < most {
+        state.halvings.store(halvings + 1, Relaxed);
+    }
+    may_bring
 }

@@ -75,7 +75,7 @@ pub unsafe extern "C" fn cofferdam_observer_begins(name: *const u8, length: usiz
         let name = unsafe { core::slice::from_raw_parts(name, length) };
         own.test.store(record_test(name, Some(before)), Relaxed);
         static_bytes::test_begins();
-        breakpoints::test_begins();
+        breakpoints::test_begins(before);
     }
     before
 }
@@ -87,7 +87,7 @@ pub extern "C" fn cofferdam_observer_ends(before: u32) -> u32 {
     if own.test.load(Relaxed) != before
         && let Some(_guard) = ReentrancyGuard::enter()
     {
-        end_test();
+        end_test(before);
     }
     own.test.swap(before, Relaxed)
 }
@@ -111,12 +111,12 @@ fn record_test(name: &[u8], within: Option<u32>) -> u32 {
     number
 }
 
-/// Records the end of the calling thread's test.
-fn end_test() {
+/// Records the end of the calling thread's test. `within` is the number that the thread had before.
+fn end_test(within: u32) {
     hold::test_ends();
     static_bytes::test_ends();
     recording::append(&Record::new(Kind::TestOver, b""), false);
-    breakpoints::test_ends();
+    breakpoints::test_ends(within);
 }
 
 real_functions! {
@@ -229,12 +229,12 @@ unsafe extern "C" fn begin(launch: *mut c_void) -> *mut c_void {
     if is_test {
         hold::wait_for_change(own.test.load(Relaxed));
         static_bytes::test_begins();
-        breakpoints::test_begins();
+        breakpoints::test_begins(0);
     }
     // SAFETY: the start function that the program passed to `pthread_create`.
     let answer = unsafe { core::mem::transmute::<usize, Start>(start)(argument) };
     if is_test && let Some(_guard) = ReentrancyGuard::enter() {
-        end_test();
+        end_test(0);
     }
     signal_stacks::take_back();
     answer

@@ -13,7 +13,7 @@ pub(crate) mod test_groups;
 
 use super::layout;
 use super::log::account_file;
-use super::statics::{KEPT, Wanted};
+use super::statics::{FOLDER, KEPT, Wanted};
 use crate::cli::RUNNER_WORD;
 use crate::fixtures::{self, Exports};
 use instructions::{EXPORTS, Instructions, PREVIOUS_RUNNER, PROJECT_RUNNER, RUNNER, TestUnit, VARIABLE};
@@ -232,7 +232,12 @@ impl Launch {
         if settings.statics {
             fs::write(folder.path().join(runner::STATICS), "").map_err(failed("its folder"))?;
         }
-        fs::create_dir(folder.path().join(KEPT)).map_err(failed("its folder"))?;
+        // Without a folder for them, the next observation reads each program again.
+        let kept = cofferdam::diagnostics::base_dir(Some(dir))
+            .and_then(|base| cofferdam::diagnostics::private_dir(&base, FOLDER));
+        let here = folder.path().join(KEPT);
+        let made = kept.map_or_else(|_| fs::create_dir(&here), |kept| symlink(kept, &here));
+        made.map_err(failed("its folder"))?;
         if settings.only_starts {
             SavedStarts::create(folder.path()).map_err(failed("its folder"))?;
         }

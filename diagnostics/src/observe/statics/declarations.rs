@@ -6,6 +6,7 @@ use gimli::{AttributeValue, EndianSlice, LittleEndian, Operation, SectionId, Uni
 use object::{Object as _, ObjectSection as _};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 /// The place of a declaration in the user's code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +30,8 @@ type Slice<'s> = EndianSlice<'s, LittleEndian>;
 type Unit<'s> = gimli::Unit<Slice<'s>>;
 type Dwarf<'s> = gimli::Dwarf<Slice<'s>>;
 
-/// Returns the declarations of variables in the user's code, by address; `None` if the program describes no types, and so no
-/// variables. What cannot be read is left out.
+/// Returns the declarations of variables in the user's code, by address; `None` if that is described without types, and so
+/// without variables. What cannot be read is left out.
 pub(super) fn read(file: &File<'_>) -> Option<HashMap<u64, Declaration>> {
     let load = |id: SectionId| -> Result<Cow<'_, [u8]>, gimli::Error> {
         let section = file.section_by_name(id.name());
@@ -43,11 +44,27 @@ pub(super) fn read(file: &File<'_>) -> Option<HashMap<u64, Declaration>> {
     let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
     let (mut units, mut has_types) = (dwarf.units(), false);
     while let Ok(Some(header)) = units.next() {
-        if let Ok(unit) = dwarf.unit(header) {
+        if let Ok(unit) = dwarf.unit(header)
+            && is_of_user(&unit).unwrap_or(false)
+        {
             has_types |= read_unit(&dwarf, &unit, &mut found).unwrap_or(false);
         }
     }
     has_types.then_some(found)
+}
+
+/// Returns whether the unit is Rust code of the user's. The others are most of a large program, and declare none of its statics.
+fn is_of_user(unit: &Unit<'_>) -> Result<bool, gimli::Error> {
+    let mut entries = unit.entries();
+    let language = match entries.next_dfs()? {
+        Some(root) => root.attr_value(gimli::DW_AT_language),
+        None => None,
+    };
+    let text = |text: Option<Slice<'_>>| text.map(|text| text.to_string_lossy().into_owned());
+    let dir = PathBuf::from(text(unit.comp_dir).unwrap_or_default());
+    let file = dir.join(text(unit.name).unwrap_or_default());
+    Ok(language == Some(AttributeValue::Language(gimli::DW_LANG_Rust))
+        && is_user_code(&file.to_string_lossy()))
 }
 
 /// Returns whether the unit describes types.
@@ -178,7 +195,7 @@ fn path(dwarf: &Dwarf<'_>, unit: &Unit<'_>, index: u64) -> Option<String> {
     };
     let mut path = unit
         .comp_dir
-        .map(|dir| std::path::PathBuf::from(&*dir.to_string_lossy()))
+        .map(|dir| PathBuf::from(&*dir.to_string_lossy()))
         .unwrap_or_default();
     if let Some(dir) = file.directory(header).and_then(text) {
         path.push(dir);

@@ -1,10 +1,11 @@
 //! The statics of a test program that belong to the user's code, and the instructions that use them. The runner's side
 //! writes them down before the program starts; the observer sets its breakpoints there.
 //!
-//! `declarations` reads names and source lines, `program_file` symbols and code, `sites` instructions; `listing` keeps all that for
-//! the next start of the program.
+//! `declarations` reads names and source lines, `program_file` symbols and code, `sites` instructions; `listing` has all that, and
+//! `kept_listing` keeps it for the next start of the program.
 
 mod declarations;
+mod kept_listing;
 mod listing;
 mod program_file;
 mod sites;
@@ -13,7 +14,8 @@ use crate::observe::site_table::{
     COMPARED, ENDING, HEADER, LAZY, LOCK, MAGIC, MOST_BYTES, PUT_BACK, Site, Static,
 };
 use crate::scene::StaticId;
-pub(super) use listing::KEPT;
+use kept_listing::KeptListing;
+pub(super) use kept_listing::{FOLDER, KEPT};
 use listing::Listing;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -132,12 +134,12 @@ impl ListedStatic {
 /// Writes the table of the program that this process is about to become to the folder of the logs, or the reason that there
 /// is none.
 pub(super) fn write(folder: &Path, program: &Path, pid: u32, wanted: &Wanted) -> io::Result<()> {
-    let listing = match Listing::kept(folder, program, wanted.locks) {
+    let kept = KeptListing::of(program, &folder.join(KEPT), wanted.locks);
+    let listing = match kept.as_ref().and_then(KeptListing::read) {
         Some(listing) => Ok(listing),
         None => read(program).and_then(|bytes| {
             let listing = Listing::of(&bytes, wanted.locks)?;
-            // Without it, the next start reads the program again.
-            let _ = listing.keep(folder, program, wanted.locks, pid);
+            kept.inspect(|kept| kept.write(&listing));
             Ok(listing)
         }),
     };
@@ -258,6 +260,11 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic], wanted: &Wanted) -> Vec<u8> {
     table
 }
 
+/// Returns the path of a static without what the optimizer appends to a part of it that it has moved, such as `.0`.
+fn without_suffix(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(name, _)| name)
+}
+
 /// Returns the beginning of a text: the names of generic functions can be very long.
 fn shortened(text: &str) -> &str {
     const MOST: usize = 1000;
@@ -328,6 +335,13 @@ mod tests {
             ("shop::CACHE", "shop::CACHE"),
         ] {
             assert_eq!(own_path(path), own);
+        }
+    }
+
+    #[test]
+    fn a_static_keeps_its_name_when_it_is_optimized() {
+        for name in ["shop::CACHE", "shop::CACHE.0", "shop::CACHE.0.llvm.173"] {
+            assert_eq!(without_suffix(name), "shop::CACHE");
         }
     }
 

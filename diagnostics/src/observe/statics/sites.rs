@@ -138,7 +138,13 @@ pub(super) fn find(program: &Program<'_>, statics: &[OwnStatic]) -> Vec<Site> {
             };
             // The numbers inside a lock are not its value.
             let is_lock = statics[target as usize].is_lock;
-            add(one, target, if is_lock && how == COUNT { READ } else { how });
+            let rest = instructions.get(place + 1..).unwrap_or_default();
+            let how = match how {
+                COUNT if is_lock => READ,
+                READ if !is_lock && is_atomic_store(one, rest, &mut info) => WRITE,
+                how => how,
+            };
+            add(one, target, how);
         }
         if let (Some(how), Some(first)) = (entry, instructions.first()) {
             add(first, 0, how);
@@ -208,6 +214,31 @@ fn called(program: &Program<'_>, rest: &[Instruction]) -> Option<String> {
     let (_, symbol) = (next.flow_control() == FlowControl::Call)
         .then(|| program.functions.get(&next.near_branch_target()))??;
     Some(demangled(symbol))
+}
+
+/// Returns whether an exchange drops the value that it gets, as a sequentially consistent store in optimized code does.
+fn is_atomic_store(one: &Instruction, rest: &[Instruction], info: &mut InstructionInfoFactory) -> bool {
+    if one.mnemonic() != Mnemonic::Xchg || one.op0_kind() != OpKind::Memory {
+        return false;
+    }
+    let register = one.op1_register().full_register();
+    let goes_on = |next: &&Instruction| {
+        matches!(
+            next.flow_control(),
+            FlowControl::Next | FlowControl::ConditionalBranch
+        )
+    };
+    let is_read = |next: &Instruction| {
+        let used = info.info(next).used_registers().iter();
+        let mut accesses = used
+            .filter(|used| used.register().full_register() == register)
+            .map(|used| !matches!(used.access(), OpAccess::Write | OpAccess::CondWrite))
+            .peekable();
+        accesses.peek()?;
+        Some(accesses.any(|is_read| is_read))
+    };
+    // Few functions return the value of an exchange.
+    !rest.iter().take_while(goes_on).find_map(is_read).unwrap_or(false)
 }
 
 fn by_operand(one: &Instruction, memory: &[UsedMemory]) -> u8 {
@@ -290,6 +321,34 @@ mod tests {
             let mut info = InstructionInfoFactory::new();
             assert_eq!(by_operand(&one, info.info(&one).used_memory()), how, "{code:x?}");
         }
+    }
+
+    #[test]
+    fn an_exchange_is_a_store_if_its_value_is_dropped() {
+        let exchange = decoded(&[0x87, 0x05, 0, 1, 0, 0]);
+        let mut info = InstructionInfoFactory::new();
+        for (rest, is_store) in [
+            // cmp eax, 2; test al, al; movzx eax, al
+            (&[&[0x83, 0xf8, 2][..]][..], false),
+            (&[&[0x84, 0xc0]], false),
+            (&[&[0x0f, 0xb6, 0xc0]], false),
+            // mov eax, 1; xor eax, eax
+            (&[&[0xb8, 1, 0, 0, 0]], true),
+            (&[&[0x31, 0xc0], &[0x84, 0xc0]], true),
+            // mov ecx, 1; cmp eax, 2
+            (&[&[0xb9, 1, 0, 0, 0], &[0x83, 0xf8, 2]], false),
+            // ret
+            (&[&[0xc3]], true),
+            (&[], true),
+        ] {
+            let rest: Vec<Instruction> = rest.iter().map(|code| decoded(code)).collect();
+            assert_eq!(is_atomic_store(&exchange, &rest, &mut info), is_store, "{rest:?}");
+        }
+        assert!(!is_atomic_store(
+            &decoded(&[0x8b, 0x05, 0, 1, 0, 0]),
+            &[],
+            &mut info
+        ));
     }
 
     #[test]

@@ -296,7 +296,32 @@ fn uses_both() { unsafe { OWN += *CALLS.get() + Worker::current().id().len() as 
 #[test]
 fn statics_that_cannot_be_observed_are_named_and_end_with_3_only_if_they_are_required() {
     let package = Package::new("undescribed", SHARING);
-    package.write("Cargo.toml", "[package]\nname = \"undescribed\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[profile.release]\nstrip = true\n");
+    // A dependency may have debug information where the suite has none.
+    package.write(
+        "Cargo.toml",
+        r#"[package]
+name = "undescribed"
+version = "0.0.0"
+edition = "2024"
+[dependencies]
+described = { path = "vendor/described" }
+[workspace]
+[profile.dev.package.described]
+debug = 2
+[profile.release]
+strip = true
+"#,
+    );
+    package.write(
+        "vendor/described/Cargo.toml",
+        "[package]\nname = \"described\"\nversion = \"0.0.0\"\nedition = \"2024\"\n",
+    );
+    package.write(
+        "vendor/described/src/lib.rs",
+        "#[inline(never)]\npub fn doubled(number: u32) -> u32 { number * 2 }\n",
+    );
+    let used = "#[test]\nfn uses_the_dependency() { assert_eq!(described::doubled(2), 4); }\n";
+    package.write("tests/undescribed.rs", &format!("{SHARING}{used}"));
     let without_lines = |options: &[&str]| -> CommandOutput {
         let mut command = package.command(options, &[&CARGO[..], &["--test", "undescribed"]].concat());
         command

@@ -1,0 +1,207 @@
+//! The listings of programs, kept in files: a program that has not changed is read once, though reruns start it hundreds of times.
+
+use super::listing::Listing;
+use object::elf::{FileHeader64, NT_GNU_BUILD_ID};
+use object::read::ReadCache;
+use object::read::elf::{FileHeader as _, SectionHeader as _};
+use object::{Endianness, ReadRef};
+use std::fs::{self, File, Metadata};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Where the files are, below cofferdam's own folder.
+pub(in crate::observe) const FOLDER: &str = "statics";
+/// The link to that folder in the folder of the logs, and in those of reruns.
+pub(in crate::observe) const KEPT: &str = "listings";
+/// The number of files that stay, the newest.
+const MOST: usize = 100;
+
+/// The file in which a program's listing is kept.
+#[derive(Debug)]
+pub(super) struct KeptListing {
+    path: PathBuf,
+}
+
+impl KeptListing {
+    /// Returns the file for a program as it is now, in a folder of such files; `None` if the program cannot be identified.
+    /// `with_locks` is set for a listing that includes locks without a value.
+    pub(super) fn of(program: &Path, folder: &Path, with_locks: bool) -> Option<Self> {
+        let own = fs::metadata("/proc/self/exe").ok()?;
+        let mut hash = DefaultHasher::new();
+        identify(program, &mut hash).ok()?;
+        // Another build of this program may find other statics.
+        hash_metadata(&own, &mut hash);
+        with_locks.hash(&mut hash);
+        Some(Self {
+            path: folder.join(format!("{:016x}", hash.finish())),
+        })
+    }
+
+    pub(super) fn read(&self) -> Option<Listing> {
+        Listing::from_json(&fs::read(&self.path).ok()?)
+    }
+
+    /// Writes the listing if that is possible, and removes the oldest.
+    pub(super) fn write(&self, listing: &Listing) {
+        let Ok(text) = listing.to_json() else { return };
+        if cofferdam::file::write_atomic(&self.path, &text).is_ok() {
+            self.path.parent().into_iter().for_each(remove_oldest);
+        }
+    }
+}
+
+/// Adds the identity of the program's content: its build ID and size, or the file's identity and time.
+fn identify(program: &Path, hash: &mut DefaultHasher) -> io::Result<()> {
+    let file = File::open(program)?;
+    let metadata = file.metadata()?;
+    match build_id(&ReadCache::new(file)) {
+        Some(id) => {
+            id.hash(hash);
+            metadata.size().hash(hash);
+        }
+        None => {
+            program.hash(hash);
+            hash_metadata(&metadata, hash);
+        }
+    }
+    Ok(())
+}
+
+fn hash_metadata(metadata: &Metadata, hash: &mut DefaultHasher) {
+    let time = (metadata.mtime(), metadata.mtime_nsec());
+    (metadata.dev(), metadata.ino(), metadata.size(), time).hash(hash);
+}
+
+/// Returns the linker's hash of a program. One that is shorter than a hash was chosen by somebody, and may stay while the program
+/// changes.
+fn build_id<'p, R: ReadRef<'p>>(program: R) -> Option<Vec<u8>> {
+    const SHORTEST: usize = 8;
+    let header = FileHeader64::<Endianness>::parse(program).ok()?;
+    let endian = header.endian().ok()?;
+    for section in header.section_headers(endian, program).ok()? {
+        let Some(mut notes) = section.notes(endian, program).ok().flatten() else {
+            continue;
+        };
+        while let Ok(Some(note)) = notes.next() {
+            if note.name() == b"GNU" && note.n_type(endian) == NT_GNU_BUILD_ID {
+                return Some(note.desc().to_vec()).filter(|id| id.len() >= SHORTEST);
+            }
+        }
+    }
+    None
+}
+
+fn remove_oldest(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut all: Vec<(SystemTime, PathBuf)> = entries
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    all.sort();
+    let old = all.len().saturating_sub(MOST);
+    for (_, path) in all.drain(..old) {
+        // What cannot be removed now is tried again after the next listing.
+        let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::site_table::Site;
+
+    /// Returns a file for a program of these bytes, in a folder of its own.
+    fn kept(folder: &Path, program: &[u8]) -> KeptListing {
+        let path = folder.join("program");
+        fs::write(&path, program).unwrap();
+        KeptListing::of(&path, folder, false).unwrap()
+    }
+
+    fn own_program() -> Vec<u8> {
+        #[expect(clippy::disallowed_methods, reason = "a program with symbols")]
+        fs::read(std::env::current_exe().unwrap()).unwrap()
+    }
+
+    /// Returns a program whose only content is a note with this build ID.
+    fn program_with(id: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 64 + 2 * 64];
+        bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        let mut put =
+            |place: usize, number: &[u8]| bytes[place..place + number.len()].copy_from_slice(number);
+        put(40, &64_u64.to_le_bytes()); // The sections' headers begin there,
+        put(58, &64_u16.to_le_bytes()); // have this size,
+        put(60, &2_u16.to_le_bytes()); // and are two: an empty one, and the notes'.
+        put(128 + 4, &7_u32.to_le_bytes());
+        put(128 + 24, &192_u64.to_le_bytes());
+        put(128 + 32, &(16 + id.len() as u64).to_le_bytes());
+        put(128 + 48, &4_u64.to_le_bytes());
+        bytes.extend(4_u32.to_le_bytes());
+        bytes.extend((id.len() as u32).to_le_bytes());
+        bytes.extend(NT_GNU_BUILD_ID.0.to_le_bytes());
+        bytes.extend(b"GNU\0");
+        bytes.extend(id);
+        bytes
+    }
+
+    #[test]
+    fn a_build_id_is_read_unless_it_is_no_hash() {
+        let id = [7; 20];
+        assert_eq!(build_id(&program_with(&id)[..]), Some(id.to_vec()));
+        assert_eq!(build_id(&program_with(&[1, 2, 3, 4])[..]), None);
+        assert_eq!(build_id(&b"#!/bin/sh\n"[..]), None);
+    }
+
+    #[test]
+    fn a_copied_program_keeps_its_listing_and_a_changed_one_does_not() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let name = |kept: &KeptListing| kept.path.file_name().unwrap().to_owned();
+        let of = |folder: &Path, id: u8| name(&kept(folder, &program_with(&[id; 20])));
+        assert_eq!(of(first.path(), 1), of(second.path(), 1));
+        assert_ne!(of(first.path(), 1), of(first.path(), 2));
+        let without = |folder: &Path, text: &[u8]| name(&kept(folder, text));
+        assert_ne!(without(first.path(), b"text"), without(second.path(), b"text"));
+        assert_ne!(without(first.path(), b"text"), without(first.path(), b"texts"));
+    }
+
+    #[test]
+    fn only_a_complete_listing_of_the_same_kind_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = kept(folder.path(), &own_program());
+        assert_eq!(kept.read(), None);
+        let listing = Listing {
+            statics: Vec::new(),
+            sites: vec![Site {
+                address: 0x1234,
+                target: 2,
+                length: 7,
+                displacement: 3,
+                how: 1,
+                first: 0x48,
+            }],
+        };
+        kept.write(&listing);
+        assert_eq!(kept.read().as_ref(), Some(&listing));
+        let with_locks = KeptListing::of(&folder.path().join("program"), folder.path(), true).unwrap();
+        assert_eq!(with_locks.read(), None);
+        let text = fs::read(&kept.path).unwrap();
+        for damaged in [&text[..text.len() - 1], &text[1..], &text[..8], b""] {
+            fs::write(&kept.path, damaged).unwrap();
+            assert_eq!(kept.read(), None, "{damaged:?}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_listings_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..MOST + 5 {
+            let file = File::create(folder.path().join(number.to_string())).unwrap();
+            let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
+            file.set_modified(time).unwrap();
+        }
+        remove_oldest(folder.path());
+        let left = |number: usize| folder.path().join(number.to_string()).exists();
+        assert!(!left(4) && left(5) && left(MOST + 4));
+    }
+}
