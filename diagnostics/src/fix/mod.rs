@@ -3,7 +3,8 @@
 //! `proposal` turns conflicts into new file contents: `test_sources` reads the workspaces and finds each test with its
 //! attributes, `key_plan` chooses the keys, and `draft` writes them into Rust files, Cargo.toml and nextest's configuration.
 //! `unused_attributes` finds attributes without effect, `named_statics` the values that two tests name, and `conflict_help` writes
-//! the help texts. `migration` rewrites a suite that uses other crates. `checkout` applies the changes. Only `tool`, `checkout`,
+//! the help texts. `migration` rewrites a suite that uses other crates, `relaxation` removes attributes that
+//! guard nothing. `checkout` applies the changes. Only `tool`, `checkout`,
 //! `workspace`, `test_sources`, `proposal` and `migration` have effects.
 
 mod attributes;
@@ -11,6 +12,7 @@ pub(crate) mod checkout;
 pub(crate) mod conflict_help;
 pub(crate) mod draft;
 mod edit;
+mod imports;
 mod involved_tests;
 mod key_names;
 pub(crate) mod key_plan;
@@ -22,6 +24,8 @@ pub(crate) mod nextest_groups;
 mod parsed_file;
 mod program;
 pub(crate) mod proposal;
+pub(crate) mod relaxation;
+mod replacements;
 mod scan;
 mod source_file;
 pub(crate) mod test_sources;

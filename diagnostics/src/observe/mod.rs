@@ -29,10 +29,13 @@ mod site_table;
 mod statics;
 mod suite_programs;
 mod test_process;
+mod timed_programs;
 
 pub(crate) use interruption::Interruption;
 pub(crate) use leftovers::FileSnapshot;
+pub(crate) use log::binary_of;
 pub(crate) use log::results::{ReportedOutcome, TestResult};
-pub(crate) use observation::{ObservationResult, ObservedCommand};
+pub(crate) use observation::{ListedAccess, ObservationResult, ObservedCommand};
 pub(crate) use scene_runner::SceneRunner;
 pub(crate) use suite_programs::{DOCTEST, SuitePrograms};
+pub(crate) use timed_programs::EarlierPrograms;

@@ -18,8 +18,8 @@ use super::statics;
 use super::suite_programs::SuitePrograms;
 use crate::findings::{Account, Coverage, Program, SharedStatic, StaticUse, Statics};
 use crate::scene::{Outcome, SceneResult, TestId};
-use cofferdam::Access;
 use cofferdam::format::ResourceKind;
+use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Test, Use};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -43,13 +43,31 @@ pub(crate) struct ObservationResult {
     pub(crate) locked: Vec<Conflict>,
     /// The programs that were started, and those that were lost.
     pub(crate) account: Account,
-    /// Every access as one line of JSON.
-    pub(crate) accesses: String,
+    /// Every access, if it was asked for.
+    pub(crate) accesses: Vec<ListedAccess>,
+    /// The tests that had a process of their own, by the names of their programs and their own.
+    pub(crate) own_processes: BTreeSet<(String, String)>,
     /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
     /// The results of the command's tests, in the order in which their programs began.
     pub(crate) results: Vec<TestResult>,
     pub(crate) statics: Statics,
+}
+
+/// One access to a resource by a test.
+#[derive(Clone, Debug)]
+pub(crate) struct ListedAccess {
+    pub(crate) test: String,
+    pub(crate) binary: String,
+    /// The directory of its package.
+    pub(crate) package: PathBuf,
+    pub(crate) resource: Resource,
+    pub(crate) access: Access,
+    pub(crate) place: Option<String>,
+    /// The line of the declaration of a static.
+    pub(crate) declared: Option<String>,
+    /// The times of the first and last one, in microseconds since 1970.
+    pub(crate) window: (u64, u64),
 }
 
 impl ObservedCommand {
@@ -66,7 +84,7 @@ impl ObservedCommand {
         self.launch.variables()
     }
 
-    /// Reads the logs. `ours` is the directory of cofferdam's own files; `listed` asks for all accesses as JSON.
+    /// Reads the logs. `ours` is the directory of cofferdam's own files; `listed` asks for all accesses.
     pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> ObservationResult {
         let (mut account, mut logs) = account_file::read(self.launch.folder());
         let mut known = self.known(&logs);
@@ -102,18 +120,27 @@ impl ObservedCommand {
         // The evidence holds what several tests use.
         watched.tests = reading.coverage.tests;
         watched.claims = reading.used_count() as u64;
-        let mut accesses = String::new();
+        let mut accesses = Vec::new();
         for one in reading.used().filter(|_| listed) {
             let test = &attribution.tests[one.test];
-            let place = reading.place(one.place).and_then(|place| lines.line(place));
-            let line = serde_json::json!({
-                "test": test.name, "binary": test.binary, "access": one.access.to_string(), "place": place,
-                "kind": one.resource.kind().key(), "name": one.resource.as_str(),
-                "from": one.window.0, "to": one.window.1,
+            let is_static = one.resource.kind() == ResourceKind::Static;
+            accesses.push(ListedAccess {
+                test: test.name.clone(),
+                binary: test.binary.clone(),
+                package: working_dirs.get(&test.pid).cloned().unwrap_or_default(),
+                place: reading.place(one.place).and_then(|place| lines.line(place)),
+                declared: is_static
+                    .then(|| reading.declaration(test.pid, one.resource.as_str(), &self.dir))
+                    .flatten(),
+                access: one.access,
+                window: one.window,
+                resource: one.resource,
             });
-            accesses.push_str(&line.to_string());
-            accesses.push('\n');
         }
+        let apart = attribution.tests.iter().filter(|test| !test.in_turn);
+        let own_processes = apart
+            .map(|test| (test.binary.clone(), test.name.clone()))
+            .collect();
         let mut statics = self.statics(&logs, &attribution, &known);
         let observed_tests = ObservedTests::new(attribution.tests, working_dirs);
         let mut lines_of = |test: &Test, used: &Use| reading.lines_of(test, used, &mut lines);
@@ -132,6 +159,7 @@ impl ObservedCommand {
             ran: ran(&observed_tests),
             account,
             accesses,
+            own_processes,
             results,
             statics,
         }

@@ -1,12 +1,13 @@
 //! Repeats a scene with the pauses that brought out its failure.
 
 use super::pauses::Pauses;
-use super::rerun::{Rerunner, Runnable, TestOutcome};
+use super::rerun::{Rerunner, Runnable, TestOutcome, held_at_once};
 use crate::findings::PausedAt;
 use crate::observe::interruption::Interruption;
 use crate::observe::launch::Launch;
 use crate::observe::suite_programs::SuitePrograms;
 use crate::scene::{Outcome, TestId};
+use cofferdam::Resource;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,39 +33,70 @@ impl<'a> PausedRuns<'a> {
     /// Runs the tests and returns the outcome of one of them: unknown if they could not be started or did not end. Returns
     /// `None` if the time was over, or it was interrupted.
     pub(crate) fn run(&self, tests: &[TestId], judged: &TestId, paused: &PausedAt) -> Option<Outcome> {
-        if self.rerunner.is_over() {
-            return None;
-        }
-        let runnables: Option<Vec<Runnable>> = tests.iter().map(|test| self.runnable(test)).collect();
-        let Some(runnables) = runnables else {
-            return Some(Outcome::Unknown);
-        };
         let pauses = Pauses {
             first: paused.first,
             others: paused.others,
             ..Pauses::USUAL
         };
+        let outcomes = self.outcomes(tests, &paused.resources, Some(pauses), Duration::ZERO)?;
+        let position = tests.iter().position(|test| test == judged)?;
+        outcomes.get(position).copied()
+    }
+
+    /// Runs the tests, which took that long one after the other, with short pauses at as many of the resources as the observer
+    /// has room for. Returns their outcomes in the same order, or `None` if the time was over, or it was interrupted.
+    pub(crate) fn run_together(
+        &self,
+        tests: &[TestId],
+        resources: &[&Resource],
+        alone: Duration,
+    ) -> Option<Vec<Outcome>> {
+        let held: Vec<Resource> = resources[..held_at_once(resources)]
+            .iter()
+            .copied()
+            .cloned()
+            .collect();
+        let pauses = (!held.is_empty()).then_some(Pauses::OF_MANY);
+        self.outcomes(tests, &held, pauses, alone)
+    }
+
+    fn outcomes(
+        &self,
+        tests: &[TestId],
+        resources: &[Resource],
+        pauses: Option<Pauses>,
+        alone: Duration,
+    ) -> Option<Vec<Outcome>> {
+        if self.rerunner.is_over() {
+            return None;
+        }
+        let runnables: Option<Vec<Runnable>> = tests.iter().map(|test| self.runnable(test)).collect();
+        let Some(runnables) = runnables else {
+            return Some(vec![Outcome::Unknown; tests.len()]);
+        };
         let all: Vec<&Runnable> = runnables.iter().collect();
         // nextest runs the tests of such a group one after the other.
-        let group = self.suite.test_group(judged);
+        let group = tests.first().and_then(|test| self.suite.test_group(test));
         let at_once = match group {
             Some(_) if tests.iter().all(|test| self.suite.test_group(test) == group) => 1,
             _ => tests.len(),
         };
         let mut outcomes = Vec::new();
-        for some in all.chunks(at_once) {
-            let run = self
-                .rerunner
-                .run(some, &paused.resources, Some(pauses), Duration::ZERO);
+        for some in all.chunks(at_once.max(1)) {
+            let run = self.rerunner.run(some, resources, pauses, alone);
             outcomes.extend(run.map(|result| result.outcomes).unwrap_or_default());
         }
-        let position = tests.iter().position(|test| test == judged)?;
-        Some(match outcomes.get(position) {
-            Some(TestOutcome::Passed) => Outcome::Passed,
-            Some(TestOutcome::Failed) => Outcome::Failed,
-            Some(TestOutcome::Stopped) if self.rerunner.is_over() => return None,
-            Some(TestOutcome::Stopped) | None => Outcome::Unknown,
-        })
+        outcomes.resize(tests.len(), TestOutcome::Stopped);
+        let is_over = self.rerunner.is_over();
+        if outcomes.contains(&TestOutcome::Stopped) && is_over {
+            return None;
+        }
+        let outcome = |outcome| match outcome {
+            TestOutcome::Passed => Outcome::Passed,
+            TestOutcome::Failed => Outcome::Failed,
+            TestOutcome::Stopped => Outcome::Unknown,
+        };
+        Some(outcomes.into_iter().map(outcome).collect())
     }
 
     fn runnable(&self, test: &TestId) -> Option<Runnable> {
