@@ -105,8 +105,8 @@ fn last_line(relaxed: &Relaxed) -> String {
         (None, true) => "nothing to change".to_owned(),
     };
     format!(
-        "of {}, {removed} guard nothing, {split} get another key, {kept} are needed, {unknown} unknown; {then}",
-        count(keys.len() as u64, "attribute")
+        "of {} on tests, {removed} guard nothing, {split} become others, {kept} are needed, {unknown} unknown; {then}",
+        count(keys.len() as u64, "key")
     )
 }
 

@@ -20,7 +20,7 @@ use crate::fix::test_sources::Sources;
 use crate::fix::unused_attributes::{self, ExecutedFunction, UnusedAttribute};
 use crate::rates::FailureRate;
 use crate::scene::TestId;
-use applying::Applied;
+use applying::{Applied, permissions};
 pub(crate) use change_proof::{Proof, ProofOutcome};
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Kind, Runner, Test};
@@ -155,7 +155,7 @@ pub(crate) fn fix(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result<F
     if args.apply && !is_empty {
         if args.command.is_empty() {
             let applied = Applied::write(
-                args,
+                permissions(args),
                 &fixed.proposal.changes,
                 &fixed.proposal.missing_crates,
                 &sources,
