@@ -11,7 +11,7 @@ mod resource_json;
 mod shared_statics;
 mod shared_uses;
 
-pub(crate) use account::{Account, Entry};
+pub(crate) use account::{Account, Entry, UnseenProcess};
 pub(crate) use folded::{Fold, folded};
 #[cfg(has_observer)]
 pub(crate) use folded::{is_random_name, numbers};

@@ -16,7 +16,7 @@ use super::observed_tests::{ObservedTests, complete, ran};
 use super::scene_runner::SceneRunner;
 use super::statics;
 use super::suite_programs::SuitePrograms;
-use crate::findings::{Account, Coverage, Program, SharedStatic, StaticUse, Statics};
+use crate::findings::{Account, Coverage, Program, SharedStatic, StaticUse, Statics, UnseenProcess};
 use crate::scene::{Outcome, SceneResult, TestId};
 use cofferdam::format::ResourceKind;
 use cofferdam::{Access, Resource};
@@ -47,6 +47,9 @@ pub(crate) struct ObservationResult {
     pub(crate) accesses: Vec<ListedAccess>,
     /// The tests that had a process of their own, by the names of their programs and their own.
     pub(crate) own_processes: BTreeSet<(String, String)>,
+    /// Programs that were not recorded, each with the test that started it, by the name of its program and its own; `None` if
+    /// that is not known.
+    pub(crate) unseen_starts: Vec<(Option<(String, String)>, UnseenProcess)>,
     /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
     /// The results of the command's tests, in the order in which their programs began.
@@ -137,6 +140,7 @@ impl ObservedCommand {
                 resource: one.resource,
             });
         }
+        let unseen_starts = unseen_starts(&account, &logs, &attribution);
         let apart = attribution.tests.iter().filter(|test| !test.in_turn);
         let own_processes = apart
             .map(|test| (test.binary.clone(), test.name.clone()))
@@ -160,6 +164,7 @@ impl ObservedCommand {
             account,
             accesses,
             own_processes,
+            unseen_starts,
             results,
             statics,
         }
@@ -360,6 +365,31 @@ impl ObservedCommand {
         }
         known
     }
+}
+
+/// Returns the processes that were not recorded, each with the test that started it.
+fn unseen_starts(
+    account: &Account,
+    logs: &[Log],
+    attribution: &Attribution,
+) -> Vec<(Option<(String, String)>, UnseenProcess)> {
+    if account.unseen.is_empty() {
+        return Vec::new();
+    }
+    let mut starters: HashMap<u32, usize> = HashMap::new();
+    for (index, log) in logs.iter().enumerate() {
+        for record in log.records().filter(|record| record.kind == Kind::Child) {
+            if let Some(test) = attribution.test(index, &record) {
+                starters.insert(record.value, test);
+            }
+        }
+    }
+    let named = |process: &UnseenProcess| {
+        let test = &attribution.tests[*starters.get(&process.pid)?];
+        Some((test.binary.clone(), test.name.clone()))
+    };
+    let unseen = account.unseen.iter();
+    unseen.map(|process| (named(process), process.clone())).collect()
 }
 
 /// Returns the path of the static that a conflict is on, if it is on one.

@@ -128,9 +128,15 @@ pub(super) fn read(mut result: ObservationResult, dir: &Path) -> Observed {
             &|id| id.binary == binary,
         );
     }
-    if let Some(lost) = result.account.lost.first() {
-        let why = format!("may have started {}, which was lost ({})", lost.name, lost.reason);
-        observed.leave_out(&why, &|_| true);
+    for (test, process) in &result.unseen_starts {
+        let why = format!(
+            "starts {}, which was not observed ({})",
+            process.name, process.reason
+        );
+        match test {
+            Some((binary, name)) => observed.leave_out(&why, &|id| id.binary == *binary && id.name == *name),
+            None => observed.leave_out(&format!("may be the test that {why}"), &|_| true),
+        }
     }
     observed.add_conflicts(&result, &numbers);
     observed.add_statics(&result);
@@ -237,8 +243,8 @@ impl Observed {
         }
     }
 
-    /// Returns resources at which these tests can pause so that they meet: what they change first, memory and variables before
-    /// files, whose names may be new in each run.
+    /// Returns resources at which these tests can pause so that they meet: what they change first, memory before files, whose names
+    /// may be new in each run. A pause at a variable would keep all others from theirs.
     pub(super) fn pauses(&self, tests: &BTreeSet<usize>) -> Vec<&Resource> {
         let mut users: BTreeMap<&Resource, (usize, bool)> = BTreeMap::new();
         for (resource, writes) in tests.iter().flat_map(|test| &self.touched[*test]) {
@@ -248,7 +254,9 @@ impl Observed {
         }
         let mut all: Vec<(&Resource, (usize, bool))> = users
             .into_iter()
-            .filter(|(_, (count, is_changed))| *count > 1 || *is_changed)
+            .filter(|(resource, (count, is_changed))| {
+                resource.kind() != ResourceKind::Env && (*count > 1 || *is_changed)
+            })
             .collect();
         let is_file = |resource: &Resource| resource.kind().scope() == Scope::Machine;
         all.sort_by_key(|(resource, (count, is_changed))| {

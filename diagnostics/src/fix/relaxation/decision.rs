@@ -111,7 +111,24 @@ pub(crate) fn decide(
     for number in (0..members.len()).filter(|number| !relations[*number].is_empty()) {
         by_root.entry(groups.root(number)).or_default().push(number);
     }
-    let is_split = by_root.len() > 1;
+    // In another process, a group can keep the key.
+    let programs = |numbers: &[usize]| -> BTreeSet<usize> {
+        let of_members = numbers.iter().flat_map(|number| &members[*number].tests);
+        of_members
+            .map(|test| {
+                if reach == Reach::Process {
+                    tests[*test].program
+                } else {
+                    0
+                }
+            })
+            .collect()
+    };
+    let all: Vec<BTreeSet<usize>> = by_root.values().map(|numbers| programs(numbers)).collect();
+    let is_split = |numbers: &[usize]| {
+        let own = programs(numbers);
+        all.iter().filter(|other| !other.is_disjoint(&own)).count() > 1
+    };
     let mut decision = Decision {
         verdicts: members
             .iter()
@@ -121,7 +138,7 @@ pub(crate) fn decide(
     };
     for numbers in by_root.values() {
         let of_group = numbers.iter().flat_map(|number| &relations[*number]);
-        let can_move = is_split && numbers.iter().all(|number| is_known(*number));
+        let can_move = is_split(numbers) && numbers.iter().all(|number| is_known(*number));
         let group = most_frequent(of_group, named)
             .filter(|_| can_move)
             .map(|resource| {

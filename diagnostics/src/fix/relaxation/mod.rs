@@ -139,16 +139,14 @@ pub(crate) fn relax(sources: &Sources, uses: &ObservedUses) -> Relaxation {
             Family::Cofferdam | Family::SerialTestFile => Reach::Machine,
         };
         let decision = decide(&members, reach, &tests, &uses.opaque, uses.resources.len());
-        let groups: Vec<(String, Resource)> = decision
-            .groups
-            .iter()
-            .map(|resource| {
-                let resource = uses.resources[*resource].clone();
-                let name = key_names::new_key(&resource, &taken);
-                taken.insert(name.clone());
-                (name, resource)
-            })
-            .collect();
+        let mut groups: Vec<(String, Resource)> = Vec::new();
+        for resource in decision.groups.iter().map(|number| &uses.resources[*number]) {
+            // Each process has its own variables, but one key of that name is enough.
+            let known = groups.iter().find(|(_, known)| known == resource);
+            let name = known.map_or_else(|| key_names::new_key(resource, &taken), |(name, _)| name.clone());
+            taken.insert(name.clone());
+            groups.push((name, resource.clone()));
+        }
         for (place, verdict) in places.into_iter().zip(decision.verdicts) {
             let site = &sites.all[&place];
             let fate = match verdict {

@@ -199,3 +199,89 @@ fn uses_name(file: &SourceFile<'_>, tokens: &[TokenTree], name: &str, imports: &
         _ => false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::scan::scan;
+    use super::*;
+
+    /// Returns the file after its attributes got these keys, by line; the others lose all.
+    fn edited(text: &str, keys: &[(usize, &[&str])]) -> String {
+        let program = scan(Path::new("lib.rs"), Some("serial_test"), &|_| Ok(text.to_owned()));
+        let annotations = program
+            .functions
+            .iter()
+            .flat_map(|function| &function.annotations);
+        let edits: BTreeMap<usize, AttributeEdit> = annotations
+            .map(|annotation| {
+                let of_line = keys.iter().find(|(line, _)| *line == annotation.line);
+                let edit = AttributeEdit {
+                    annotation: annotation.clone(),
+                    keys: of_line.map_or(Vec::new(), |(_, keys)| {
+                        keys.iter().map(|key| (*key).to_owned()).collect()
+                    }),
+                };
+                (annotation.at, edit)
+            })
+            .collect();
+        let edits: Vec<AttributeEdit> = edits.into_values().collect();
+        without_unused_imports(&with_edits(text, &edits), "serial_test")
+    }
+
+    #[test]
+    fn an_attribute_goes_with_its_line_and_the_import_that_only_it_needed() {
+        let text = "use serial_test::serial;\nuse std::fs;\n\n#[test]\n#[serial]\nfn a() {}\n\n#[test] #[serial(b)] fn b() {}\n";
+        let without = "use std::fs;\n\n#[test]\nfn a() {}\n\n#[test] fn b() {}\n";
+        assert_eq!(edited(text, &[]), without);
+        let with_other = text
+            .replace("serial;", "{parallel, serial};")
+            .replace("#[serial]", "#[parallel]");
+        let kept = with_other
+            .replace("{parallel, serial}", "parallel")
+            .replace("#[test] #[serial(b)]", "#[test]");
+        assert_eq!(
+            edited(&with_other, &[(5, &["c"])]),
+            kept.replace("#[parallel]", "#[parallel(c)]")
+        );
+    }
+
+    #[test]
+    fn keys_are_replaced_one_by_one() {
+        let text =
+            "use serial_test::serial;\n#[serial(a, b)]\nfn f() {}\n#[serial]\nmod m { #[test] fn g() {} }\n";
+        let new = text
+            .replace("(a, b)", "(b, \"x y\")")
+            .replace("#[serial]", "#[serial(c)]");
+        assert_eq!(edited(text, &[(2, &["b", "x y"]), (4, &["c"])]), new);
+    }
+
+    #[test]
+    fn an_import_stays_in_the_module_that_needs_it() {
+        let text = "mod a {\n    use serial_test::serial;\n    #[serial]\n    fn f() {}\n}\nmod b {\n    use serial_test::*;\n    #[serial]\n    fn g() {}\n}\n";
+        let without_a = text.replacen("    use serial_test::serial;\n    #[serial]\n", "", 1);
+        assert_eq!(
+            edited(text, &[(8, &["c"])]),
+            without_a.replace("#[serial]", "#[serial(c)]")
+        );
+        let without_b = text.replace("    use serial_test::*;\n    #[serial]\n", "");
+        assert_eq!(
+            edited(text, &[(3, &["c"])]),
+            without_b.replace("#[serial]", "#[serial(c)]")
+        );
+        let exported = "pub use serial_test::serial;\n#[serial]\nfn f() {}\n";
+        assert_eq!(edited(exported, &[]), "pub use serial_test::serial;\nfn f() {}\n");
+    }
+
+    #[test]
+    fn a_file_without_the_import_inherits_the_names() {
+        for (text, inherits) in [
+            ("use super::*;\n#[serial]\nfn f() {}", true),
+            ("use serial_test::serial;\n#[serial]\nfn f() {}", false),
+            ("#[serial_test::serial]\nfn f() {}", false),
+            ("use other::serial;\n#[serial]\nfn f() {}", false),
+            ("use super::*;\nfn serial() {}", false),
+        ] {
+            assert_eq!(inherits_names(text, "serial_test"), inherits, "{text}");
+        }
+    }
+}

@@ -56,7 +56,7 @@ impl<'a> PausedRuns<'a> {
             .copied()
             .cloned()
             .collect();
-        let pauses = (!held.is_empty()).then_some(Pauses::OF_MANY);
+        let pauses = (!held.is_empty()).then_some(Pauses::ONCE);
         self.outcomes(tests, &held, pauses, alone)
     }
 
