@@ -315,7 +315,7 @@ mod tests {
         for (declaration, plain) in [
             ("static LINE: LazyLock<Regex> ", true),
             ("static NAMES: std::sync::Mutex<HashMap<String, [u8; 4]>> ", true),
-            ("static ref PATHS: Vec<&'static str> ", false),
+            ("static ref PATHS: Vec<&'static str> ", true),
             ("pub(crate) static POOL: OnceLock<Pool> ", false),
             ("static FLAG: AtomicBool ", false),
             ("static PARSER: Box<dyn Fn()> ", false),

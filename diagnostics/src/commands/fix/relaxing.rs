@@ -178,10 +178,19 @@ fn apply(
         dirty: true,
         ..permissions(args)
     };
+    let mut passed = Vec::new();
     while !relaxed.relaxation.changes.is_empty() {
         let changes = relaxed.relaxation.changes.clone();
         let applied = Applied::write(permissions, &changes, &BTreeMap::new(), sources)?;
-        let proof = prove(args, relaxed, observed, &earlier, (interruption, until), see);
+        let proof = prove(
+            args,
+            relaxed,
+            observed,
+            &earlier,
+            &mut passed,
+            (interruption, until),
+            see,
+        );
         let failures = match proof {
             Ok(Proof::Passed(measured)) => {
                 relaxed.measured = Some(measured);
@@ -223,12 +232,14 @@ enum Proof {
     Failed(Vec<Failure>),
 }
 
-/// Builds the tests with the changes, and runs the tests of each changed key at one moment, then the suite.
+/// Builds the tests with the changes, and runs the tests of each changed key at one moment, except those that have passed in an
+/// earlier round, then the suite.
 fn prove(
     args: &FixArgs,
     relaxed: &Relaxed,
     observed: &Observed,
     earlier: &EarlierPrograms,
+    passed: &mut Vec<Group>,
     (interruption, until): (&Interruption, Instant),
     see: &mut dyn FnMut(FixEvent<'_>),
 ) -> Result<Proof, Box<dyn Error>> {
@@ -249,7 +260,14 @@ fn prove(
     };
     let mut failures = Vec::new();
     for group in groups(&relaxed.relaxation, observed) {
-        failures.extend(prover.run_group(&group, see)?);
+        // What another key keeps changes nothing for it.
+        if !passed.contains(&group) {
+            let found = prover.run_group(&group.tests, see)?;
+            if found.is_empty() {
+                passed.push(group);
+            }
+            failures.extend(found);
+        }
     }
     if failures.is_empty() {
         failures.extend(prover.run_suite(&relaxed.relaxation, see)?);
@@ -275,22 +293,38 @@ fn prove(
 /// A time budget that does not end.
 const NO_LIMIT: Duration = Duration::from_secs(31_536_000);
 
-/// Returns the tests that run together: of one program and of one key of which a test loses its attribute or gets another key.
-fn groups(relaxation: &Relaxation, observed: &Observed) -> Vec<BTreeSet<usize>> {
-    let mut locks: BTreeMap<(usize, usize), (BTreeSet<usize>, bool)> = BTreeMap::new();
+/// Tests that run together: those of one program that take a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Group {
+    tests: BTreeSet<usize>,
+    /// What becomes of the key at each attribute.
+    fates: Vec<Fate>,
+}
+
+/// Returns the tests of each key of which a test loses its attribute or gets another key.
+fn groups(relaxation: &Relaxation, observed: &Observed) -> Vec<Group> {
+    let mut locks: BTreeMap<(usize, usize), Group> = BTreeMap::new();
     for key in &relaxation.keys {
-        for test in &key.tests {
-            let (tests, is_changed) = locks
-                .entry((key.lock, observed.uses.tests[*test].program))
-                .or_default();
-            tests.insert(*test);
-            *is_changed |= matches!(key.fate, Fate::Removed | Fate::Split { .. });
+        let programs: BTreeSet<usize> = key
+            .tests
+            .iter()
+            .map(|test| observed.uses.tests[*test].program)
+            .collect();
+        for program in programs {
+            let group = locks.entry((key.lock, program)).or_default();
+            let of_program = key
+                .tests
+                .iter()
+                .filter(|test| observed.uses.tests[**test].program == program);
+            group.tests.extend(of_program);
+            group.fates.push(key.fate.clone());
         }
     }
-    let changed = locks
+    let is_change = |fate: &Fate| matches!(fate, Fate::Removed | Fate::Split { .. });
+    locks
         .into_values()
-        .filter(|(tests, is_changed)| *is_changed && tests.len() > 1);
-    changed.map(|(tests, _)| tests).collect()
+        .filter(|group| group.tests.len() > 1 && group.fates.iter().any(is_change))
+        .collect()
 }
 
 /// Runs tests without the removed attributes.
@@ -436,10 +470,10 @@ impl Prover<'_> {
             };
             let of_failed = groups(relaxation, self.observed)
                 .into_iter()
-                .filter(|group| group.iter().any(has_failed));
+                .filter(|group| group.tests.iter().any(has_failed));
             let failures: Vec<Failure> = of_failed
-                .map(|tests| Failure {
-                    tests,
+                .map(|group| Failure {
+                    tests: group.tests,
                     text: format!("{first} failed in a run of the suite without it"),
                 })
                 .collect();
