@@ -46,10 +46,12 @@ pub(crate) struct ObservationResult {
     /// Every access, if it was asked for.
     pub(crate) accesses: Vec<ListedAccess>,
     /// The tests that had a process of their own, by the names of their programs and their own.
-    pub(crate) own_processes: BTreeSet<(String, String)>,
+    pub(crate) own_processes: BTreeSet<TestName>,
+    /// The tests that start programs, by the same names.
+    pub(crate) starters: BTreeSet<TestName>,
     /// Programs that were not recorded, each with the test that started it, by the name of its program and its own; `None` if
     /// that is not known.
-    pub(crate) unseen_starts: Vec<(Option<(String, String)>, UnseenProcess)>,
+    pub(crate) unseen_starts: Vec<(Option<TestName>, UnseenProcess)>,
     /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
     /// The results of the command's tests, in the order in which their programs began.
@@ -140,7 +142,7 @@ impl ObservedCommand {
                 resource: one.resource,
             });
         }
-        let unseen_starts = unseen_starts(&account, &logs, &attribution);
+        let (starters, unseen_starts) = starts(&account, &logs, &attribution);
         let apart = attribution.tests.iter().filter(|test| !test.in_turn);
         let own_processes = apart
             .map(|test| (test.binary.clone(), test.name.clone()))
@@ -164,6 +166,7 @@ impl ObservedCommand {
             account,
             accesses,
             own_processes,
+            starters,
             unseen_starts,
             results,
             statics,
@@ -367,29 +370,29 @@ impl ObservedCommand {
     }
 }
 
-/// Returns the processes that were not recorded, each with the test that started it.
-fn unseen_starts(
+/// A test, by the name of its program and its own.
+type TestName = (String, String);
+
+/// Returns the tests that started processes, and the processes that were not recorded, each with the test that started it.
+fn starts(
     account: &Account,
     logs: &[Log],
     attribution: &Attribution,
-) -> Vec<(Option<(String, String)>, UnseenProcess)> {
-    if account.unseen.is_empty() {
-        return Vec::new();
-    }
-    let mut starters: HashMap<u32, usize> = HashMap::new();
+) -> (BTreeSet<TestName>, Vec<(Option<TestName>, UnseenProcess)>) {
+    let mut starters: HashMap<u32, TestName> = HashMap::new();
     for (index, log) in logs.iter().enumerate() {
         for record in log.records().filter(|record| record.kind == Kind::Child) {
             if let Some(test) = attribution.test(index, &record) {
-                starters.insert(record.value, test);
+                let test = &attribution.tests[test];
+                starters.insert(record.value, (test.binary.clone(), test.name.clone()));
             }
         }
     }
-    let named = |process: &UnseenProcess| {
-        let test = &attribution.tests[*starters.get(&process.pid)?];
-        Some((test.binary.clone(), test.name.clone()))
-    };
     let unseen = account.unseen.iter();
-    unseen.map(|process| (named(process), process.clone())).collect()
+    let unseen = unseen
+        .map(|process| (starters.get(&process.pid).cloned(), process.clone()))
+        .collect();
+    (starters.into_values().collect(), unseen)
 }
 
 /// Returns the path of the static that a conflict is on, if it is on one.

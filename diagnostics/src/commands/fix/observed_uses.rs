@@ -107,6 +107,7 @@ pub(super) fn read(mut result: ObservationResult, dir: &Path) -> Observed {
                 name: name.clone(),
                 program,
                 unseen: unseen.map(str::to_owned),
+                starts_programs: result.starters.contains(&(ran.binary.clone(), name.clone())),
                 ..SuiteTest::default()
             });
             observed
@@ -234,6 +235,14 @@ impl Observed {
                     .changes_outside
                     .get_or_insert_with(|| resource.to_string());
             }
+            let is_inherited = matches!(
+                resource.kind(),
+                ResourceKind::Env | ResourceKind::Cwd | ResourceKind::Umask | ResourceKind::Signal
+            );
+            if is_inherited && writes {
+                let test = &mut self.uses.tests[number];
+                test.changes_inherited.get_or_insert_with(|| resource.to_string());
+            }
             let known = opaque.entry(resource).or_insert_with(|| {
                 let what = what_is_opaque(one, &written, dir)?;
                 self.uses.opaque.push(what);
@@ -268,20 +277,20 @@ impl Observed {
 
 /// Returns a description of a resource that may change unseen.
 fn what_is_opaque(one: &ListedAccess, written: &BTreeSet<&Resource>, dir: &Path) -> Option<String> {
-    match one.resource.kind() {
-        // A server of the suite opens it, which is a change.
-        ResourceKind::Port | ResourceKind::UdpPort | ResourceKind::UnixSocket
-            if !written.contains(&one.resource) =>
-        {
-            Some(format!("{}, and what the server holds is not seen", one.resource))
-        }
-        ResourceKind::Static if !written.contains(&one.resource) => {
-            let declared = one.declared.as_deref()?;
-            let is_plain = declaration(declared, dir).is_some_and(|text| is_plain(&text));
-            (!is_plain).then(|| format!("{} ({declared}), whose type may hide changes", one.resource))
-        }
-        _ => None,
+    let kind = one.resource.kind();
+    if written.contains(&one.resource) {
+        return None;
     }
+    // A server of the suite would open it, which is a change.
+    if matches!(
+        kind,
+        ResourceKind::Port | ResourceKind::UdpPort | ResourceKind::UnixSocket
+    ) {
+        return Some(format!("{}, whose server is not part of the suite", one.resource));
+    }
+    let declared = one.declared.as_deref().filter(|_| kind == ResourceKind::Static)?;
+    let is_plain = declaration(declared, dir).is_some_and(|text| is_plain(&text));
+    (!is_plain).then(|| format!("{} ({declared}), whose type may hide changes", one.resource))
 }
 
 /// Returns the source of a static from its name to its value.

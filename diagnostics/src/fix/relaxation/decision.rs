@@ -14,6 +14,9 @@ pub(crate) struct SuiteTest {
     pub(crate) uses: BTreeMap<usize, bool>,
     /// Things it uses whose changes cannot be seen, by number.
     pub(crate) opaque: BTreeSet<usize>,
+    /// A variable or another property of its process that it changes and that programs inherit.
+    pub(crate) changes_inherited: Option<String>,
+    pub(crate) starts_programs: bool,
     /// A resource outside of the process that it changes, which another run may use too.
     pub(crate) changes_outside: Option<String>,
     /// Resources that it shares with a test that locks the same key in its body, by number.
@@ -238,9 +241,19 @@ impl Scale<'_> {
                 one.name, other.name, self.opaque[*number]
             ))
         };
+        let inherited = |changer: &SuiteTest, starter: &SuiteTest| {
+            let changed = changer.changes_inherited.as_ref();
+            let changed = changed.filter(|_| starter.starts_programs && one.program == other.program)?;
+            let (changer, starter) = (&changer.name, &starter.name);
+            Some(format!(
+                "{starter} starts programs, which inherit {changed} of {changer}"
+            ))
+        };
         unseen(one)
             .or_else(|| unseen(other))
             .or_else(opaque)
+            .or_else(|| inherited(one, other))
+            .or_else(|| inherited(other, one))
             .map(Relation::NotKnown)
     }
 
@@ -428,6 +441,22 @@ mod tests {
     }
 
     #[test]
+    fn a_test_that_starts_programs_stays_apart_from_changes_that_they_inherit() {
+        let mut changer = test(&[]);
+        changer.changes_inherited = Some("env HOME".to_owned());
+        let mut starter = test(&[]);
+        starter.starts_programs = true;
+        let why = Verdict::Unknown("t starts programs, which inherit env HOME of t".to_owned());
+        let verdicts = decided(&[starter.clone(), changer.clone(), changer.clone(), test(&[])]).verdicts;
+        assert_eq!(verdicts, [why.clone(), why.clone(), why, Verdict::Removed]);
+        starter.program = 1;
+        assert_eq!(
+            decided(&[starter, changer]).verdicts,
+            [Verdict::Removed, Verdict::Removed]
+        );
+    }
+
+    #[test]
     fn shared_members_do_not_need_each_other_and_cases_of_one_function_do() {
         let tests = [test(&[(0, true)]), test(&[(0, true)])];
         let shared = |number| Member {
@@ -445,14 +474,18 @@ mod tests {
             0..2_usize,
             prop::bool::weighted(0.1),
             prop::collection::btree_map(0..4_usize, any::<bool>(), 0..3),
-            prop::collection::btree_set(0..3_usize, 0..2),
+            prop::collection::btree_set(0..9_usize, 0..2),
+            prop::bool::weighted(0.2),
+            prop::bool::weighted(0.2),
         );
-        let test = test.prop_map(|(program, is_unseen, uses, opaque)| SuiteTest {
+        let test = test.prop_map(|(program, is_unseen, uses, opaque, changes, starts)| SuiteTest {
+            changes_inherited: changes.then(|| "env A".to_owned()),
+            starts_programs: starts,
             name: "t".to_owned(),
             program,
             unseen: is_unseen.then(|| "did not run".to_owned()),
             uses,
-            opaque: if opaque.len() > 1 { opaque } else { BTreeSet::new() },
+            opaque,
             ..SuiteTest::default()
         });
         prop::collection::vec(test, 1..9).prop_flat_map(|tests| {
@@ -491,7 +524,7 @@ mod tests {
         #[test]
         fn whatever_a_key_kept_apart_and_may_meet_on_a_change_stays_apart((tests, members, is_machine) in suites()) {
             let reach = if is_machine { Reach::Machine } else { Reach::Process };
-            let opaque: Vec<String> = (0..3).map(|number| number.to_string()).collect();
+            let opaque: Vec<String> = (0..9).map(|number| number.to_string()).collect();
             let decision = decide(&members, reach, &tests, &opaque, usize::MAX);
             let before = vec![Some(usize::MAX); members.len()];
             let after: Vec<Option<usize>> = decision.verdicts.iter().map(|verdict| match verdict {
@@ -504,7 +537,10 @@ mod tests {
                     other.uses.get(resource).is_some_and(|others| *writes || *others)
                 });
                 let can_meet = is_machine || one.program == other.program;
-                can_meet && (shares || one.unseen.is_some() || other.unseen.is_some() || !one.opaque.is_disjoint(&other.opaque))
+                let inherits = one.program == other.program
+                    && (one.changes_inherited.is_some() && other.starts_programs
+                        || other.changes_inherited.is_some() && one.starts_programs);
+                can_meet && (shares || inherits || one.unseen.is_some() || other.unseen.is_some() || !one.opaque.is_disjoint(&other.opaque))
             };
             for one in 0..tests.len() {
                 for other in one + 1..tests.len() {
