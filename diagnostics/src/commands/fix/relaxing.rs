@@ -19,13 +19,19 @@ use cofferdam::Resource;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The number of times that the tests of a key run at one moment. A failure in one of four runs shows with a probability of 94 %.
-const RUNS: u32 = 10;
+/// The fewest and the most times that the tests of a key run at one moment. A failure in one of four runs shows in ten of them with a
+/// probability of 94 %.
+const RUNS: RangeInclusive<u32> = 10..=100;
+/// The time after which no more than the fewest runs are made. The shorter tests are, the less often they meet.
+const RUN_FOR: Duration = Duration::from_secs(10);
 /// The number of times that the suite runs with the changes.
 const SUITE_RUNS: u32 = 2;
+/// The number of times that a run is tried that has no result.
+const MOST_TRIES: u32 = 3;
 /// The number of runs of the suite with and without the changes whose times are compared.
 const PAIRS: usize = 3;
 /// The number of attempts to repeat a failure with fewer tests, for each run that it took to occur: it shows in one of them with a
@@ -347,11 +353,15 @@ impl Prover<'_> {
         see: &mut dyn FnMut(FixEvent<'_>),
     ) -> Result<Vec<Failure>, Box<dyn Error>> {
         let resources = self.observed.pauses(group);
-        for run in 0..RUNS {
+        let begun = now();
+        for run in 0..*RUNS.end() {
+            if run >= *RUNS.start() && begun.elapsed() >= RUN_FOR {
+                break;
+            }
             see(FixEvent::RunningTogether {
                 tests: group.len(),
                 run: run + 1,
-                needed: RUNS,
+                needed: (run + 1).max(*RUNS.start()),
             });
             let failed = self.failing(group, if run % 2 == 0 { &[] } else { &resources })?;
             if !failed.is_empty() {
@@ -370,10 +380,18 @@ impl Prover<'_> {
             .collect();
         let ids = ids.ok_or("the command runs other tests with the changes")?;
         let alone = group.iter().map(|test| self.observed.durations[*test]).sum();
-        let outcomes = self
-            .runs
-            .run_together(&ids, resources, alone)
-            .ok_or("the runs were interrupted")?;
+        let mut tries = 0;
+        let outcomes = loop {
+            tries += 1;
+            let run = self.runs.run_together(&ids, resources, alone);
+            match run.ok_or("the runs were interrupted")? {
+                Ok(outcomes) => break outcomes,
+                Err(error) if tries == MOST_TRIES => {
+                    return Err(format!("the tests could not be run together: {error}"));
+                }
+                Err(_) => {}
+            }
+        };
         // A run with pauses that did not end in time shows nothing.
         let failed = group.iter().zip(outcomes).filter(|(_, outcome)| match outcome {
             Outcome::Passed => false,

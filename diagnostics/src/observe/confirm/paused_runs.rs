@@ -8,6 +8,7 @@ use crate::observe::launch::Launch;
 use crate::observe::suite_programs::SuitePrograms;
 use crate::scene::{Outcome, TestId};
 use cofferdam::Resource;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,17 +41,22 @@ impl<'a> PausedRuns<'a> {
         };
         let outcomes = self.outcomes(tests, &paused.resources, Some(pauses), Duration::ZERO)?;
         let position = tests.iter().position(|test| test == judged)?;
-        outcomes.get(position).copied()
+        let of_judged = outcomes.ok().and_then(|outcomes| outcomes.get(position).copied());
+        Some(of_judged.unwrap_or(Outcome::Unknown))
     }
 
     /// Runs the tests, which took that long one after the other, with short pauses at as many of the resources as the observer
     /// has room for. Returns their outcomes in the same order, or `None` if the time was over, or it was interrupted.
+    ///
+    /// # Errors
+    ///
+    /// The tests could not be started, or a process was lost.
     pub(crate) fn run_together(
         &self,
         tests: &[TestId],
         resources: &[&Resource],
         alone: Duration,
-    ) -> Option<Vec<Outcome>> {
+    ) -> Option<io::Result<Vec<Outcome>>> {
         let held: Vec<Resource> = resources[..held_at_once(resources)]
             .iter()
             .copied()
@@ -66,13 +72,13 @@ impl<'a> PausedRuns<'a> {
         resources: &[Resource],
         pauses: Option<Pauses>,
         alone: Duration,
-    ) -> Option<Vec<Outcome>> {
+    ) -> Option<io::Result<Vec<Outcome>>> {
         if self.rerunner.is_over() {
             return None;
         }
         let runnables: Option<Vec<Runnable>> = tests.iter().map(|test| self.runnable(test)).collect();
         let Some(runnables) = runnables else {
-            return Some(vec![Outcome::Unknown; tests.len()]);
+            return Some(Err(io::ErrorKind::NotFound.into()));
         };
         let all: Vec<&Runnable> = runnables.iter().collect();
         // nextest runs the tests of such a group one after the other.
@@ -83,12 +89,12 @@ impl<'a> PausedRuns<'a> {
         };
         let mut outcomes = Vec::new();
         for some in all.chunks(at_once.max(1)) {
-            let run = self.rerunner.run(some, resources, pauses, alone);
-            outcomes.extend(run.map(|result| result.outcomes).unwrap_or_default());
+            match self.rerunner.run(some, resources, pauses, alone) {
+                Ok(result) => outcomes.extend(result.outcomes),
+                Err(error) => return Some(Err(error)),
+            }
         }
-        outcomes.resize(tests.len(), TestOutcome::Stopped);
-        let is_over = self.rerunner.is_over();
-        if outcomes.contains(&TestOutcome::Stopped) && is_over {
+        if outcomes.contains(&TestOutcome::Stopped) && self.rerunner.is_over() {
             return None;
         }
         let outcome = |outcome| match outcome {
@@ -96,7 +102,7 @@ impl<'a> PausedRuns<'a> {
             TestOutcome::Failed => Outcome::Failed,
             TestOutcome::Stopped => Outcome::Unknown,
         };
-        Some(outcomes.into_iter().map(outcome).collect())
+        Some(Ok(outcomes.into_iter().map(outcome).collect()))
     }
 
     fn runnable(&self, test: &TestId) -> Option<Runnable> {
