@@ -213,6 +213,7 @@ fn fix(args: &FixArgs) -> ExitCode {
             report::show_migration(args.format, &migrated)?;
             Ok(migrated.exit_code())
         }),
+        None if args.relax => relax(args),
         None => {
             let mut fixing = report::Fixing::default();
             let result = commands::fix::fix(args, &mut |event| fixing.see(event));
@@ -223,10 +224,23 @@ fn fix(args: &FixArgs) -> ExitCode {
             })
         }
     };
-    ExitCode::from(result.unwrap_or_else(|error| {
-        report::complain(&*error);
-        exit_code::UNKNOWN
-    }))
+    ExitCode::from(result.unwrap_or_else(|error| refused_or_failed(&*error)))
+}
+
+#[cfg(has_observer)]
+fn relax(args: &FixArgs) -> Result<u8, Box<dyn Error>> {
+    let mut fixing = report::Fixing::default();
+    let result = commands::fix::relax(args, &mut |event| fixing.see(event));
+    drop(fixing);
+    let relaxed = result?;
+    report::show_relaxation(args.format, &relaxed)?;
+    Ok(relaxed.exit_code())
+}
+
+/// Fails: what tests use has to be observed.
+#[cfg(not(has_observer))]
+fn relax(_args: &FixArgs) -> Result<u8, Box<dyn Error>> {
+    Err(commands::unobservable())
 }
 
 #[cfg(has_observer)]

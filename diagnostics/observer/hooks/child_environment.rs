@@ -230,12 +230,12 @@ impl ChildEnvironment {
             return;
         };
         let known = slot.load(Relaxed);
-        let new = match (pid, account_layout::state(known)) {
-            (Some(pid), State::Started) => account_layout::word(State::Started, Reason::None, pid),
-            (None, State::Started | State::OutOfReach | State::Lost) => {
-                account_layout::word(State::Void, Reason::None, 0)
-            }
-            _ => return,
+        let state @ (State::Started | State::OutOfReach | State::Lost) = account_layout::state(known) else {
+            return;
+        };
+        let new = match pid {
+            Some(pid) => account_layout::word(state, account_layout::reason(known), pid),
+            None => account_layout::word(State::Void, Reason::None, 0),
         };
         // The program's own observer may have changed it since.
         let is_changed = slot.compare_exchange(known, new, Relaxed, Relaxed).is_ok();

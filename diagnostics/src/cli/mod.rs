@@ -16,7 +16,7 @@ pub(crate) use shards::{ShardsArgs, ShardsFormat};
 
 use crate::exit_code::NoRecords;
 use crate::settings::Source;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -390,6 +390,7 @@ pub(crate) struct BaselineArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("purpose").args(["apply", "relax"]).multiple(true))]
 pub(crate) struct FixArgs {
     /// Write the changes, unless the checkout has uncommitted ones.
     #[arg(long)]
@@ -422,6 +423,13 @@ pub(crate) struct FixArgs {
         conflicts_with_all = ["report", "command", "with", "strict", "keep_unproven"]
     )]
     pub(crate) migrate: Option<OtherCrate>,
+    /// Remove attributes that guard nothing, as the command's tests show.
+    #[arg(
+        long,
+        requires = "command",
+        conflicts_with_all = ["report", "with", "keep_unproven", "migrate", "cofferdam", "no_check"]
+    )]
+    pub(crate) relax: bool,
     /// Add this checkout of cofferdam as a dev-dependency where missing.
     #[arg(long, value_name = "CHECKOUT")]
     pub(crate) cofferdam: Option<PathBuf>,
@@ -431,8 +439,8 @@ pub(crate) struct FixArgs {
     /// Report of `observe` [default: the newest].
     #[arg(value_name = "REPORT")]
     pub(crate) report: Option<PathBuf>,
-    /// Command whose tests prove the changes: what failed is repeated.
-    #[arg(last = true, value_name = "COMMAND", requires = "apply")]
+    /// Command whose tests prove the changes, or show with `--relax` what they use.
+    #[arg(last = true, value_name = "COMMAND", requires = "purpose")]
     pub(crate) command: Vec<OsString>,
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn observe(
     let baseline = BaselineCheck::read(&args.baseline)?;
     if let Some(file) = &args.accesses {
         // An unwritable file must be reported before the suite runs.
-        write_accesses(file, "")?;
+        write_accesses(file, &[])?;
     }
     let observation = ObservedCommand::begin(&dir, settings)?;
     // A person who interrupts the suite or its reruns gets the report of what was run by then, and nothing runs any more.
@@ -163,7 +163,17 @@ pub(super) fn kept(
 }
 
 #[cfg(has_observer)]
-fn write_accesses(file: &std::path::Path, lines: &str) -> Result<(), String> {
+fn write_accesses(file: &std::path::Path, accesses: &[crate::observe::ListedAccess]) -> Result<(), String> {
+    let mut lines = String::new();
+    for one in accesses {
+        let line = serde_json::json!({
+            "test": one.test, "binary": one.binary, "access": one.access.to_string(), "place": one.place,
+            "kind": one.resource.kind().key(), "name": one.resource.as_str(),
+            "from": one.window.0, "to": one.window.1,
+        });
+        lines.push_str(&line.to_string());
+        lines.push('\n');
+    }
     std::fs::write(file, lines)
         .map_err(|error| format!("could not write the accesses to {}: {error}", file.display()))
 }

@@ -17,6 +17,18 @@ pub(crate) struct Account {
     pub(crate) lost: Vec<Entry>,
     /// What cannot be recorded. It changes the exit code only with `--strict`.
     pub(crate) out_of_reach: Vec<Entry>,
+    /// The processes of both, as far as they are known.
+    #[serde(skip)]
+    pub(crate) unseen: Vec<UnseenProcess>,
+}
+
+/// A process with accesses that were not recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UnseenProcess {
+    /// 0 if it is not known.
+    pub(crate) pid: u32,
+    pub(crate) name: String,
+    pub(crate) reason: String,
 }
 
 /// Programs of one name that have one thing in common.
@@ -34,6 +46,15 @@ impl Account {
 
     pub(crate) fn leave_out(&mut self, name: &str, reason: &str, count: u64) {
         add(&mut self.out_of_reach, name, reason, count);
+    }
+
+    /// Notes a process with accesses that were not recorded.
+    pub(crate) fn add_unseen(&mut self, pid: u32, name: &str, reason: &str) {
+        self.unseen.push(UnseenProcess {
+            pid,
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+        });
     }
 
     /// The number of lost programs.

@@ -13,7 +13,7 @@ mod shared_uses;
 mod test_result;
 mod test_time;
 
-pub(crate) use account::{Account, Entry};
+pub(crate) use account::{Account, Entry, UnseenProcess};
 pub(crate) use folded::{Fold, folded};
 #[cfg(has_observer)]
 pub(crate) use folded::{is_random_name, numbers};

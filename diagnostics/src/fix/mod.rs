@@ -4,8 +4,8 @@
 //! attributes, `key_plan` chooses the keys, and `draft` writes them into Rust files, Cargo.toml and nextest's configuration.
 //! `unused_attributes` finds attributes without effect, `named_statics` the values that two tests name, also by functions of
 //! theirs that `called_functions` finds, and `conflict_help` writes the help texts. `migration` rewrites a suite that uses other
-//! crates. `checkout` applies the changes. Only `tool`, `checkout`, `workspace`, `test_sources`, `proposal` and `migration` have
-//! effects.
+//! crates, `relaxation` removes attributes that guard nothing. `checkout` applies the changes. Only `tool`, `checkout`,
+//! `workspace`, `test_sources`, `proposal` and `migration` have effects.
 
 mod attributes;
 mod called_functions;
@@ -13,6 +13,7 @@ pub(crate) mod checkout;
 pub(crate) mod conflict_help;
 pub(crate) mod draft;
 mod edit;
+mod imports;
 mod involved_tests;
 mod key_names;
 pub(crate) mod key_plan;
@@ -24,6 +25,8 @@ pub(crate) mod nextest_groups;
 mod parsed_file;
 mod program;
 pub(crate) mod proposal;
+pub(crate) mod relaxation;
+mod replacements;
 mod scan;
 mod source_file;
 mod static_place;

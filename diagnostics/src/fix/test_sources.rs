@@ -100,6 +100,22 @@ impl Sources {
         self.programs.values()
     }
 
+    /// Returns each program with its package and whether a name is that of the program.
+    pub(crate) fn named_programs(&self) -> impl Iterator<Item = (&Package, &Program, impl Fn(&str) -> bool)> {
+        let targets = self
+            .packages()
+            .flat_map(|package| package.targets.iter().map(move |target| (package, target)));
+        targets.filter_map(|(package, target)| {
+            let program = self.programs.get(&target.source)?;
+            let has_name = |binary: &str| {
+                package
+                    .targets_named(binary)
+                    .any(|one| one.source == target.source)
+            };
+            Some((package, program, has_name))
+        })
+    }
+
     /// Returns the source files of a package's programs, with their contents.
     pub(crate) fn texts(&self, package: &Package) -> impl Iterator<Item = (&Path, &str)> {
         let targets = package.targets.iter();

@@ -30,9 +30,12 @@ mod static_users;
 mod statics;
 mod suite_programs;
 mod test_process;
+mod timed_programs;
 
 pub(crate) use interruption::Interruption;
 pub(crate) use leftovers::FileSnapshot;
-pub(crate) use observation::{ObservationResult, ObservedCommand};
+pub(crate) use log::binary_of;
+pub(crate) use observation::{ListedAccess, ObservationResult, ObservedCommand};
 pub(crate) use scene_runner::SceneRunner;
 pub(crate) use suite_programs::{DOCTEST, SuitePrograms};
+pub(crate) use timed_programs::EarlierPrograms;

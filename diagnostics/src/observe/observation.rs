@@ -19,11 +19,11 @@ use super::static_users::{self, Captured, StaticUses, static_of};
 use super::statics::{self, ListedStatic};
 use super::suite_programs::SuitePrograms;
 use crate::findings::{
-    Account, Coverage, Program, ReportedOutcome, SharedStatic, StaticUse, Statics, TestResult,
+    Account, Coverage, Program, ReportedOutcome, SharedStatic, StaticUse, Statics, TestResult, UnseenProcess,
 };
 use crate::scene::{Outcome, SceneResult, StaticId, TestId};
-use cofferdam::Access;
 use cofferdam::format::ResourceKind;
+use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, StaticFacts, Test, Use};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -48,8 +48,15 @@ pub(crate) struct ObservationResult {
     pub(crate) locked: Vec<Conflict>,
     /// The programs that were started, and those that were lost.
     pub(crate) account: Account,
-    /// Every access as one line of JSON.
-    pub(crate) accesses: String,
+    /// Every access, if it was asked for.
+    pub(crate) accesses: Vec<ListedAccess>,
+    /// The tests that had a process of their own, by the names of their programs and their own.
+    pub(crate) own_processes: BTreeSet<TestName>,
+    /// The tests that start programs, by the same names.
+    pub(crate) starters: BTreeSet<TestName>,
+    /// Programs that were not recorded, each with the test that started it, by the name of its program and its own; `None` if
+    /// that is not known.
+    pub(crate) unseen_starts: Vec<(Option<TestName>, UnseenProcess)>,
     /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
     /// The results of the command's tests, in the order in which their programs began.
@@ -57,6 +64,22 @@ pub(crate) struct ObservationResult {
     pub(crate) statics: Statics,
     /// The statics that tests share: reruns show which of them are conflicts.
     static_candidates: StaticCandidates,
+}
+
+/// One access to a resource by a test.
+#[derive(Clone, Debug)]
+pub(crate) struct ListedAccess {
+    pub(crate) test: String,
+    pub(crate) binary: String,
+    /// The directory of its package.
+    pub(crate) package: PathBuf,
+    pub(crate) resource: Resource,
+    pub(crate) access: Access,
+    pub(crate) place: Option<String>,
+    /// The line of the declaration of a static.
+    pub(crate) declared: Option<String>,
+    /// The times of the first and last one, in microseconds since 1970.
+    pub(crate) window: (u64, u64),
 }
 
 impl ObservedCommand {
@@ -73,7 +96,7 @@ impl ObservedCommand {
         self.launch.variables()
     }
 
-    /// Reads the logs. `ours` is the directory of cofferdam's own files; `listed` asks for all accesses as JSON.
+    /// Reads the logs. `ours` is the directory of cofferdam's own files; `listed` asks for all accesses.
     pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> ObservationResult {
         let (mut account, mut logs) = account_file::read(self.launch.folder());
         let mut known = self.known(&logs);
@@ -109,20 +132,30 @@ impl ObservedCommand {
         // The evidence holds what several tests use.
         watched.tests = reading.coverage.tests;
         watched.claims = reading.used_count() as u64;
-        let mut accesses = String::new();
+        let static_uses = StaticUses::read(&logs, &attribution);
+        let mut accesses = Vec::new();
         for one in reading.used().filter(|_| listed) {
             let test = &attribution.tests[one.test];
-            let place = reading.place(one.place).and_then(|place| lines.line(place));
-            let line = serde_json::json!({
-                "test": test.name, "binary": test.binary, "access": one.access.to_string(), "place": place,
-                "kind": one.resource.kind().key(), "name": one.resource.as_str(),
-                "from": one.window.0, "to": one.window.1,
+            let is_static = one.resource.kind() == ResourceKind::Static;
+            accesses.push(ListedAccess {
+                test: test.name.clone(),
+                binary: test.binary.clone(),
+                package: working_dirs.get(&test.pid).cloned().unwrap_or_default(),
+                place: reading.place(one.place).and_then(|place| lines.line(place)),
+                declared: is_static
+                    .then(|| static_uses.declaration(test.pid, one.resource.as_str(), &self.dir))
+                    .flatten(),
+                access: one.access,
+                window: one.window,
+                resource: one.resource,
             });
-            accesses.push_str(&line.to_string());
-            accesses.push('\n');
         }
+        let (starters, unseen_starts) = starts(&account, &logs, &attribution);
+        let apart = attribution.tests.iter().filter(|test| !test.in_turn);
+        let own_processes = apart
+            .map(|test| (test.binary.clone(), test.name.clone()))
+            .collect();
         let mut statics = self.statics(&logs, &attribution, &known);
-        let static_uses = StaticUses::read(&logs, &attribution);
         let observed_tests = ObservedTests::new(attribution.tests, working_dirs);
         let mut lines_of = |test: &Test, used: &Use| reading.lines_of(test, used, &mut lines);
         for conflict in conflicts.iter_mut().chain(&mut locked) {
@@ -156,6 +189,9 @@ impl ObservedCommand {
             ran: ran(&observed_tests, &results),
             account,
             accesses,
+            own_processes,
+            starters,
+            unseen_starts,
             results,
             statics,
             static_candidates,
@@ -445,6 +481,31 @@ impl ObservedCommand {
         }
         known
     }
+}
+
+/// A test, by the name of its program and its own.
+type TestName = (String, String);
+
+/// Returns the tests that started processes, and the processes that were not recorded, each with the test that started it.
+fn starts(
+    account: &Account,
+    logs: &[Log],
+    attribution: &Attribution,
+) -> (BTreeSet<TestName>, Vec<(Option<TestName>, UnseenProcess)>) {
+    let mut starters: HashMap<u32, TestName> = HashMap::new();
+    for (index, log) in logs.iter().enumerate() {
+        for record in log.records().filter(|record| record.kind == Kind::Child) {
+            if let Some(test) = attribution.test(index, &record) {
+                let test = &attribution.tests[test];
+                starters.insert(record.value, (test.binary.clone(), test.name.clone()));
+            }
+        }
+    }
+    let unseen = account.unseen.iter();
+    let unseen = unseen
+        .map(|process| (starters.get(&process.pid).cloned(), process.clone()))
+        .collect();
+    (starters.into_values().collect(), unseen)
 }
 
 /// Notes the parts of observed programs that were not recorded.

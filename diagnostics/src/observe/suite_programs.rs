@@ -174,6 +174,14 @@ impl SuitePrograms {
         binary == "rust_out"
     }
 
+    /// Returns how the programs were started that run all of their tests in one process.
+    pub(crate) fn shared_starts(&self) -> impl Iterator<Item = &StartedProgram> {
+        self.programs.iter().filter_map(|program| match &program.started {
+            Starts::Shared(started) => Some(&**started),
+            Starts::OwnProcess(_) => None,
+        })
+    }
+
     /// Returns the reason the tests of a program cannot be started, by the name under which its results are reported.
     pub(crate) fn left_out_reason(&self, binary: &str) -> Option<&'static str> {
         let left_out = self.left_out.iter().find(|(name, _)| name == binary);

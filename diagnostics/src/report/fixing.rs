@@ -18,6 +18,19 @@ impl Fixing {
                 self.line
                     .show(&format!("{test} with the changes: run {run} of {needed}"));
             }
+            FixEvent::RunningTogether { tests, run, needed } => {
+                let tests = count(tests as u64, "test");
+                self.line
+                    .show(&format!("{tests} at one time: run {run} of {needed}"));
+            }
+            FixEvent::LookingForCause => self
+                .line
+                .show("a test failed: looking for the test that it meets"),
+            FixEvent::Measuring { run, needed } => {
+                self.line.show(&format!(
+                    "the suite without and with the changes: run {run} of {needed}"
+                ));
+            }
             FixEvent::Repeated { test, rate } => {
                 // The next round builds the tests again.
                 self.line.clear();

@@ -35,6 +35,8 @@ mod migration;
 mod next_steps;
 mod observed;
 mod progress;
+#[cfg(has_observer)]
+mod relaxation;
 mod reported;
 #[cfg(has_observer)]
 mod rerun;
@@ -64,6 +66,8 @@ pub(crate) use rerun::see_rerun;
 
 use crate::cli::{EnvFormat, ListFormat, ShardsFormat};
 use crate::commands::clean::Swept;
+#[cfg(has_observer)]
+use crate::commands::fix::Relaxed;
 use crate::commands::fix::{Fixed, Migrated};
 use crate::commands::list::SessionList;
 use crate::commands::locks::Locks;
@@ -93,6 +97,12 @@ pub(crate) fn show(format: ListFormat, outcome: &Outcome) -> Result<(), ReportEr
 /// Shows which old runs were removed and which were kept.
 pub(crate) fn show_clean(format: ListFormat, swept: &Swept) -> Result<(), ReportError> {
     to_stdout(|out| clean::write(out, format, swept))
+}
+
+/// Shows which attributes guard nothing.
+#[cfg(has_observer)]
+pub(crate) fn show_relaxation(format: ListFormat, relaxed: &Relaxed) -> Result<(), ReportError> {
+    to_stdout(|mut out| relaxation::write(&mut out, format, relaxed))
 }
 
 /// Shows what a migration changes and leaves.

@@ -10,6 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+/// Returns what the arguments permit.
+pub(super) fn permissions(args: &FixArgs) -> Permissions {
+    Permissions {
+        dirty: args.allow_dirty,
+        no_vcs: args.allow_no_vcs,
+    }
+}
+
 /// Changes that were written and can be taken back.
 pub(super) struct Applied<'a> {
     changes: &'a [Change],
@@ -25,7 +33,7 @@ impl<'a> Applied<'a> {
     ///
     /// The checkout has other changes, a crate is missing, or a file could not be written.
     pub(super) fn write(
-        args: &FixArgs,
+        permissions: Permissions,
         changes: &'a [Change],
         missing_crates: &BTreeMap<PathBuf, MissingCrate>,
         sources: &'a Sources,
@@ -34,10 +42,6 @@ impl<'a> Applied<'a> {
             let missing = missing.sentence(&shown(&super::super::here::working_dir(), manifest));
             return Err(format!("nothing was written: {missing}").into());
         }
-        let permissions = Permissions {
-            dirty: args.allow_dirty,
-            no_vcs: args.allow_no_vcs,
-        };
         let mut roots: Vec<&Path> = changes
             .iter()
             .filter_map(|change| existing_folder(&change.path))

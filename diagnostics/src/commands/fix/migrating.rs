@@ -1,6 +1,6 @@
 //! `fix --migrate`: rewrites the use of another crate to cofferdam's.
 
-use super::applying::Applied;
+use super::applying::{Applied, permissions};
 use super::shown;
 use crate::cli::{FixArgs, OtherCrate};
 use crate::exit_code;
@@ -49,7 +49,12 @@ pub(crate) fn migrate(args: &FixArgs, from: OtherCrate) -> Result<Migrated, Box<
     let migration = migration::migrate(&sources, from, library.as_deref())?;
     let written = args.apply && !migration.changes.is_empty();
     if written {
-        let applied = Applied::write(args, &migration.changes, &migration.missing_crates, &sources)?;
+        let applied = Applied::write(
+            permissions(args),
+            &migration.changes,
+            &migration.missing_crates,
+            &sources,
+        )?;
         if !args.no_check {
             applied.check()?;
         }

@@ -3,9 +3,13 @@
 mod applying;
 mod change_proof;
 mod migrating;
+#[cfg(has_observer)]
+mod observed_uses;
 mod order_dependence;
 #[cfg(has_observer)]
 mod proving;
+#[cfg(has_observer)]
+mod relaxing;
 
 use crate::cli::{FixArgs, With};
 use crate::exit_code;
@@ -16,12 +20,14 @@ use crate::fix::test_sources::Sources;
 use crate::fix::unused_attributes::{self, ExecutedFunction, UnusedAttribute};
 use crate::rates::FailureRate;
 use crate::scene::TestId;
-use applying::Applied;
+use applying::{Applied, permissions};
 pub(crate) use change_proof::{Proof, ProofOutcome};
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Kind, Runner, Test};
 pub(crate) use migrating::{Migrated, migrate};
 pub(crate) use order_dependence::{OrderDependence, PlacedTest};
+#[cfg(has_observer)]
+pub(crate) use relaxing::{Measured, Relaxed, relax};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
 use std::ffi::OsString;
@@ -103,6 +109,12 @@ pub(crate) enum FixEvent<'a> {
     },
     /// All its runs ended.
     Repeated { test: &'a TestId, rate: FailureRate },
+    /// A run of tests without the removed attributes begins.
+    RunningTogether { tests: usize, run: u32, needed: u32 },
+    /// A test failed without an attribute, and the tests beside which it fails are looked for.
+    LookingForCause,
+    /// A run of the suite with and without the changes begins, whose times are compared.
+    Measuring { run: usize, needed: usize },
 }
 
 #[cfg_attr(
@@ -147,7 +159,7 @@ pub(crate) fn fix(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result<F
     if args.apply && !is_empty {
         if args.command.is_empty() {
             let applied = Applied::write(
-                args,
+                permissions(args),
                 &fixed.proposal.changes,
                 &fixed.proposal.missing_crates,
                 &sources,

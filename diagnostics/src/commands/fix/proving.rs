@@ -1,6 +1,6 @@
 //! Applies a proposal and repeats what had failed; keeps what is proven to end that.
 
-use super::applying::Applied;
+use super::applying::{Applied, permissions};
 use super::change_proof::{Proof, ProofOutcome};
 use super::{FixEvent, Fixed, mechanism};
 use crate::cli::FixArgs;
@@ -50,7 +50,7 @@ pub(super) fn apply(
             break;
         }
         let applied = Applied::write(
-            args,
+            permissions(args),
             &fixed.proposal.changes,
             &fixed.proposal.missing_crates,
             sources,

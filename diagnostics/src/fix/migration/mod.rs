@@ -1,10 +1,8 @@
 //! Rewrites a suite from another crate's way to keep tests apart to cofferdam's.
 //!
-//! `serial_test`, `temp_env` and `rusty_fork` translate the uses of one crate each, `imports` the items that import from it.
+//! `serial_test`, `temp_env` and `rusty_fork` translate the uses of one crate each, `imports` (beside this room) the items that import from it.
 //! Uses without an equivalent are left and reported.
 
-mod imports;
-mod replacements;
 mod rusty_fork;
 mod serial_test;
 mod temp_env;
@@ -12,10 +10,10 @@ mod temp_env;
 use super::draft::{self, Change};
 use super::manifest;
 use super::proposal::MissingCrate;
+use super::replacements::Replacements;
 use super::source_file::SourceFile;
 use super::test_sources::{Package, Sources};
 use crate::cli::OtherCrate;
-use replacements::Replacements;
 use serial_test::SerialFile;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,11 +1,11 @@
 //! serial_test's attributes as cofferdam's.
 
 use super::super::attributes::ATTRIBUTE_NAMES;
+use super::super::imports::{ImportedName, Imports};
+use super::super::replacements::Replacements;
 use super::super::source_file::{
     SourceFile, inner, is_attribute, is_group, is_sign, is_word, path_at, split_attributes,
 };
-use super::imports::{ImportedName, Imports};
-use super::replacements::Replacements;
 use super::{FileMigration, Remark};
 use proc_macro2::{Delimiter, TokenTree};
 use std::collections::BTreeSet;

@@ -4,10 +4,10 @@
 //! starts. In the middle of a test only a guard could replace it, whose `unsafe` is a promise that the author has to make.
 
 use super::super::attributes::is_last;
+use super::super::imports::{ImportedName, Imports};
+use super::super::replacements::Replacements;
 use super::super::scan::start_of;
 use super::super::source_file::{SourceFile, inner, is_sign};
-use super::imports::{ImportedName, Imports};
-use super::replacements::Replacements;
 use super::{FileMigration, Remark};
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeSet;

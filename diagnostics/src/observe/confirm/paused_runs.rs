@@ -1,12 +1,14 @@
 //! Repeats a scene with the pauses that brought out its failure.
 
 use super::pauses::Pauses;
-use super::rerun::{Rerunner, Runnable, TestOutcome};
-use crate::findings::PausedAt;
+use super::rerun::{Rerunner, Runnable, TestOutcome, held_at_once};
+use crate::findings::{PausedAt, WithinUse};
 use crate::observe::interruption::Interruption;
 use crate::observe::launch::Launch;
 use crate::observe::suite_programs::SuitePrograms;
 use crate::scene::{Outcome, TestId};
+use cofferdam::Resource;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,53 +34,114 @@ impl<'a> PausedRuns<'a> {
     /// Runs the tests and returns the outcome of one of them: unknown if they could not be started or did not end. Returns
     /// `None` if the time was over, or it was interrupted.
     pub(crate) fn run(&self, tests: &[TestId], judged: &TestId, paused: &PausedAt) -> Option<Outcome> {
-        if self.rerunner.is_over() {
-            return None;
-        }
-        let runnables: Option<Vec<Runnable>> = tests.iter().map(|test| self.runnable(test)).collect();
-        let Some(runnables) = runnables else {
-            return Some(Outcome::Unknown);
-        };
         let pauses = Pauses {
             first: paused.first,
             others: paused.others,
             ..Pauses::USUAL
         };
+        let outcomes = match paused.within.as_ref().zip(paused.resources.first()) {
+            Some((within, resource)) => self.outcomes_within(tests, within, resource)?,
+            None => self.outcomes(tests, &paused.resources, Some(pauses), Duration::ZERO)?,
+        };
+        let position = tests.iter().position(|test| test == judged)?;
+        let of_judged = outcomes.ok().and_then(|outcomes| outcomes.get(position).copied());
+        Some(of_judged.unwrap_or(Outcome::Unknown))
+    }
+
+    /// Runs the tests, which took that long one after the other, with short pauses at as many of the resources as the observer
+    /// has room for. Returns their outcomes in the same order, or `None` if the time was over, or it was interrupted.
+    ///
+    /// # Errors
+    ///
+    /// The tests could not be started, or a process was lost.
+    pub(crate) fn run_together(
+        &self,
+        tests: &[TestId],
+        resources: &[&Resource],
+        alone: Duration,
+    ) -> Option<io::Result<Vec<Outcome>>> {
+        let held: Vec<Resource> = resources[..held_at_once(resources)]
+            .iter()
+            .copied()
+            .cloned()
+            .collect();
+        let pauses = (!held.is_empty()).then_some(Pauses::ONCE);
+        self.outcomes(tests, &held, pauses, alone)
+    }
+
+    /// Runs all others while the test that is held pauses at the resource. Returns the outcomes in the order of `tests`.
+    fn outcomes_within(
+        &self,
+        tests: &[TestId],
+        within: &WithinUse,
+        resource: &Resource,
+    ) -> Option<io::Result<Vec<Outcome>>> {
+        if self.rerunner.is_over() {
+            return None;
+        }
+        let runnables: Option<Vec<Runnable>> = tests.iter().map(|test| self.runnable(test)).collect();
+        let Some(runnables) = runnables else {
+            return Some(Err(io::ErrorKind::NotFound.into()));
+        };
+        let mut order: Vec<usize> = (0..runnables.len()).collect();
+        order.sort_by_key(|at| runnables[*at].id() != within.held);
+        let ordered: Vec<&Runnable> = order.iter().map(|at| &runnables[*at]).collect();
+        let run = self
+            .rerunner
+            .run_within(&ordered, resource.as_str(), within.skipped, Duration::ZERO);
+        let by_order = match run {
+            Ok((by_order, _)) => by_order,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut outcomes = vec![TestOutcome::Stopped; tests.len()];
+        for (at, outcome) in order.into_iter().zip(by_order) {
+            outcomes[at] = outcome;
+        }
+        self.known(outcomes)
+    }
+
+    fn outcomes(
+        &self,
+        tests: &[TestId],
+        resources: &[Resource],
+        pauses: Option<Pauses>,
+        alone: Duration,
+    ) -> Option<io::Result<Vec<Outcome>>> {
+        if self.rerunner.is_over() {
+            return None;
+        }
+        let runnables: Option<Vec<Runnable>> = tests.iter().map(|test| self.runnable(test)).collect();
+        let Some(runnables) = runnables else {
+            return Some(Err(io::ErrorKind::NotFound.into()));
+        };
         let all: Vec<&Runnable> = runnables.iter().collect();
         // nextest runs the tests of such a group one after the other.
-        let group = self.suite.test_group(judged);
+        let group = tests.first().and_then(|test| self.suite.test_group(test));
         let at_once = match group {
             Some(_) if tests.iter().all(|test| self.suite.test_group(test) == group) => 1,
             _ => tests.len(),
         };
         let mut outcomes = Vec::new();
-        if let Some((within, resource)) = paused.within.as_ref().zip(paused.resources.first()) {
-            let mut order = all.clone();
-            order.sort_by_key(|runnable| runnable.id() != within.held);
-            let run = self
-                .rerunner
-                .run_within(&order, resource.as_str(), within.skipped, Duration::ZERO);
-            let (by_order, _) = run.unwrap_or_default();
-            let of = |runnable: &&Runnable| {
-                let position = order.iter().position(|other| other.id() == runnable.id())?;
-                by_order.get(position).copied()
-            };
-            outcomes.extend(all.iter().filter_map(of));
+        for some in all.chunks(at_once.max(1)) {
+            match self.rerunner.run(some, resources, pauses, alone) {
+                Ok(result) => outcomes.extend(result.outcomes),
+                Err(error) => return Some(Err(error)),
+            }
         }
-        let usual = if paused.within.is_some() { &[] } else { &all[..] };
-        for some in usual.chunks(at_once) {
-            let run = self
-                .rerunner
-                .run(some, &paused.resources, Some(pauses), Duration::ZERO);
-            outcomes.extend(run.map(|result| result.outcomes).unwrap_or_default());
+        self.known(outcomes)
+    }
+
+    /// Returns the outcomes, or `None` if a test was stopped because the time was over.
+    fn known(&self, outcomes: Vec<TestOutcome>) -> Option<io::Result<Vec<Outcome>>> {
+        if outcomes.contains(&TestOutcome::Stopped) && self.rerunner.is_over() {
+            return None;
         }
-        let position = tests.iter().position(|test| test == judged)?;
-        Some(match outcomes.get(position) {
-            Some(TestOutcome::Passed) => Outcome::Passed,
-            Some(TestOutcome::Failed) => Outcome::Failed,
-            Some(TestOutcome::Stopped) if self.rerunner.is_over() => return None,
-            Some(TestOutcome::Stopped) | None => Outcome::Unknown,
-        })
+        let outcome = |outcome| match outcome {
+            TestOutcome::Passed => Outcome::Passed,
+            TestOutcome::Failed => Outcome::Failed,
+            TestOutcome::Stopped => Outcome::Unknown,
+        };
+        Some(Ok(outcomes.into_iter().map(outcome).collect()))
     }
 
     fn runnable(&self, test: &TestId) -> Option<Runnable> {

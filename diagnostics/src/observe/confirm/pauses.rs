@@ -40,6 +40,12 @@ impl Pauses {
         ..Self::USUAL
     };
 
+    /// One pause of each test at each resource: among many tests, more would only make them late.
+    pub(super) const ONCE: Self = Self {
+        others: 0,
+        ..Self::USUAL
+    };
+
     pub(super) const EVERYWHERE: Self = Self {
         everywhere: true,
         ..Self::USUAL

@@ -42,6 +42,20 @@ impl StartedProgram {
         command
     }
 
+    /// Returns a command that starts the program again, without the observer and without output.
+    pub(crate) fn plain_command(&self) -> Command {
+        let mut command = command(&self.program);
+        command
+            .args(&self.arguments)
+            .current_dir(&self.dir)
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
     /// Returns the argument that made libtest run ignored tests, if there was one.
     pub(crate) fn ignored(&self) -> Option<&OsString> {
         let is_it = |argument: &&OsString| *argument == "--ignored" || *argument == "--include-ignored";

@@ -148,6 +148,7 @@ fn one(
         return None;
     }
     account.started += 1;
+    let pid = layout::pid(first);
     match state {
         State::Recording | State::Closed => {}
         State::Ended => {
@@ -155,30 +156,42 @@ fn one(
             return None;
         }
         State::OutOfReach => {
-            account.leave_out(&name, reason(layout::reason(first)), 1);
+            let why = reason(layout::reason(first));
+            account.leave_out(&name, why, 1);
+            account.add_unseen(pid, &name, why);
             return None;
         }
         State::Lost => {
-            account.lose(&name, reason(layout::reason(first)), 1);
+            lose(account, pid, &name, reason(layout::reason(first)));
             return None;
         }
         State::Free | State::Started | State::Void => {
-            account.lose(&name, "it was started, and its observer never began", 1);
+            lose(
+                account,
+                pid,
+                &name,
+                "it was started, and its observer never began",
+            );
             return None;
         }
     }
     let log = match log() {
         Ok(Ok(log)) => log,
         Ok(Err(Unreadable::Unfinished)) => {
-            account.lose(&name, "it ended before its log was begun", 1);
+            lose(account, pid, &name, "it ended before its log was begun");
             return None;
         }
         Ok(Err(Unreadable::Version(version))) => {
-            account.lose(&name, &format!("its log is of version {version}"), 1);
+            lose(account, pid, &name, &format!("its log is of version {version}"));
             return None;
         }
         Err(error) => {
-            account.lose(&name, &format!("its log could not be read: {error}"), 1);
+            lose(
+                account,
+                pid,
+                &name,
+                &format!("its log could not be read: {error}"),
+            );
             return None;
         }
     };
@@ -188,23 +201,22 @@ fn one(
         log.header(log_header::UNKNOWN_THREADS),
     );
     if dropped > 0 {
-        account.lose(
-            &name,
-            &format!("its log has no room for {dropped} of its records"),
-            1,
-        );
+        let why = format!("its log has no room for {dropped} of its records");
+        lose(account, pid, &name, &why);
     } else if threads > 0 {
-        account.lose(
-            &name,
-            &format!("{threads} of its threads belong to no known test"),
-            1,
-        );
+        let why = format!("{threads} of its threads belong to no known test");
+        lose(account, pid, &name, &why);
     } else if state == State::Closed {
         account.complete += 1;
     } else {
         account.incomplete += 1;
     }
     Some(log)
+}
+
+fn lose(account: &mut Account, pid: u32, name: &str, why: &str) {
+    account.lose(name, why, 1);
+    account.add_unseen(pid, name, why);
 }
 
 fn read_log(whole: Option<&File>, spill: Option<&File>, begins: u64) -> io::Result<Result<Log, Unreadable>> {

@@ -7,6 +7,8 @@ mod help_texts;
 mod migrated;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 mod proven;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+mod relaxed;
 mod reverted;
 mod scratch;
 

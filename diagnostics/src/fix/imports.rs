@@ -1,10 +1,10 @@
 //! The imports of a crate, and their replacements.
 
-use super::super::attributes::flatten;
-use super::super::source_file::{
+use super::attributes::flatten;
+use super::replacements::Replacements;
+use super::source_file::{
     SourceFile, begins_with_colons, inner, is_group, is_sign, is_word, split_attributes,
 };
-use super::replacements::Replacements;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -210,6 +210,12 @@ impl Import {
         self.names
             .iter()
             .all(|one| names.contains(&one.original.as_str()) && one.name == one.original)
+    }
+
+    /// Returns whether it exports the names.
+    pub(super) fn is_public(&self, file: &SourceFile<'_>) -> bool {
+        let item = self.item.as_ref().map_or("", |item| &file.text[item.clone()]);
+        item.contains("pub use") || item.contains("pub(")
     }
 
     /// Replaces the import by `kept` names of the crate and `new` names of cofferdam, each with its name in the file.
