@@ -69,36 +69,15 @@ fn causes(report: &Value) -> Vec<String> {
 #[test]
 fn a_hunt_names_the_class_the_culprit_and_the_resource_of_each_unstable_test() {
     let package = office();
-    let words = [
-        "hunt",
-        "--format",
-        "json",
-        "--github",
-        "always",
-        "--report",
-        "json=met/hunt.json",
-        "--report",
-        "sarif=met/hunt.sarif",
-    ];
-    let output = run(&package, &words, &CARGO);
+    let options = crate::report_files::HUNT_OPTIONS;
+    let output = run(
+        &package,
+        &[&["hunt", "--format", "json"], options].concat(),
+        &CARGO,
+    );
     let causes = causes(&output.report());
     assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
-    let written = std::fs::read_to_string(package.path().join("met/hunt.json")).unwrap();
-    assert_eq!(Some(written.trim_end()), output.out.lines().last());
-    let annotation = "::error file=src/lib.rs,line=10,title=cofferdam%3A victim::";
-    assert!(output.err.contains(annotation), "{}", output.err);
-    let sarif = std::fs::read(package.path().join("met/hunt.sarif")).unwrap();
-    let sarif: Value = serde_json::from_slice(&sarif).unwrap();
-    let results = sarif["runs"][0]["results"].as_array().unwrap();
-    let victim = results
-        .iter()
-        .find(|result| result["ruleId"] == "hunt/victim")
-        .unwrap();
-    let related = victim["relatedLocations"].as_array().unwrap().iter();
-    let files: Vec<&Value> = related
-        .map(|place| &place["physicalLocation"]["artifactLocation"]["uri"])
-        .collect();
-    assert_eq!(files, ["src/lib.rs", "tests/office.rs"], "{victim}");
+    crate::report_files::assert_reports_of_hunt(&output, package.path());
     for wanted in [
         format!("victim: {VICTIM} < {POLLUTER} through env"),
         format!("brittle: {BRITTLE} < {SETTER} through "),
