@@ -9,13 +9,6 @@ mod listed_program;
 mod plan;
 mod test_times;
 
-#[cfg_attr(
-    not(has_observer),
-    expect(
-        unused_imports,
-        reason = "the tests of `cargo test` are listed where they can be observed"
-    )
-)]
 pub(crate) use listed_program::{ListedProgram, Tests};
 pub(crate) use plan::{LongTest, Plan, Selection, Shard};
 pub(crate) use test_times::TestTimes;
