@@ -1,7 +1,7 @@
 //! The tests that failed while they were observed: how they do alone, and after the tests before them in their program.
 
 use super::{Examination, FailedTest};
-use crate::findings::{ReportedOutcome, TestResult};
+use crate::findings::{ReportedOutcome, TestResult, name_among};
 use crate::observe::{Interruption, ObservationResult, ObservedCommand, SuitePrograms};
 use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
 use std::collections::BTreeMap;
@@ -30,10 +30,11 @@ pub(super) fn unfinished(observed: &ObservationResult) -> Vec<FailedTest> {
     of(observed, &TestResult::is_unfinished)
 }
 
-/// Returns the names of both.
+/// Returns the names of both, without documentation tests, which cannot be started again.
 pub(super) fn named(observed: &ObservationResult) -> Vec<TestId> {
     let all = failed(observed).into_iter().chain(unfinished(observed));
-    all.map(|FailedTest { binary, name, .. }| TestId { binary, name })
+    all.filter(|test| !SuitePrograms::is_doctest(&test.binary))
+        .map(|FailedTest { binary, name, .. }| TestId { binary, name })
         .collect()
 }
 
@@ -57,15 +58,8 @@ fn hunt_name(test: &FailedTest, observed: &ObservationResult) -> Option<String> 
     if SuitePrograms::is_doctest(&test.binary) {
         return None;
     }
-    let same = observed
-        .ran
-        .iter()
-        .filter(|program| program.tests.contains(&test.name));
-    Some(if same.count() > 1 {
-        format!("{}::{}", test.binary, test.name)
-    } else {
-        test.name.clone()
-    })
+    let (binary, name) = (test.binary.clone(), test.name.clone());
+    Some(name_among(&TestId { binary, name }, &observed.ran))
 }
 
 /// Returns the words of the command that finds out why these tests failed.

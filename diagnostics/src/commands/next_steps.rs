@@ -1,7 +1,7 @@
 //! The command without a subcommand: reads the project and what was recorded, and says what to do next. It starts nothing.
 
 use super::{here, recordings, test_command};
-use crate::findings::Observation;
+use crate::findings::{Observation, name_among};
 use cofferdam_batch::ledger::now;
 use std::error::Error;
 use std::ffi::OsString;
@@ -120,9 +120,13 @@ fn steps(project: &Project, observed: Option<&Observation>) -> Vec<Step> {
     let is_observable = cfg!(has_observer);
     match observed {
         Some(observed) if !observed.failed.is_empty() => {
-            let names: Vec<&str> = observed.failed.iter().map(|test| &*test.name).collect();
-            let names = if names.len() > NAMED { &[] } else { &*names };
-            add(&[&["hunt"], names].concat(), tests, "find out why it failed");
+            let names = observed.failed.iter().map(|test| name_among(test, &observed.ran));
+            let names: Vec<String> = names.collect();
+            let mut words = vec!["hunt"];
+            if names.len() <= NAMED {
+                words.extend(names.iter().map(String::as_str));
+            }
+            add(&words, tests, "find out why it failed");
         }
         None if is_observable => {
             add(&["observe", "--confirm"], tests, "find the tests that interfere");

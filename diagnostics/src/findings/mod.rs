@@ -68,7 +68,7 @@ pub(crate) struct Observation {
     pub(crate) ended_early: bool,
     /// The programs that were started, and those that were lost.
     pub(crate) account: Account,
-    /// The tests that failed or did not end.
+    /// The tests that failed or did not end, without documentation tests.
     #[serde(default)]
     pub(crate) failed: Vec<TestId>,
     /// The conflicts, the most severe first.
@@ -80,6 +80,16 @@ pub(crate) struct Observation {
     pub(crate) reproductions: Vec<Reproduction>,
     /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
+}
+
+/// Returns the name by which commands know a test: after its program where several of `programs` have a test of that name.
+pub(crate) fn name_among(test: &TestId, programs: &[Program]) -> String {
+    let has_it = |program: &&Program| program.tests.contains(&test.name);
+    if programs.iter().filter(has_it).count() > 1 {
+        test.to_string()
+    } else {
+        test.name.clone()
+    }
 }
 
 /// A test program with the tests that ran.

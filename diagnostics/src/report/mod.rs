@@ -32,7 +32,7 @@ mod list;
 mod locks;
 mod metrics;
 mod migration;
-mod next_steps;
+mod next_commands;
 mod observed;
 mod progress;
 #[cfg(has_observer)]
@@ -43,7 +43,7 @@ mod rerun;
 #[cfg(test)]
 mod sample;
 mod session_text;
-mod shards;
+mod sharded;
 mod shell_line;
 mod show;
 mod source_place;
@@ -150,16 +150,16 @@ pub(crate) fn show_config(format: ListFormat, all: &[Effective]) -> Result<(), R
 
 /// Shows the next steps in a project.
 pub(crate) fn show_next_steps(format: ListFormat, next: &NextSteps) -> Result<(), ReportError> {
-    to_stdout(|out| next_steps::write(out, format, next))
+    to_stdout(|out| next_commands::write(out, format, next))
 }
 
 /// Shows a suite in shards. Tests that are too long are named on standard error where the output is for a program.
 pub(crate) fn show_shards(format: ShardsFormat, sharded: &Sharded) -> Result<(), ReportError> {
     if matches!(format, ShardsFormat::Nextest | ShardsFormat::Cargo) {
         // An error is ignored: the shards are the same without the warning.
-        let _ = shards::warn(&mut anstream::stderr().lock(), &sharded.plan);
+        let _ = sharded::warn(&mut anstream::stderr().lock(), &sharded.plan);
     }
-    to_stdout(|mut out| shards::write(&mut out, format, sharded))
+    to_stdout(|mut out| sharded::write(&mut out, format, sharded))
 }
 
 /// Shows the session that took a job.

@@ -25,7 +25,7 @@ pub(crate) enum Tests {
     Each(Vec<String>),
     /// All run together: the program cannot run some of them. Those whose names are known.
     #[cfg_attr(
-        not(has_observer),
+        not(any(has_observer, test)),
         expect(
             dead_code,
             reason = "the tests of `cargo test` are listed where they can be observed"

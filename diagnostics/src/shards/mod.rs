@@ -1,21 +1,14 @@
 //! Splits the tests of a suite into shards that take equally long.
 //!
-//! `listed_program` has the tests as a runner lists them, `test_times` how long they took, `balance` divides them, `plan`
+//! `listed_program` has the tests as a runner lists them, `test_times` how long they took, `balance` divides them, `shard_plan`
 //! connects these, and `filterset` addresses the tests of a shard for nextest. Nothing here reads a file or starts a program.
 
 mod balance;
 mod filterset;
 mod listed_program;
-mod plan;
+mod shard_plan;
 mod test_times;
 
-#[cfg_attr(
-    not(has_observer),
-    expect(
-        unused_imports,
-        reason = "the tests of `cargo test` are listed where they can be observed"
-    )
-)]
 pub(crate) use listed_program::{ListedProgram, Tests};
-pub(crate) use plan::{LongTest, Plan, Selection, Shard};
+pub(crate) use shard_plan::{LongTest, Plan, Selection, Shard};
 pub(crate) use test_times::TestTimes;
