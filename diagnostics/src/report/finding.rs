@@ -1,15 +1,15 @@
 //! A conflict, or the cause of an unstable test, as annotations and report files show it.
 
-use super::files::Reported;
 #[cfg(has_observer)]
 use super::hunt;
 use super::observed::places;
-use super::source_place::{SourcePlace, Sources};
+use super::reported::Reported;
+use super::source_place::{SourcePlace, Sources, main_use};
 use crate::baseline::{Known, Roots, Standing};
 #[cfg(has_observer)]
 use crate::commands::hunt::{Cause, Hunted};
+use cofferdam::Resource;
 use cofferdam::format::ResourceKind;
-use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, HelpContext, Kind, Severity, Test, Use};
 
 /// The number of tests whose source lines are listed.
@@ -221,13 +221,6 @@ pub(super) fn about_conflict(kind: Kind) -> &'static str {
         Kind::Quarantined => "A test ended while its threads still ran",
         Kind::Rebuilt => "A service was built in many tests, at a cost",
     }
-}
-
-/// Returns the strongest use of the resource by a test.
-fn main_use(test: &Test) -> Option<&Use> {
-    let mut accesses = Access::ALL.iter().rev();
-    let strongest = accesses.find_map(|access| test.uses.iter().find(|used| used.access == Some(*access)));
-    strongest.or(test.uses.first())
 }
 
 /// Returns `orders::stores_one on w0 in shop, write, src/store.rs:12, from tests/shop.rs:7`.

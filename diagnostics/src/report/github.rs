@@ -1,9 +1,9 @@
 //! GitHub Actions: annotations by workflow commands, and the job's summary in Markdown.
 
-use super::files::Reported;
 use super::finding::Finding;
 use super::last_line;
 use super::observed::failed_tests;
+use super::reported::Reported;
 use super::source_place::SourcePlace;
 use super::summary::nothing_recorded;
 use super::text::plain;
@@ -119,8 +119,10 @@ fn annotations(reported: Reported<'_>) -> Vec<Annotation> {
             place: finding.places.into_iter().find(SourcePlace::is_inside),
         })
         .collect();
-    if let Reported::Outcome(outcome) = reported {
-        all.extend(of_outcome(outcome));
+    match reported {
+        Reported::Outcome(outcome) => all.extend(of_outcome(outcome)),
+        #[cfg(has_observer)]
+        Reported::Hunt(_) => {}
     }
     all
 }
@@ -229,7 +231,7 @@ fn markdown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::sample::{self, HOSTILE};
+    use super::super::sample::{self, HOSTILE};
     use super::*;
     use proptest::prelude::*;
 

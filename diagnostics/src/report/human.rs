@@ -1,5 +1,6 @@
 //! The report for people, at a terminal or in a log.
 
+use super::excerpt::Excerpts;
 use super::shell_line::shell_line;
 use super::style::{self, BOLD, DIM, headline};
 use super::summary::{last_line, nothing_recorded};
@@ -18,12 +19,13 @@ pub(super) fn write(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
     // The command that finds out why tests failed. No file gets it: the user's command may hold secrets.
     let hunt = outcome.hunt.as_deref().and_then(shell_line);
     let findings = &outcome.findings;
+    let excerpts = Excerpts::on_terminal(&outcome.dir);
     writeln!(out)?;
     for conflict in findings.of_severity(Severity::Conflict) {
         if findings.observed.is_some() && conflict.resource.is_some() {
-            observed::block(out, conflict, findings)?;
+            observed::block(out, conflict, findings, &excerpts)?;
         } else {
-            block(out, conflict)?;
+            block(out, conflict, Some(&excerpts))?;
         }
     }
     for severity in [Severity::Warning, Severity::Note] {
@@ -36,7 +38,7 @@ pub(super) fn write(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
         for conflict in findings.of_severity(severity).take(listed) {
             // A conflict that is only a warning because of its grade.
             if conflict.grade.is_some() && conflict.kind.severity() == Severity::Conflict {
-                observed::block(out, conflict, findings)?;
+                observed::block(out, conflict, findings, &excerpts)?;
             } else {
                 line(out, conflict)?;
             }
@@ -90,8 +92,12 @@ pub(super) fn write(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
     )
 }
 
-/// Writes a conflict with its tests.
-pub(super) fn block(out: &mut impl Write, conflict: &Conflict) -> io::Result<()> {
+/// Writes a conflict with its tests, and with source lines if they are wanted.
+pub(super) fn block(
+    out: &mut impl Write,
+    conflict: &Conflict,
+    excerpts: Option<&Excerpts>,
+) -> io::Result<()> {
     let severity = conflict.severity();
     headline(out, severity, severity.as_str(), &conflict.message)?;
     for line in conflict.output.iter().flat_map(|output| output.lines()) {
@@ -113,6 +119,9 @@ pub(super) fn block(out: &mut impl Write, conflict: &Conflict) -> io::Result<()>
     let more = conflict.use_count.saturating_sub(rows.len() as u64);
     if more > 0 {
         writeln!(out, "  and {}", count(more, "more use"))?;
+    }
+    if let Some(excerpts) = excerpts {
+        excerpts.write(out, conflict)?;
     }
     let overlapped = match conflict.overlapped {
         _ if conflict.tests.is_empty() => "",

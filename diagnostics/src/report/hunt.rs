@@ -81,7 +81,7 @@ pub(super) fn notes(out: &mut impl Write, hunted: &Hunted) -> io::Result<()> {
         writeln!(out, "{YELLOW}not tried:{YELLOW:#} {}", plain(what))?;
     }
     for failed in &hunted.failed_teardowns {
-        block(out, failed)?;
+        block(out, failed, None)?;
     }
     if hunted.unguarded > 0 {
         writeln!(

@@ -9,6 +9,7 @@ mod confirmed;
 mod confirming;
 mod diff;
 mod env_variables;
+mod excerpt;
 pub(crate) mod files;
 mod finding;
 mod fix;
@@ -28,8 +29,11 @@ mod metrics;
 mod migration;
 mod observed;
 mod progress;
+mod reported;
 #[cfg(has_observer)]
 mod rerun;
+#[cfg(test)]
+mod sample;
 mod session_text;
 mod shell_line;
 mod show;

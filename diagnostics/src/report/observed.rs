@@ -1,6 +1,7 @@
 //! Conflicts of an observed suite, for people: by resource, writers before readers.
 
 use super::confirmed;
+use super::excerpt::Excerpts;
 use super::style::{BOLD, DIM, headline};
 use super::text::{count, plain};
 use crate::commands::{Examination, Findings, Observed};
@@ -22,7 +23,12 @@ struct Row {
 }
 
 /// Writes a resource with the tests that use it.
-pub(super) fn block(out: &mut impl Write, conflict: &Conflict, findings: &Findings) -> io::Result<()> {
+pub(super) fn block(
+    out: &mut impl Write,
+    conflict: &Conflict,
+    findings: &Findings,
+    excerpts: &Excerpts,
+) -> io::Result<()> {
     let (writers, readers) = sides(conflict);
     let text = text(conflict, findings, writers.len(), readers.len());
     let severity = conflict.severity();
@@ -47,6 +53,7 @@ pub(super) fn block(out: &mut impl Write, conflict: &Conflict, findings: &Findin
             )?;
         }
     }
+    excerpts.write(out, conflict)?;
     if let Some(parts) = &conflict.name_parts {
         writeln!(out, "  {DIM}the name is made from {}{DIM:#}", plain(parts))?;
     }

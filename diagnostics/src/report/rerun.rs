@@ -105,7 +105,7 @@ fn human(mut out: &mut dyn Write, reran: &Reran) -> io::Result<()> {
         }
     }
     for failed in &reran.failed_teardowns {
-        block(&mut out, failed)?;
+        block(&mut out, failed, None)?;
     }
     let runs = reran.runs.len() as u64;
     let unknown = match reran.count(Outcome::Unknown) {

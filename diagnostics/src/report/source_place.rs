@@ -1,5 +1,7 @@
 //! Source lines, with paths that services find in a repository.
 
+use cofferdam::Access;
+use cofferdam_conflicts::{Test, Use};
 use std::path::{Component, Path, PathBuf};
 
 /// A line of a source file.
@@ -50,6 +52,13 @@ impl SourcePlace {
     pub(super) fn is_inside(&self) -> bool {
         !Path::new(&self.file).is_absolute()
     }
+}
+
+/// Returns the strongest use of the resource by a test.
+pub(super) fn main_use(test: &Test) -> Option<&Use> {
+    let mut accesses = Access::ALL.iter().rev();
+    let strongest = accesses.find_map(|access| test.uses.iter().find(|used| used.access == Some(*access)));
+    strongest.or(test.uses.first())
 }
 
 /// Returns file and line of `file:line` or `file:line:column`.

@@ -134,9 +134,9 @@ fn xml(text: &str) -> XmlString {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{self, HOSTILE};
     use super::*;
     use crate::report::files::Reported;
+    use crate::report::sample::{self, HOSTILE};
     use junit_parser::{TestCase, TestStatus};
     use proptest::prelude::*;
 

@@ -5,8 +5,9 @@ use super::Reported;
 use super::protobuf::Message;
 use crate::findings::{ReportedOutcome, TestResult};
 use crate::report::observed::places;
+use crate::report::source_place::main_use;
 use crate::report::text::plain;
-use cofferdam_conflicts::{Conflict, Test, Use};
+use cofferdam_conflicts::{Conflict, Use};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
@@ -131,7 +132,11 @@ pub(super) fn write(out: &mut dyn Write, reported: Reported<'_>) -> io::Result<(
     }
     for (flow, conflict) in (1..).zip(conflicts) {
         let mut uses: Vec<(&Slice, &Use)> = Vec::new();
-        for (test, used) in conflict.tests.iter().filter_map(strongest) {
+        let uses_of = conflict
+            .tests
+            .iter()
+            .filter_map(|test| Some((test, main_use(test)?)));
+        for (test, used) in uses_of {
             let own = executions.get(&(test.pid, test.name())).into_iter().flatten();
             let mut during = own.filter(|slice| (slice.began..=slice.ended).contains(&used.from));
             uses.extend(during.next().map(|slice| (*slice, used)));
@@ -221,15 +226,6 @@ fn of_uses(conflicts: &[Conflict]) -> Vec<Slice> {
         }
     }
     slices
-}
-
-/// Returns the test with its strongest use, writes before reads.
-fn strongest(test: &Test) -> Option<(&Test, &Use)> {
-    let used = test
-        .uses
-        .iter()
-        .max_by_key(|used| (used.access, std::cmp::Reverse(used.from)))?;
-    Some((test, used))
 }
 
 fn name(conflict: &Conflict, used: &Use) -> String {
@@ -324,9 +320,9 @@ impl Trace {
 #[cfg(test)]
 mod tests {
     use super::super::protobuf::{Field, decoded};
-    use super::super::sample::{self, HOSTILE};
     use super::*;
     use crate::commands::Outcome;
+    use crate::report::sample::{self, HOSTILE};
     use proptest::prelude::*;
 
     /// A decoded message.

@@ -306,8 +306,8 @@ fn uri_path(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{self, HOSTILE};
     use super::*;
+    use crate::report::sample::{self, HOSTILE};
     use proptest::prelude::*;
     use serde_json::Value;
 

@@ -19,7 +19,6 @@ mod source_quotes;
 mod test_table;
 mod timeline;
 
-use super::Reported;
 #[cfg(has_observer)]
 use crate::commands::hunt::{Cause, Hunted};
 use crate::commands::{FailedTest, Findings, Outcome};
@@ -29,6 +28,7 @@ use crate::findings::TestTime;
 use crate::hunt::Regime;
 #[cfg(has_observer)]
 use crate::report::hunt as hunt_report;
+use crate::report::reported::Reported;
 use crate::report::shell_line::shell_line;
 use crate::report::text::count;
 use crate::report::{baseline, batch, confirmed, last_line, observed, summary};
@@ -347,16 +347,4 @@ fn lines(write: impl FnOnce(&mut StripStream<Vec<u8>>) -> io::Result<()>) -> io:
         .filter(|line| !line.trim().is_empty())
         .map(str::to_owned)
         .collect())
-}
-
-/// Returns the time of the first test, for the head of the page.
-fn began(tests: &[TestTime]) -> Option<String> {
-    let began = tests.iter().map(|test| test.began).min()?;
-    let at = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_micros(began))?;
-    Some(
-        humantime::format_rfc3339_seconds(at)
-            .to_string()
-            .replace('T', " ")
-            .replace('Z', " UTC"),
-    )
 }

@@ -1,11 +1,11 @@
 //! Tests of the page as browsers and readers see it.
 
-use super::Reported;
 use super::page::{SCRIPT, STYLE};
 use super::policy::policy;
 use crate::commands::Outcome;
 use crate::findings::{ReportedOutcome, TestResult};
-use crate::report::files::sample::{HOSTILE, outcome};
+use crate::report::reported::Reported;
+use crate::report::sample::{HOSTILE, outcome};
 use crate::report::text::{is_harmful, plain};
 use cofferdam_conflicts::{Grade, Pair};
 use html5gum::emitters::default::DefaultEmitter;

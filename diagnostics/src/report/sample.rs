@@ -10,7 +10,7 @@ use cofferdam_conflicts::{Conflict, Kind, Runner, Test, Use, Watched};
 use std::path::{Path, PathBuf};
 
 /// A pattern of names that a careless writer passes on: control characters, markup, ends of it, workflow commands.
-pub(in crate::report) const HOSTILE: &str = "(a|ü|\\PC|\\x00|\\x1b\\[31m|\r|\n|\t|\u{202e}|\u{fffe}|%|%0A|,|:|::error::|##\\[error\\]|<|>|&|\"|'|\\]\\]>|`|\\||\\\\|-->){1,12}";
+pub(super) const HOSTILE: &str = "(a|ü|\\PC|\\x00|\\x1b\\[31m|\r|\n|\t|\u{202e}|\u{fffe}|%|%0A|,|:|::error::|##\\[error\\]|<|>|&|\"|'|\\]\\]>|`|\\||\\\\|-->){1,12}";
 
 /// The directory of the command, which is no repository and has no workspace.
 const DIR: &str = if cfg!(windows) {
@@ -22,7 +22,7 @@ const DIR: &str = if cfg!(windows) {
 const BEGAN: u64 = 1_700_000_000_000_000;
 
 /// Returns a suite in which a test of this name and another one failed to keep apart.
-pub(in crate::report) fn outcome(name: &str) -> Outcome {
+pub(super) fn outcome(name: &str) -> Outcome {
     let shared = |kind, resource, first: &str| Conflict {
         kind,
         message: format!("{resource} is used by {first} (write) and reports::exports_all (read)"),

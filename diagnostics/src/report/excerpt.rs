@@ -1,0 +1,190 @@
+//! The source lines on which two tests conflict, as the compiler shows lines; for terminals.
+
+use super::source_place::{main_use, split};
+use super::text::plain;
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use cofferdam::Access;
+use cofferdam_conflicts::{Conflict, Severity};
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+
+/// The width of a terminal that does not say it.
+const WIDTH: usize = 100;
+/// A terminal says a smaller one if its size is not known.
+const LEAST_WIDTH: usize = 40;
+const INDENTATION: &str = "  ";
+
+/// Shows source lines, or nothing where no terminal is.
+#[derive(Clone, Debug)]
+pub(super) struct Excerpts {
+    /// The directory that reported paths are relative to.
+    dir: PathBuf,
+    width: Option<usize>,
+}
+
+/// A source line, and what tests do there.
+struct Excerpt<'a> {
+    file: &'a str,
+    line: u32,
+    text: String,
+    labels: Vec<String>,
+}
+
+impl Excerpts {
+    /// Shows lines if standard output is a terminal.
+    pub(super) fn on_terminal(dir: &Path) -> Self {
+        let width = io::stdout().is_terminal().then(|| {
+            let size = console::Term::stdout().size_checked();
+            let columns = size.map(|(_, columns)| usize::from(columns));
+            columns.filter(|columns| *columns >= LEAST_WIDTH).unwrap_or(WIDTH)
+        });
+        Self {
+            dir: dir.to_owned(),
+            width,
+        }
+    }
+
+    /// Writes the lines of the first two tests. A file that cannot be read is left out.
+    pub(super) fn write(&self, out: &mut impl Write, conflict: &Conflict) -> io::Result<()> {
+        let Some(width) = self.width else { return Ok(()) };
+        let excerpts = self.of(conflict);
+        if excerpts.is_empty() {
+            return Ok(());
+        }
+        let level = match conflict.severity() {
+            Severity::Conflict => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
+        };
+        let mut kinds =
+            std::iter::once(AnnotationKind::Primary).chain(std::iter::repeat(AnnotationKind::Context));
+        let snippets = excerpts.iter().map(|excerpt| {
+            let from = excerpt.text.len() - excerpt.text.trim_start().len();
+            let kind = kinds.next().unwrap_or(AnnotationKind::Context);
+            let label = excerpt.labels.join(", ");
+            Snippet::source(excerpt.text.as_str())
+                .line_start(excerpt.line as usize)
+                .path(plain(excerpt.file))
+                .annotation(kind.span(from..excerpt.text.trim_end().len()).label(label))
+        });
+        let group = Group::with_level(level).elements(snippets);
+        let renderer = Renderer::styled().term_width(width.saturating_sub(INDENTATION.len()));
+        for line in renderer.render(&[group]).lines() {
+            writeln!(out, "{INDENTATION}{line}")?;
+        }
+        Ok(())
+    }
+
+    /// Returns the line of each use, and that of its test where it is another. Uses of one line are one excerpt.
+    fn of<'c>(&self, conflict: &'c Conflict) -> Vec<Excerpt<'c>> {
+        let mut excerpts: Vec<Excerpt<'_>> = Vec::new();
+        for test in conflict.tests.iter().take(2) {
+            let Some(used) = main_use(test) else { continue };
+            let verb = match used.access {
+                Some(Access::Write) => "writes it",
+                Some(Access::Read) => "reads it",
+                Some(Access::List) => "lists it",
+                None => "uses it",
+            };
+            let name = plain(&test.to_string()).into_owned();
+            let own = used
+                .test_place
+                .as_ref()
+                .filter(|place| used.place.as_ref() != Some(*place));
+            let places = [
+                (used.place.as_ref(), format!("{name} {verb}")),
+                (own, format!("in {name}")),
+            ];
+            for (place, label) in places {
+                let Some((file, line)) = place.and_then(|place| split(place)) else {
+                    continue;
+                };
+                match excerpts
+                    .iter_mut()
+                    .find(|known| (known.file, known.line) == (file, line))
+                {
+                    Some(known) => known.labels.push(label),
+                    None => excerpts.extend(self.line(file, line).map(|text| Excerpt {
+                        file,
+                        line,
+                        text,
+                        labels: vec![label],
+                    })),
+                }
+            }
+        }
+        excerpts
+    }
+
+    /// Returns the text of a line that is not empty.
+    fn line(&self, file: &str, line: u32) -> Option<String> {
+        let text = std::fs::read_to_string(self.dir.join(file)).ok()?;
+        let text = text.lines().nth((line as usize).checked_sub(1)?)?;
+        let text = plain(&text.replace('\t', "    ")).into_owned();
+        (!text.trim().is_empty()).then_some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    fn text(dir: &Path, width: Option<usize>, conflict: &Conflict) -> String {
+        let excerpts = Excerpts {
+            dir: dir.to_owned(),
+            width,
+        };
+        let mut out = Vec::new();
+        excerpts.write(&mut out, conflict).unwrap();
+        anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
+    }
+
+    #[test]
+    fn both_lines_are_shown_with_what_their_tests_do() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("src")).unwrap();
+        std::fs::create_dir_all(dir.path().join("tests")).unwrap();
+        let lines = |before: usize, line: &str| format!("{}{line}\n", "//\n".repeat(before));
+        std::fs::write(
+            dir.path().join("src/lib.rs"),
+            lines(2, "\tstd::fs::write(path, \"tea\u{1b}[31m\")?;"),
+        )
+        .unwrap();
+        std::fs::write(
+            dir.path().join("tests/shop.rs"),
+            lines(8, "    let text = read(path)?;"),
+        )
+        .unwrap();
+        let mut conflict = sample::outcome("stores_one").findings.conflicts.remove(0);
+        assert_eq!(
+            text(dir.path(), Some(80), &conflict),
+            r#"   --> src/lib.rs:3:5
+    |
+  3 |     std::fs::write(path, "tea\u{1b}[31m")?;
+    |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ stores_one writes it
+    |
+   ::: tests/shop.rs:9:5
+    |
+  9 |     let text = read(path)?;
+    |     ----------------------- reports::exports_all reads it
+"#
+        );
+        assert_eq!(text(dir.path(), None, &conflict), "");
+        // Both use it in one function, which their tests call.
+        conflict.tests[1].uses[0].place = Some("src/lib.rs:3".to_owned());
+        conflict.tests[1].uses[0].test_place = Some("tests/shop.rs:9".to_owned());
+        let text = text(dir.path(), Some(200), &conflict);
+        assert!(
+            text.contains("^^^ stores_one writes it, reports::exports_all reads it\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("--- in reports::exports_all\n"), "{text}");
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_left_out() {
+        let conflict = sample::outcome("stores_one").findings.conflicts.remove(0);
+        assert_eq!(text(Path::new("no-such-directory"), Some(80), &conflict), "");
+    }
+}
