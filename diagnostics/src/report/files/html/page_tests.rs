@@ -1,7 +1,7 @@
 //! Tests of the page as browsers and readers see it.
 
-use super::page::{SCRIPT, STYLE};
-use super::policy::policy;
+use super::content_security::policy;
+use super::frame::{SCRIPT, STYLE};
 use crate::commands::Outcome;
 use crate::findings::{ReportedOutcome, TestResult};
 use crate::report::reported::Reported;

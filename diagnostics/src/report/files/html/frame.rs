@@ -1,7 +1,7 @@
 //! The frame of the page: its head, the timeline, the findings, and what was not seen.
 
+use super::content_security::policy;
 use super::escaped::Plain;
-use super::policy::policy;
 use super::test_table;
 use super::timeline::{Mark, Timeline};
 use crate::findings::TestTime;
