@@ -161,6 +161,15 @@ impl<'a> Finding<'a> {
         self.severity == Severity::Conflict && self.standing.is_none_or(Standing::fails)
     }
 
+    /// Returns the page of the documentation that its rule is on.
+    pub(super) fn page(&self) -> &'static str {
+        match self.about {
+            About::Conflict(_) => "docs/reference/reports.md",
+            #[cfg(has_observer)]
+            About::Cause(_) => "docs/hunt/classes.md",
+        }
+    }
+
     /// Returns the name of its rule, which is the same in every version: `shared-resource/file`, `hunt/victim`.
     pub(super) fn rule(&self) -> String {
         match (self.about, self.resource) {
@@ -188,7 +197,7 @@ impl<'a> Finding<'a> {
             (About::Conflict(Kind::SharedResource), Some(kind)) => {
                 HelpContext::default().help(&Resource::new(kind, "NAME"))
             }
-            _ => self.help.clone(),
+            _ => "Each result names the change that ends it.".to_owned(),
         }
     }
 

@@ -204,7 +204,12 @@ fn summary(reported: Reported<'_>, size: u64) -> String {
         let title = annotation.title.trim_start_matches("cofferdam: ");
         let mut lines = annotation.lines.iter();
         let first = lines.next().map_or("", String::as_str);
-        let mut block = format!("\n**{}** {}\n\n", markdown(title), markdown(first));
+        let severity = match annotation.severity {
+            Severity::Conflict => "",
+            Severity::Warning => " (warning)",
+            Severity::Note => " (note)",
+        };
+        let mut block = format!("\n**{}**{severity} {}\n\n", markdown(title), markdown(first));
         for line in lines {
             block.push_str(&format!("- {}\n", markdown(line)));
         }

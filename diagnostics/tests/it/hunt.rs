@@ -69,12 +69,15 @@ fn causes(report: &Value) -> Vec<String> {
 #[test]
 fn a_hunt_names_the_class_the_culprit_and_the_resource_of_each_unstable_test() {
     let package = office();
-    let words = ["hunt", "--format", "json", "--report", "json=met/hunt.json"];
-    let output = run(&package, &words, &CARGO);
+    let options = crate::report_files::HUNT_OPTIONS;
+    let output = run(
+        &package,
+        &[&["hunt", "--format", "json"], options].concat(),
+        &CARGO,
+    );
     let causes = causes(&output.report());
     assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
-    let written = std::fs::read_to_string(package.path().join("met/hunt.json")).unwrap();
-    assert_eq!(Some(written.trim_end()), output.out.lines().last());
+    crate::report_files::assert_reports_of_hunt(&output, package.path());
     for wanted in [
         format!("victim: {VICTIM} < {POLLUTER} through env"),
         format!("brittle: {BRITTLE} < {SETTER} through "),

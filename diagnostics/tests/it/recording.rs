@@ -153,6 +153,7 @@ pub(crate) fn cofferdam(dir: &Path, args: &[&str]) -> Command {
         "COFFERDAM_RUN_SUBDIR",
         "RUN_NAMESPACE",
         "NO_COLOR",
+        "COFFERDAM_GITHUB",
         "GITHUB_ACTIONS",
         "GITHUB_STEP_SUMMARY",
         "CLICOLOR_FORCE",

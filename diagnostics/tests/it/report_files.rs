@@ -118,3 +118,36 @@ fn a_page_quotes_the_lines_of_a_conflict_and_shows_its_tests() {
     }
     assert!(!page.contains("let line = 4"), "two lines before and after");
 }
+
+/// The options of a hunt whose reports are compared.
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+pub(crate) const HUNT_OPTIONS: &[&str] = &[
+    "--github=always",
+    "--report=html=met/hunt.html",
+    "--report=json=met/hunt.json",
+    "--report=sarif=met/hunt.sarif",
+];
+
+/// Compares the reports of a hunt with these options, which found the victim of `examples/flaky`.
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+pub(crate) fn assert_reports_of_hunt(output: &crate::recording::CommandOutput, dir: &Path) {
+    let written = fs::read_to_string(dir.join("met/hunt.json")).unwrap();
+    assert_eq!(Some(written.trim_end()), output.out.lines().last());
+    let annotation = "::error file=src/lib.rs,line=10,title=cofferdam%3A victim::";
+    assert!(output.err.contains(annotation), "{}", output.err);
+    let page = fs::read_to_string(dir.join("met/hunt.html")).unwrap();
+    for part in ["fails after a_day_pass_costs_eleven_dollars", "-- YOUR-COMMAND", "<title>"] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    let sarif = fs::read(dir.join("met/hunt.sarif")).unwrap();
+    let sarif: serde_json::Value = serde_json::from_slice(&sarif).unwrap();
+    let mut results = sarif["runs"][0]["results"].as_array().unwrap().iter();
+    let victim = results.find(|result| result["ruleId"] == "hunt/victim").unwrap();
+    let related = victim["relatedLocations"].as_array().unwrap().iter();
+    let files = related.map(|place| &place["physicalLocation"]["artifactLocation"]["uri"]);
+    assert_eq!(
+        files.collect::<Vec<_>>(),
+        ["src/lib.rs", "tests/office.rs"],
+        "{victim}"
+    );
+}

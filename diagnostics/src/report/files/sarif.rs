@@ -113,6 +113,7 @@ struct Rule {
     id: String,
     short_description: Text,
     help: Text,
+    help_uri: String,
 }
 
 impl Rule {
@@ -121,6 +122,7 @@ impl Rule {
             id: finding.rule(),
             short_description: Text::new(finding.about()),
             help: Text::new(finding.help_of_rule()),
+            help_uri: format!("{}/blob/main/{}", env!("CARGO_PKG_REPOSITORY"), finding.page()),
         }
     }
 }

@@ -87,6 +87,7 @@ impl Package {
             "COFFERDAM_WORKER",
             "RUST_TEST_THREADS",
             "NO_COLOR",
+            "COFFERDAM_GITHUB",
             "GITHUB_ACTIONS",
         ] {
             cofferdam.env_remove(variable);
