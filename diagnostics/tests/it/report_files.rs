@@ -123,6 +123,7 @@ fn a_page_quotes_the_lines_of_a_conflict_and_shows_its_tests() {
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 pub(crate) const HUNT_OPTIONS: &[&str] = &[
     "--github=always",
+    "--report=html=met/hunt.html",
     "--report=json=met/hunt.json",
     "--report=sarif=met/hunt.sarif",
 ];
@@ -134,6 +135,10 @@ pub(crate) fn assert_reports_of_hunt(output: &crate::recording::CommandOutput, d
     assert_eq!(Some(written.trim_end()), output.out.lines().last());
     let annotation = "::error file=src/lib.rs,line=10,title=cofferdam%3A victim::";
     assert!(output.err.contains(annotation), "{}", output.err);
+    let page = fs::read_to_string(dir.join("met/hunt.html")).unwrap();
+    for part in ["fails after a_day_pass_costs_eleven_dollars", "-- YOUR-COMMAND", "<title>"] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
     let sarif = fs::read(dir.join("met/hunt.sarif")).unwrap();
     let sarif: serde_json::Value = serde_json::from_slice(&sarif).unwrap();
     let mut results = sarif["runs"][0]["results"].as_array().unwrap().iter();

@@ -1,34 +1,34 @@
 //! The report as one self-contained page: it loads nothing, and all of it can be read without its script.
 //!
-//! `conflict_card` and `cause_card` show findings, `timeline` and `test_table` tests on an `axis`, and `page` puts them together.
-//! `proposed_changes` has a diff, `source_quotes` reads lines of the checkout, `quoted` shows them, `escaped` has the texts, and `policy` the hashes of what the
-//! page may run.
+//! `conflict_card` and `cause_card` show findings, `timeline` and `test_table` tests on an `axis`, and `frame` puts them together.
+//! `proposed_changes` has a diff, `source_quotes` reads lines of the checkout, `quoted` shows them, `escaped` has the texts, and
+//! `content_security` the hashes of what the page may run.
 
 mod axis;
 #[cfg(has_observer)]
 mod cause_card;
 mod conflict_card;
+mod content_security;
 mod escaped;
-mod page;
+mod frame;
 #[cfg(test)]
 mod page_tests;
-mod policy;
 mod proposed_changes;
 mod quoted;
 mod source_quotes;
 mod test_table;
 mod timeline;
 
-use super::Reported;
 #[cfg(has_observer)]
 use crate::commands::hunt::{Cause, Hunted};
 use crate::commands::{FailedTest, Findings, Outcome};
 use crate::exit_code::Verdict;
-use crate::findings::TestTime;
+use crate::findings::{Account, TestTime};
 #[cfg(has_observer)]
 use crate::hunt::Regime;
 #[cfg(has_observer)]
 use crate::report::hunt as hunt_report;
+use crate::report::reported::Reported;
 use crate::report::shell_line::shell_line;
 use crate::report::text::count;
 use crate::report::{baseline, batch, confirmed, last_line, observed, summary};
@@ -36,8 +36,8 @@ use anstream::StripStream;
 use cofferdam_conflicts::{Conflict, Severity};
 use conflict_card::{Cards, Form, HEADINGS};
 use escaped::{Plain, YOUR_COMMAND, YOUR_COMMAND_MEANS};
+use frame::{Page, Tone};
 use maud::{Markup, html};
-use page::{Page, Tone};
 use source_quotes::SourceQuotes;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -102,7 +102,8 @@ fn of_outcome(outcome: &Outcome) -> io::Result<String> {
         @if numbered.is_empty() { p { "No finding in what was watched." } }
         @if let Some(proposal) = &findings.proposal { (proposed_changes::markup(proposal, &outcome.dir)) }
     };
-    let mut unseen = lines(|out| last_line::write(out, findings))?;
+    let mut unseen = programs(&findings.account);
+    unseen.extend(lines(|out| last_line::write(out, findings))?);
     unseen.extend(
         findings
             .problems
@@ -121,7 +122,7 @@ fn of_outcome(outcome: &Outcome) -> io::Result<String> {
         .iter()
         .map(|(_, conflict)| cards.word(conflict))
         .collect();
-    Ok(page::markup(&Page {
+    Ok(frame::markup(&Page {
         title: title(findings.of_severity(Severity::Conflict).count(), "conflict"),
         tone: match outcome.verdict {
             Verdict::None => Tone::None,
@@ -177,7 +178,7 @@ fn of_hunt(hunted: &Hunted) -> io::Result<String> {
     };
     let class = |cause: &Cause| cause.verdicts.first().map(|verdict| verdict.class.id());
     let classes: BTreeSet<&str> = hunted.causes.iter().filter_map(class).collect();
-    Ok(page::markup(&Page {
+    Ok(frame::markup(&Page {
         title: title(hunted.causes.len(), "cause"),
         tone: if hunted.causes.is_empty() {
             Tone::None
@@ -299,6 +300,23 @@ fn title(number: usize, noun: &str) -> String {
     format!("cofferdam: {}", count(number as u64, noun))
 }
 
+/// Returns a line about the started programs; none for a recording that does not count them.
+fn programs(account: &Account) -> Vec<String> {
+    let Account {
+        started,
+        complete,
+        incomplete,
+        ..
+    } = account;
+    let line = format!(
+        "programs: {started} started, {complete} recorded to the end, {incomplete} recorded until they were killed, or still running"
+    );
+    (*started > 0 && complete + incomplete > 0)
+        .then_some(line)
+        .into_iter()
+        .collect()
+}
+
 /// Returns numbers with their nouns and the parts of the page that they are about.
 fn numbers(findings: &Findings) -> Vec<(u64, &'static str, &'static str)> {
     let tests = match &findings.observed {
@@ -347,16 +365,4 @@ fn lines(write: impl FnOnce(&mut StripStream<Vec<u8>>) -> io::Result<()>) -> io:
         .filter(|line| !line.trim().is_empty())
         .map(str::to_owned)
         .collect())
-}
-
-/// Returns the time of the first test, for the head of the page.
-fn began(tests: &[TestTime]) -> Option<String> {
-    let began = tests.iter().map(|test| test.began).min()?;
-    let at = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_micros(began))?;
-    Some(
-        humantime::format_rfc3339_seconds(at)
-            .to_string()
-            .replace('T', " ")
-            .replace('Z', " UTC"),
-    )
 }

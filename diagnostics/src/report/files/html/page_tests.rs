@@ -1,10 +1,10 @@
 //! Tests of the page as browsers and readers see it.
 
-use super::Reported;
-use super::page::{SCRIPT, STYLE};
-use super::policy::policy;
+use super::content_security::policy;
+use super::frame::{SCRIPT, STYLE};
 use crate::commands::Outcome;
 use crate::findings::{ReportedOutcome, TestResult};
+use crate::report::reported::Reported;
 use crate::report::sample::{HOSTILE, outcome};
 use crate::report::text::{is_harmful, plain};
 use cofferdam_conflicts::{Grade, Pair};

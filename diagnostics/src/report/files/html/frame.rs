@@ -1,9 +1,9 @@
 //! The frame of the page: its head, the timeline, the findings, and what was not seen.
 
+use super::content_security::policy;
 use super::escaped::Plain;
-use super::policy::policy;
+use super::test_table;
 use super::timeline::{Mark, Timeline};
-use super::{began, test_table};
 use crate::findings::TestTime;
 use crate::report::text::count;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -220,4 +220,16 @@ fn unseen(page: &Page<'_>) -> Markup {
             }
         }
     }
+}
+
+/// Returns the time of the first test, for the head of the page.
+fn began(tests: &[TestTime]) -> Option<String> {
+    let began = tests.iter().map(|test| test.began).min()?;
+    let at = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_micros(began))?;
+    Some(
+        humantime::format_rfc3339_seconds(at)
+            .to_string()
+            .replace('T', " ")
+            .replace('Z', " UTC"),
+    )
 }
