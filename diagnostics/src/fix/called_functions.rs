@@ -50,9 +50,9 @@ impl<'p> CalledFunctions<'p> {
             return Vec::new();
         };
         let file = self.files.entry(path).or_insert_with(|| SourceFile::new(text));
-        let found = file
-            .as_ref()
-            .and_then(|file| find(file, &file.tokens, function.line));
+        let name = function.name.rsplit("::").next().unwrap_or_default();
+        let wanted = (name, function.line);
+        let found = file.as_ref().and_then(|file| find(file, &file.tokens, wanted));
         found.unwrap_or_default()
     }
 }
@@ -101,16 +101,18 @@ impl Program {
     }
 }
 
-/// Returns the tokens behind the name of the function whose `fn` is in this line.
-fn find(file: &SourceFile<'_>, tokens: &[TokenTree], line: usize) -> Option<Vec<TokenTree>> {
+/// Returns the tokens behind the name of the function, which has its `fn` in this line.
+fn find(file: &SourceFile<'_>, tokens: &[TokenTree], function: (&str, usize)) -> Option<Vec<TokenTree>> {
+    let (name, line) = function;
     for (at, token) in tokens.iter().enumerate() {
-        if is_word(token, "fn") && file.line(file.range(token).start) == line {
-            let rest = tokens.get(at + 2..).unwrap_or_default();
+        let is_it = is_word(token, "fn") && tokens.get(at + 1).is_some_and(|next| is_word(next, name));
+        if is_it && file.line(file.range(token).start) == line {
+            let rest = &tokens[at + 2..];
             let end = rest.iter().position(|token| is_group(token, Delimiter::Brace));
             return Some(rest[..end.map_or(rest.len(), |end| end + 1)].to_vec());
         }
         if let TokenTree::Group(_) = token
-            && let Some(found) = find(file, &inner(token), line)
+            && let Some(found) = find(file, &inner(token), function)
         {
             return Some(found);
         }

@@ -200,7 +200,7 @@ mod inner { pub(super) fn get<T>(_: u8) -> u8 { super::super::recurse(0); *super
             "use super::*; fn open() -> u8 { db::pool() }",
             "use crate::db::pool as open;",
             "use super::db; fn open() -> u8 { db::pool() }",
-            "use crate::db::*; fn open() -> u8 { assert!(self::deeper::open() == 1) } mod deeper { pub(super) fn open() { crate::db::pool() } }",
+            "use crate::db::*; fn open() -> u8 { assert!(self::deeper::open() == 1) }\nmod deeper { pub(super) fn open() { crate::db::pool() } }",
         ] {
             let text = format!(
                 "mod db;
@@ -227,6 +227,7 @@ mod t {{
             "use crate::db::*; #[rstest] fn one(pool: fn() -> u8) { pool() }",
             "use crate::db::*; #[test] fn one() { fn pool() {} pool() }",
             "use crate::db::*; #[test] fn one() { <Db as Open>::pool(); Db::pool(); ::other::pool(); pool!() }",
+            "fn first() { crate::db::pool() } fn second() {} #[test] fn one() { second() }",
             "#[test] fn one() { pool() }",
             "#[test] fn one() { super::super::pool() }",
         ] {
