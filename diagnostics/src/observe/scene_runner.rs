@@ -13,7 +13,8 @@ use super::suite_programs::{SuitePrograms, TestProgram};
 use super::test_process::{TestProcess, wait_for_all};
 use crate::findings::{ReportedOutcome, TestResult};
 use crate::scene::{
-    Arrangement, HUNG, Outcome, Scene, SceneResult, SeenStatics, StaticId, StaticPause, StaticsPlan, TestId,
+    Arrangement, BY_SIGNAL, HUNG, Outcome, Scene, SceneResult, SeenStatics, StaticId, StaticPause,
+    StaticsPlan, TestId,
 };
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::OsString;
@@ -547,7 +548,7 @@ fn ended_by<'t>(
         _ => return None,
     };
     let how = match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("signal {signal} ended its process"),
+        (Some(signal), _) => format!("{BY_SIGNAL}{signal} ended its process"),
         (None, code) => format!(
             "its process exited with status {} while it ran",
             code.unwrap_or(0)
