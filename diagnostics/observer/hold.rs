@@ -45,6 +45,8 @@ static SKIPPED: AtomicU32 = AtomicU32::new(ALL_PAUSE);
 const ALL_PAUSE: u32 = u32::MAX;
 /// The uses of statics so far by the test with pauses of its own, if some are skipped.
 static USES: AtomicU32 = AtomicU32::new(0);
+/// 1 once the test that begins late has ended: a futex.
+static LATE_IS_OVER: AtomicU32 = AtomicU32::new(0);
 /// 1 once a test pauses after it set a variable or before it uses a static: a futex.
 static HAS_SET: AtomicU32 = AtomicU32::new(0);
 const NO_TEST: u32 = RUN - 1;
@@ -137,12 +139,35 @@ pub(crate) fn test_begins(test: u32, name: &[u8]) {
     }
 }
 
-/// Lets the test that begins late begin, if the one that was to make the only pause ends without.
+/// Ends the wait of the other test, if one makes a single pause in which the other runs.
 pub(crate) fn test_ends() {
-    let has_one_pause = SKIPPED.load(Relaxed) != ALL_PAUSE;
-    if has_one_pause && thread::current().test.load(Relaxed) == HELD.load(Relaxed) {
-        let_late_begin();
+    if !has_one_pause() {
+        return;
     }
+    let test = thread::current().test.load(Relaxed);
+    if test == HELD.load(Relaxed) {
+        let_late_begin();
+    } else if test == LATE.load(Relaxed) {
+        LATE_IS_OVER.store(1, Release);
+        own_calls::futex(&LATE_IS_OVER, own_calls::FUTEX_WAKE, 1, None);
+    }
+}
+
+fn has_one_pause() -> bool {
+    SKIPPED.load(Relaxed) != ALL_PAUSE
+}
+
+/// Waits until the futex is set, for at most this time. Returns whether it is.
+fn wait_until_set(futex: &'static AtomicU32, nanos: u64) -> bool {
+    let deadline = sys::now(sys::CLOCK_MONOTONIC).saturating_add(nanos);
+    while futex.load(Acquire) == 0 {
+        let left = deadline.saturating_sub(sys::now(sys::CLOCK_MONOTONIC));
+        if left == 0 || !this_process::may_call() {
+            return false;
+        }
+        own_calls::futex(futex, own_calls::FUTEX_WAIT, 0, Some(&Timespec::of(left)));
+    }
+    true
 }
 
 fn let_late_begin() {
@@ -152,19 +177,14 @@ fn let_late_begin() {
 }
 
 /// Lets the test that begins late wait until another one pauses after it set a variable or before it uses a static, for at most
-/// three seconds.
+/// three seconds; for longer if that one has begun, so that it will pause or end.
 pub(crate) fn wait_for_change(test: u32) {
     if test != LATE.load(Relaxed) {
         return;
     }
-    let deadline = sys::now(sys::CLOCK_MONOTONIC).saturating_add(3_000_000_000);
-    while HAS_SET.load(Acquire) == 0 {
-        let left = deadline.saturating_sub(sys::now(sys::CLOCK_MONOTONIC));
-        if left == 0 || !this_process::may_call() {
-            break;
-        }
-        own_calls::futex(&HAS_SET, own_calls::FUTEX_WAIT, 0, Some(&Timespec::of(left)));
-    }
+    const SECOND: u64 = 1_000_000_000;
+    let has_begun = has_one_pause() && HELD.load(Relaxed) != NO_TEST;
+    wait_until_set(&HAS_SET, if has_begun { 60 * SECOND } else { 3 * SECOND });
 }
 
 /// Splits at the first semicolon.
@@ -246,11 +266,11 @@ pub(crate) fn due(record: &Record<'_>) -> Option<Pause> {
 
 /// Returns whether this use of a static is followed by a pause: all are, unless some are skipped.
 fn is_its_use(test: u32) -> bool {
-    let skipped = SKIPPED.load(Relaxed);
-    skipped == ALL_PAUSE || test == HELD.load(Relaxed) && USES.fetch_add(1, Relaxed) == skipped
+    !has_one_pause() || test == HELD.load(Relaxed) && USES.fetch_add(1, Relaxed) == SKIPPED.load(Relaxed)
 }
 
-pub(crate) fn pause(pause: Pause, at: Kind) {
+/// Pauses. Returns `false` if the test that was to run in this pause has not ended.
+pub(crate) fn pause(pause: Pause, at: Kind) -> bool {
     let nanos = pause.nanos;
     if matches!(at, Kind::SetVariable | Kind::UseStatic) {
         let_late_begin();
@@ -260,12 +280,15 @@ pub(crate) fn pause(pause: Pause, at: Kind) {
         sleep(nanos / 4);
         start_copy(3 * nanos);
         sleep(nanos - nanos / 4);
+    } else if at == Kind::UseStatic && has_one_pause() {
+        return wait_until_set(&LATE_IS_OVER, nanos);
     } else {
         sleep(nanos);
     }
     if matches!(at, Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable) {
         thread::current().yields_after_wake.store(1, Relaxed);
     }
+    true
 }
 
 /// Lets a thread that this futex operation woke take std's lock around the variables, if the caller paused at one.

@@ -217,7 +217,7 @@ numbered! {
         /// A lock was released: nothing, the lock's hash; the test that held it.
         Unlocked,
         /// The test waits for another thread. Recorded only if pauses at a variable are requested: std has one lock of its
-        /// own for all variables.
+        /// own for all variables. Or the test has paused at a static, and the one that was to run meanwhile has not ended.
         Waits,
         /// A stack of calls: return addresses, innermost first; the stack's number, which records refer to.
         Stack,

@@ -60,8 +60,10 @@ pub(crate) fn access(record: &Record<'_>) -> bool {
         let stack = traced.unwrap_or_else(|| trace::number(false));
         log::write(record, pause.map_or(0, |pause| pause.flag), stack);
     }
-    if let Some(pause) = pause {
-        hold::pause(pause, record.kind);
+    if let Some(pause) = pause
+        && !hold::pause(pause, record.kind)
+    {
+        append(&Record::new(Kind::Waits, &[]), false);
     }
     is_new
 }

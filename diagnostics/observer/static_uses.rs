@@ -61,7 +61,7 @@ unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut u
         // Another process may share this memory, or have a copy of it. Its accesses are no test's.
         let stays = !this_process::is_itself() || {
             let is_news = record(site, *context.add(RDI));
-            breakpoints::reported(index, site, is_news)
+            breakpoints::reported(index, site, is_news, hold::is_requested())
         };
         if stays {
             *context.add(RIP) = copies::of(index);

@@ -7,7 +7,7 @@ pub(crate) mod table;
 use crate::log_format::{self, header};
 use crate::site_table::{BEHIND_ARGUMENT, IN_ARGUMENT, Site};
 use crate::sys;
-use crate::{hold, log, this_process, thread};
+use crate::{log, this_process, thread};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 
@@ -167,15 +167,15 @@ pub(crate) fn forked() {
     }
 }
 
-/// Notes a report of a site, and whether it was new. Returns whether the breakpoint stays; otherwise it is removed.
-pub(crate) fn reported(index: usize, site: &Site, is_news: bool) -> bool {
+/// Notes a report of a site, whether it was new, and whether tests pause at its static. Returns whether the breakpoint stays; otherwise it is removed.
+pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool) -> bool {
     let Some(state) = state_of(index) else {
         return true;
     };
     if is_stray() && STRAYS.fetch_add(1, Relaxed) < MOST_STRAYS {
         return IS_ON.load(Relaxed);
     }
-    if is_news && hold::is_requested() && HELD.fetch_add(1, Relaxed) < MOST_HELD {
+    if is_news && is_held && HELD.fetch_add(1, Relaxed) < MOST_HELD {
         return IS_ON.load(Relaxed);
     }
     let stays = if is_news {

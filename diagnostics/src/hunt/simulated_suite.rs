@@ -6,7 +6,7 @@ pub(super) use model::{SimulatedSuite, Step};
 #[cfg(test)]
 mod model {
     use crate::hunt::Scenes;
-    use crate::scene::{Arrangement, Outcome, Scene, SceneResult, StaticId, StaticsPlan, TestId};
+    use crate::scene::{Arrangement, BY_SIGNAL, Outcome, Scene, SceneResult, StaticId, StaticsPlan, TestId};
     use std::collections::{BTreeMap, BTreeSet};
 
     /// Random numbers (SplitMix64).
@@ -82,6 +82,10 @@ mod model {
         pub(in crate::hunt) takes_one_name: bool,
         /// Set if the uses of statics are not observed.
         pub(in crate::hunt) hides_statics: bool,
+        /// The static without which the last test crashes.
+        pub(in crate::hunt) crashes: Option<&'static str>,
+        /// Set if tests take longer than each pause.
+        pub(in crate::hunt) overlaps: bool,
         /// Statics that cannot be put back.
         pub(in crate::hunt) too_large: Vec<&'static str>,
         pub(in crate::hunt) scenes: Vec<Scene>,
@@ -111,6 +115,8 @@ mod model {
                 keeps_order: false,
                 takes_one_name: false,
                 hides_statics: false,
+                crashes: None,
+                overlaps: false,
                 too_large: Vec::new(),
                 scenes: Vec::new(),
                 disk: BTreeSet::new(),
@@ -177,6 +183,7 @@ mod model {
             let mut variables: BTreeSet<&'static str> = BTreeSet::new();
             let mut poisoned: BTreeSet<&'static str> = BTreeSet::new();
             let mut program: Option<String> = None;
+            result.statics.has_overlapped = plan.pause.is_some() && self.overlaps;
             result.statics.paused = plan.pause.as_ref().is_some_and(|pause| pause.skipped < 3);
             for (place, test) in tests.iter().enumerate() {
                 let id = self.tests[*test].clone();
@@ -185,7 +192,8 @@ mod model {
                     poisoned.clear();
                 }
                 program = Some(id.binary.clone());
-                if place > 0 && place + 1 == tests.len() {
+                let is_last = place + 1 == tests.len();
+                if place > 0 && is_last {
                     let is_put_back = |name: &&'static str| plan.put_back.contains(&static_of(name));
                     variables.retain(|name| !is_put_back(name));
                     poisoned.retain(|name| !is_put_back(name));
@@ -270,6 +278,14 @@ mod model {
                 }
                 if failed {
                     poisoned.extend(held);
+                }
+                if is_last
+                    && self
+                        .crashes
+                        .is_some_and(|name| plan.put_back.contains(&static_of(name)))
+                {
+                    failed = true;
+                    result.failures.insert(id.clone(), format!("{BY_SIGNAL}11"));
                 }
                 let outcome = if failed { Outcome::Failed } else { Outcome::Passed };
                 let known = result.outcomes.entry(id.clone()).or_insert(outcome);

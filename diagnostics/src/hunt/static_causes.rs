@@ -8,7 +8,9 @@ use super::minimal_set::minimal;
 use super::runs::Stopped;
 use super::{Class, HuntEvent, Scenes, Verdict};
 use crate::rates::{FailureRate, p_value};
-use crate::scene::{Arrangement, Outcome, Scene, SceneResult, StaticId, StaticPause, StaticsPlan, TestId};
+use crate::scene::{
+    Arrangement, BY_SIGNAL, Outcome, Scene, SceneResult, StaticId, StaticPause, StaticsPlan, TestId,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The number of runs of an order without a change, and the least and the greatest number of runs with one.
@@ -20,8 +22,9 @@ const USES: u32 = 12;
 const PAUSED_RUNS: u32 = 5;
 /// The greatest accepted probability that a pause makes no difference.
 const ACCEPTED: f64 = 0.01;
-/// The length of a pause in milliseconds, in which the other test runs.
-const PAUSE: u32 = 250;
+/// The longest pause in milliseconds, in which the other test runs. That it waits for the first one shows nothing, and takes as
+/// long.
+const PAUSE: u32 = 1500;
 
 /// A static of the user's code, with the name of its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,21 +124,27 @@ impl Experiments<'_> {
     }
 
     /// Returns whether the test failed; `None` if the scene has no result.
-    fn fails(&mut self, scene: &Scene, plan: &StaticsPlan) -> Result<Option<bool>, Stopped> {
-        let result = self.run(scene, plan)?;
-        Ok(match result.outcome(self.test) {
+    fn failed(&self, result: &SceneResult) -> Option<bool> {
+        match result.outcome(self.test) {
             _ if result.void.is_some() => None,
             Outcome::Passed => Some(false),
             Outcome::Failed => Some(true),
             Outcome::Unknown => None,
-        })
+        }
     }
 
-    /// Counts the failures in this number of runs.
-    fn rate(&mut self, scene: &Scene, plan: &StaticsPlan, runs: u32) -> Result<FailureRate, Stopped> {
+    /// Returns whether the test failed by a signal, as it may if a static is put back that other state refers to.
+    fn has_crashed(&self, result: &SceneResult) -> bool {
+        let failure = result.failures.get(self.test);
+        failure.is_some_and(|text| text.starts_with(BY_SIGNAL))
+    }
+
+    /// Counts the failures in some runs without a change.
+    fn rate(&mut self, scene: &Scene) -> Result<FailureRate, Stopped> {
         let mut rate = FailureRate::default();
-        for _ in 0..runs {
-            if let Some(failed) = self.fails(scene, plan)? {
+        for _ in 0..ORDER_RUNS {
+            let result = self.run(scene, &StaticsPlan::default())?;
+            if let Some(failed) = self.failed(&result) {
                 rate.add(failed);
             }
         }
@@ -203,7 +212,7 @@ impl Experiments<'_> {
         }
         // A brittle test passes after the others, and fails if what they set is put back.
         let is_shown_by = verdict.class != Class::Brittle;
-        let without = self.rate(&scene, &StaticsPlan::default(), ORDER_RUNS)?;
+        let without = self.rate(&scene)?;
         let shown = FailureRate {
             failed: if is_shown_by {
                 without.failed
@@ -229,7 +238,9 @@ impl Experiments<'_> {
             };
             let mut rate = FailureRate::default();
             for _ in 0..runs {
-                match self.fails(&scene, &plan)? {
+                let result = self.run(&scene, &plan)?;
+                let failed = self.failed(&result).filter(|_| !self.has_crashed(&result));
+                match failed {
                     Some(failed) if failed != is_shown_by => rate.add(failed),
                     _ => return Ok(false),
                 }
@@ -277,10 +288,10 @@ impl Experiments<'_> {
         if candidates.is_empty() {
             return Ok(Shown::Nothing);
         }
-        let mut without = self.rate(&order, &StaticsPlan::default(), ORDER_RUNS)?;
+        let mut without = self.rate(&order)?;
         tests.reverse();
         let reversed = plain(tests.clone(), Arrangement::InOrder);
-        let more = self.rate(&reversed, &StaticsPlan::default(), ORDER_RUNS)?;
+        let more = self.rate(&reversed)?;
         without.failed += more.failed;
         without.runs += more.runs;
         let beside = plain(tests, Arrangement::Parallel);
@@ -303,6 +314,14 @@ impl Experiments<'_> {
         }))
     }
 
+    /// Returns whether the test failed, if the pause was made and the other test ran in it: a test that goes on afterwards may
+    /// fail through anything.
+    fn failed_in_pause(&self, result: &SceneResult) -> Option<bool> {
+        let seen = &result.statics;
+        self.failed(result)
+            .filter(|_| seen.paused && !seen.has_overlapped)
+    }
+
     /// Looks for a use of a static by one of two tests at which the other has to run for the test to fail, and returns how often
     /// it fails then. The run that found the use does not count.
     fn fails_at(
@@ -319,20 +338,30 @@ impl Experiments<'_> {
                         at: at.clone(),
                         held: held.clone(),
                         skipped,
-                        millis: PAUSE,
                         late: late.clone(),
+                        most_millis: PAUSE,
                     }),
                     ..StaticsPlan::default()
                 };
                 let result = self.run(beside, &plan)?;
-                if result.void.is_some() || !result.statics.paused {
-                    break;
-                }
-                if result.outcome(self.test) == Outcome::Failed {
-                    let rate = self.rate(beside, &plan, PAUSED_RUNS)?;
-                    if rate.failed > rate.runs / 2 {
-                        return Ok(Some(rate));
+                let Some(failed) = self.failed_in_pause(&result) else {
+                    if result.statics.has_overlapped {
+                        continue;
                     }
+                    break;
+                };
+                if !failed {
+                    continue;
+                }
+                let mut rate = FailureRate::default();
+                for _ in 0..PAUSED_RUNS {
+                    let result = self.run(beside, &plan)?;
+                    if let Some(failed) = self.failed_in_pause(&result) {
+                        rate.add(failed);
+                    }
+                }
+                if rate.failed > rate.runs / 2 {
+                    return Ok(Some(rate));
                 }
             }
         }
@@ -514,6 +543,17 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_of_tests_that_go_on_beside_each_other_names_no_static() {
+        let mut suite = SimulatedSuite::new(&[12], 11);
+        suite.steps[3] = vec![Step::FailBesideAt(5, "s", 0.6)];
+        suite.steps[5] = vec![Step::Set("s")];
+        let report = hunted(&mut suite, &HuntOptions::default());
+        assert_eq!(name(&report, &mut suite), "race: s");
+        suite.overlaps = true;
+        assert_eq!(name(&report, &mut suite), "race: none");
+    }
+
+    #[test]
     fn a_static_that_is_too_large_to_be_put_back_hides_no_other() {
         let mut suite = SimulatedSuite::new(&[12], 11);
         suite.steps[3] = SET_ALL.to_vec();
@@ -525,22 +565,37 @@ mod tests {
         assert_eq!(name(&report, &mut suite), "too large: b");
     }
 
+    fn verdict_on(suite: &SimulatedSuite, class: Class) -> Verdict {
+        Verdict {
+            test: suite.tests[1].clone(),
+            class,
+            culprits: vec![suite.tests[0].clone()],
+            with: FailureRate::default(),
+            without: FailureRate::default(),
+            scene: plain(suite.tests.clone(), Arrangement::InOrder),
+            reruns: 0,
+            paused: None,
+        }
+    }
+
+    #[test]
+    fn a_crash_after_a_static_was_put_back_names_none() {
+        let mut suite = SimulatedSuite::new(&[2], 1);
+        suite.steps[0] = vec![Step::Set("a")];
+        suite.steps[1] = vec![Step::Use("a")];
+        suite.crashes = Some("a");
+        let verdict = verdict_on(&suite, Class::Brittle);
+        let found = static_cause(&verdict, &mut suite, &mut |_| {});
+        assert_eq!(found, Ok(Shown::Nothing));
+    }
+
     #[test]
     fn no_static_is_named_for_a_test_that_fails_by_chance() {
         for seed in 0..30 {
             let mut suite = SimulatedSuite::new(&[2], seed);
             suite.steps[0] = vec![Step::Set("a"), Step::Set("b")];
             suite.steps[1] = vec![Step::Use("a"), Step::Use("b"), Step::Fail(0.5)];
-            let verdict = Verdict {
-                test: suite.tests[1].clone(),
-                class: Class::Victim,
-                culprits: vec![suite.tests[0].clone()],
-                with: FailureRate::default(),
-                without: FailureRate::default(),
-                scene: plain(suite.tests.clone(), Arrangement::InOrder),
-                reruns: 0,
-                paused: None,
-            };
+            let verdict = verdict_on(&suite, Class::Victim);
             let found = static_cause(&verdict, &mut suite, &mut |_| {});
             assert_eq!(found, Ok(Shown::Nothing), "{seed}");
         }

@@ -12,7 +12,8 @@ use super::statics::{self, Wanted};
 use super::suite_programs::{SuitePrograms, TestProgram};
 use super::test_process::{TestProcess, wait_for_all};
 use crate::scene::{
-    Arrangement, HUNG, Outcome, Scene, SceneResult, SeenStatics, StaticId, StaticPause, StaticsPlan, TestId,
+    Arrangement, BY_SIGNAL, HUNG, Outcome, Scene, SceneResult, SeenStatics, StaticId, StaticPause,
+    StaticsPlan, TestId,
 };
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::OsString;
@@ -451,7 +452,7 @@ fn wanted(plan: &StaticsPlan, tests: &[TestId], threads: Threads) -> Option<Want
 
 /// Returns the request to pause at a static.
 fn hold(pause: &StaticPause) -> HoldRequest {
-    let millis = u64::from(pause.millis);
+    let millis = u64::from(pause.most_millis);
     let mut request = HoldRequest::new((0, 0), (millis, millis));
     request.add(Target::Test, pause.held.name.as_ref());
     request.add(Target::Late, pause.late.name.as_ref());
@@ -514,6 +515,7 @@ fn statics_of(log: &Log, tests: &[TestId]) -> SeenStatics {
             let test = tests.iter().find(|test| test.name == name);
             numbers.extend(test.map(|test| (record.value, test)));
         }
+        seen.has_overlapped |= record.kind == Kind::Waits;
         if record.kind == Kind::UseStatic
             && let Some(test) = numbers.get(&record.test)
         {
@@ -545,7 +547,7 @@ fn ended_by<'t>(
         _ => return None,
     };
     let how = match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("signal {signal} ended its process"),
+        (Some(signal), _) => format!("{BY_SIGNAL}{signal} ended its process"),
         (None, code) => format!(
             "its process exited with status {} while it ran",
             code.unwrap_or(0)
@@ -606,4 +608,99 @@ fn jobs() -> usize {
 fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "a process that hangs is stopped")]
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::log::test_log::LogBuilder;
+    use crate::observe::site_table::{COUNT, WRITE};
+
+    fn test(name: &str) -> TestId {
+        TestId {
+            binary: "shop".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn id(name: &str) -> StaticId {
+        StaticId {
+            name: format!("shop::{name}"),
+            line: "/w/src/lib.rs:3".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_test_changes_a_static_by_a_write_by_a_sum_or_by_its_bytes() {
+        let mut log = LogBuilder::new(7, 1, true);
+        log.record(1, 0, Kind::Test, 1, "fills", b"");
+        log.record(1, 0, Kind::Test, 2, "reads", b"");
+        log.record(1, 0, Kind::Test, 3, "other", b"");
+        for (test, how, name) in [
+            (1, WRITE, "SET"),
+            (1, COUNT, "COUNTED"),
+            (1, READ, "LAZY"),
+            (1, READ | CHANGED, "LAZY"),
+            (1, READ, "READ"),
+            (2, READ, "SET"),
+            (3, WRITE, "OTHER"),
+            (0, WRITE, "OF_NO_TEST"),
+        ] {
+            let name = format!("shop::{name}");
+            log.record(2, test, Kind::UseStatic, how.into(), &name, b"/w/src/lib.rs:3");
+        }
+        let seen = statics_of(&log.log(), &[test("fills"), test("reads")]);
+        let changes = |name: &str| -> Vec<(StaticId, bool)> {
+            let uses = seen.uses[&test(name)].iter();
+            uses.map(|(id, one)| (id.clone(), one.changed)).collect()
+        };
+        let wanted = [("COUNTED", true), ("LAZY", true), ("READ", false), ("SET", true)];
+        assert_eq!(
+            changes("fills"),
+            wanted.map(|(name, changed)| (id(name), changed))
+        );
+        assert_eq!(changes("reads"), [(id("SET"), false)]);
+        assert_eq!(seen.uses.len(), 2);
+        assert!(!seen.paused && !seen.has_overlapped);
+        log.record(3, 1, Kind::Waits, 0, "", b"");
+        assert!(statics_of(&log.log(), &[]).has_overlapped);
+    }
+
+    #[test]
+    fn bytes_are_compared_only_if_tests_run_one_after_the_other() {
+        let tests = [test("a"), test("b")];
+        let observes = StaticsPlan {
+            observes: true,
+            ..StaticsPlan::default()
+        };
+        for (threads, compares) in [
+            (Threads::InOrder, true),
+            (Threads::AsStarted, false),
+            (Threads::AtOnce, false),
+        ] {
+            let wanted = wanted(&observes, &tests, threads).unwrap();
+            assert_eq!((wanted.uses, wanted.compares), (true, compares));
+        }
+        let put_back = StaticsPlan {
+            put_back: [id("SET")].into(),
+            ..StaticsPlan::default()
+        };
+        let wanted = |plan| wanted(plan, &tests, Threads::InOrder);
+        let of_put_back = wanted(&put_back).unwrap();
+        assert_eq!((of_put_back.uses, of_put_back.put_back_before), (false, 2));
+        assert_eq!(wanted(&StaticsPlan::default()), None);
+    }
+
+    #[test]
+    fn a_pause_at_a_static_is_requested_of_one_test_and_begins_the_other() {
+        let pause = StaticPause {
+            at: id("SET"),
+            held: test("a"),
+            skipped: 3,
+            late: test("bb"),
+            most_millis: 250,
+        };
+        let text = "0,0,250,250;7,1;a13,2;bb15,1;314,24;shop::SET/w/src/lib.rs:3";
+        assert_eq!(hold(&pause).text(), OsString::from(text));
+    }
 }

@@ -1,6 +1,8 @@
 //! The outcome of `hunt`: one paragraph for each cause, then what was run and what was not.
 
+use super::failure_rate::{RateView, rate};
 use super::human::block;
+use super::hunt_statics::{StaticsView, statics};
 use super::json_line;
 use super::shell_line::rerun_command;
 use super::style::{BOLD, DIM, RED, YELLOW};
@@ -8,9 +10,8 @@ use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::hunt::{Cause, Hunted};
 use crate::findings::SharedUse;
-use crate::hunt::{Class, Experiment, StaticCause, TypedStatic, Verdict};
+use crate::hunt::{Class, Verdict};
 use crate::observe::DOCTEST;
-use crate::rates::FailureRate;
 use crate::scene::{TestId, rerun_words};
 use cofferdam_conflicts::Conflict;
 use serde::Serialize;
@@ -190,10 +191,6 @@ fn what(verdict: &Verdict) -> String {
     }
 }
 
-fn rate(rate: FailureRate) -> String {
-    format!("{} of {}", rate.failed, count(rate.runs.into(), "run"))
-}
-
 /// Returns the rates that show it.
 fn rates(verdict: &Verdict) -> Option<String> {
     if let Some(reason) = &verdict.paused {
@@ -234,7 +231,8 @@ fn rates(verdict: &Verdict) -> Option<String> {
 /// Writes what the test shares with the tests that make it fail.
 fn resources(out: &mut dyn Write, cause: &Cause, root: &Path) -> io::Result<()> {
     if let Some(shown) = &cause.static_cause {
-        return statics(out, shown, &cause.verdicts[0], root);
+        let culprits = names(&cause.verdicts[0].culprits, " and ");
+        return statics(out, shown, &culprits, root);
     }
     let has_others = matches!(
         cause.verdicts[0].class,
@@ -275,58 +273,6 @@ fn resources(out: &mut dyn Write, cause: &Cause, root: &Path) -> io::Result<()> 
         writeln!(out, "    and {}", count(more as u64, "more resource"))?;
     }
     Ok(())
-}
-
-/// Writes the statics through which the test fails, and the experiment that shows it.
-fn statics(out: &mut dyn Write, shown: &StaticCause, verdict: &Verdict, root: &Path) -> io::Result<()> {
-    let set = |set: &[TypedStatic]| {
-        let named: Vec<String> = set.iter().map(|one| typed(one, root)).collect();
-        plain(&named.join(" together with ")).into_owned()
-    };
-    match shown.sets.as_slice() {
-        [one] => writeln!(out, "  through static {}", set(one))?,
-        several => {
-            writeln!(out, "  through one of the statics")?;
-            for one in several {
-                writeln!(out, "    {}", set(one))?;
-            }
-        }
-    }
-    let what = if shown.sets.iter().all(|set| set.len() == 1) {
-        "it"
-    } else {
-        "them"
-    };
-    let (with, without) = (rate(shown.with), rate(shown.without));
-    match shown.experiment {
-        Experiment::PutBack => {
-            let culprits = names(&verdict.culprits, " and ");
-            writeln!(
-                out,
-                "    with {what} put back after {culprits}, the test failed in {with}; without, in {without}"
-            )
-        }
-        Experiment::Pause => writeln!(
-            out,
-            "    with one test run while the other stood at a use of {what}, the test failed in {with}; one after the other, in \
-             {without}"
-        ),
-    }
-}
-
-/// Returns a static with its type and the place of its declaration.
-fn typed(one: &TypedStatic, root: &Path) -> String {
-    let of_type = match one.type_name.as_str() {
-        "" => String::new(),
-        name => format!(": {name}"),
-    };
-    format!("{}{of_type} ({})", one.id.shown(), place(one, root))
-}
-
-/// Returns the file and line of a declaration, below `root` where it is.
-fn place(one: &TypedStatic, root: &Path) -> String {
-    let path = Path::new(&one.id.line);
-    path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 
 fn places(shared: &SharedUse) -> String {
@@ -496,12 +442,6 @@ struct CauseView<'a> {
 }
 
 #[derive(Serialize)]
-struct RateView {
-    failed: u32,
-    runs: u32,
-}
-
-#[derive(Serialize)]
 struct ResourceView<'a> {
     kind: &'static str,
     name: &'a str,
@@ -509,54 +449,6 @@ struct ResourceView<'a> {
     culprit_place: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     test_place: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct StaticsView<'a> {
-    experiment: &'static str,
-    with: RateView,
-    without: RateView,
-    /// Each set suffices; those of one set are needed together.
-    sets: Vec<Vec<StaticView<'a>>>,
-}
-
-#[derive(Serialize)]
-struct StaticView<'a> {
-    name: &'a str,
-    r#type: &'a str,
-    declared: String,
-}
-
-impl<'a> StaticsView<'a> {
-    fn of(shown: &'a StaticCause, root: &Path) -> Self {
-        let view = |one: &'a TypedStatic| StaticView {
-            name: one.id.shown(),
-            r#type: &one.type_name,
-            declared: place(one, root),
-        };
-        Self {
-            experiment: match shown.experiment {
-                Experiment::PutBack => "put-back",
-                Experiment::Pause => "pause",
-            },
-            with: RateView::of(shown.with),
-            without: RateView::of(shown.without),
-            sets: shown
-                .sets
-                .iter()
-                .map(|set| set.iter().map(view).collect())
-                .collect(),
-        }
-    }
-}
-
-impl RateView {
-    fn of(rate: FailureRate) -> Self {
-        Self {
-            failed: rate.failed,
-            runs: rate.runs,
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -653,6 +545,7 @@ mod tests {
     use super::*;
     use crate::fix::named_statics::NamedStatic;
     use crate::hunt::HuntReport;
+    use crate::rates::FailureRate;
     use crate::scene::{Arrangement, Scene};
     use std::path::PathBuf;
 

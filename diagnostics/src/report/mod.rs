@@ -9,12 +9,16 @@ mod confirmed;
 mod confirming;
 mod diff;
 mod env_variables;
+#[cfg(has_observer)]
+mod failure_rate;
 mod fix;
 mod fixing;
 mod github;
 mod human;
 #[cfg(has_observer)]
 mod hunt;
+#[cfg(has_observer)]
+mod hunt_statics;
 #[cfg(has_observer)]
 mod hunting;
 mod json;

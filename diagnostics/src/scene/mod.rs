@@ -90,6 +90,9 @@ pub(crate) enum Outcome {
 /// The first words of the failure of a test that did not end.
 pub(crate) const HUNG: &str = "did not end within";
 
+/// The first words of the failure of a test that ended its process by a signal, whose number follows.
+pub(crate) const BY_SIGNAL: &str = "signal ";
+
 /// The outcomes of a scene.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SceneResult {

@@ -43,10 +43,10 @@ pub(crate) struct StaticPause {
     pub(crate) held: TestId,
     /// The number of its uses before that one. A method of an atomic number is two uses where it is no single instruction.
     pub(crate) skipped: u32,
-    /// The length of the pause in milliseconds.
-    pub(crate) millis: u32,
     /// The test that begins in the pause, or when the other has ended without one.
     pub(crate) late: TestId,
+    /// The length of the pause in milliseconds, unless the other test ends earlier.
+    pub(crate) most_millis: u32,
 }
 
 /// How a test used a static.
@@ -63,6 +63,8 @@ pub(crate) struct SeenStatics {
     pub(crate) uses: BTreeMap<TestId, BTreeMap<StaticId, StaticUse>>,
     /// Set if the pause of the plan was made.
     pub(crate) paused: bool,
+    /// Set if the late test had not ended after the pause: it waits for the other, or takes longer.
+    pub(crate) has_overlapped: bool,
     /// The types of the statics, without a path.
     pub(crate) types: BTreeMap<StaticId, String>,
     /// Statics that are too large to be put back.
@@ -81,6 +83,7 @@ impl SeenStatics {
             }
         }
         self.paused |= other.paused;
+        self.has_overlapped |= other.has_overlapped;
         self.types.extend(other.types);
         self.too_large.extend(other.too_large);
         self.unobserved = self.unobserved.take().or(other.unobserved);

@@ -58,7 +58,7 @@ impl<'a> PausedRuns<'a> {
             let run = self
                 .rerunner
                 .run_within(&order, resource.as_str(), within.skipped, Duration::ZERO);
-            let (by_order, _) = run.unwrap_or_default();
+            let by_order = run.unwrap_or_default().outcomes;
             let of = |runnable: &&Runnable| {
                 let position = order.iter().position(|other| other.id() == runnable.id())?;
                 by_order.get(position).copied()

@@ -5,7 +5,7 @@ use crate::observe::log::source_lines::is_user_code;
 use gimli::{AttributeValue, EndianSlice, LittleEndian, Operation, SectionId, UnitOffset};
 use object::{Object as _, ObjectSection as _};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The place of a declaration in the user's code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ fn read_unit(
         let file = files.entry(index).or_insert_with(|| path(dwarf, unit, index));
         if let Some(file) = file.clone().filter(|file| is_user_code(file)) {
             let type_name = type_of(entry).and_then(|offset| name_of(dwarf, unit, offset));
-            let is_lazy = type_of(entry).is_some_and(|offset| is_lazy(dwarf, unit, offset, DEEPEST));
+            let is_lazy = type_of(entry).is_some_and(|offset| is_lazy(dwarf, unit, offset));
             found.insert(
                 address,
                 Declaration {
@@ -97,9 +97,6 @@ fn read_unit(
     }
     Ok(has_types)
 }
-
-/// The depth of parts within parts that is searched for a lazy one.
-const DEEPEST: u32 = 8;
 
 /// Returns where the type of a variable, of a field, or of an array's elements is described.
 fn type_of(entry: &gimli::DebuggingInformationEntry<Slice<'_>>) -> Option<UnitOffset> {
@@ -135,15 +132,18 @@ fn without_paths(name: &str) -> String {
     short.replace(", Global", "").replace(", RandomState", "")
 }
 
-/// Returns whether a type, or a field of it up to this depth, initializes itself at its first use.
-fn is_lazy(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset, depth: u32) -> bool {
-    let name = name_of(dwarf, unit, offset).unwrap_or_default();
-    ["Once", "Lazy"].iter().any(|word| name.contains(word))
-        || depth > 0
-            && parts_of(unit, offset)
-                .unwrap_or_default()
-                .into_iter()
-                .any(|part| is_lazy(dwarf, unit, part, depth - 1))
+/// Returns whether a type, or a part of it, initializes itself at its first use.
+fn is_lazy(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset) -> bool {
+    let (mut open, mut known) = (vec![offset], HashSet::from([offset]));
+    while let Some(offset) = open.pop() {
+        let name = name_of(dwarf, unit, offset).unwrap_or_default();
+        if ["Once", "Lazy"].iter().any(|word| name.contains(word)) {
+            return true;
+        }
+        let parts = parts_of(unit, offset).unwrap_or_default();
+        open.extend(parts.into_iter().filter(|part| known.insert(*part)));
+    }
+    false
 }
 
 /// Returns the types of a type's fields or elements.
