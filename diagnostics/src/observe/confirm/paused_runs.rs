@@ -90,7 +90,7 @@ impl<'a> PausedRuns<'a> {
             .rerunner
             .run_within(&ordered, resource.as_str(), within.skipped, Duration::ZERO);
         let by_order = match run {
-            Ok((by_order, _)) => by_order,
+            Ok(result) => result.outcomes,
             Err(error) => return Some(Err(error)),
         };
         let mut outcomes = vec![TestOutcome::Stopped; tests.len()];

@@ -1,7 +1,7 @@
 //! Reruns single tests of a suite under the observer.
 
 use super::env_lock::EnvLockWaits;
-use super::pauses::Pauses;
+use super::pauses::{LONGEST_PAUSE, Pauses};
 use super::timelines::{Timeline, timelines};
 use crate::findings::ReportedOutcome;
 use crate::observe::causes::paused_path;
@@ -31,8 +31,8 @@ use std::time::{Duration, Instant};
 
 /// The time limit of a run beyond twice the duration of its tests when they ran alone.
 const RUN_LIMIT: Duration = Duration::from_secs(30);
-/// The pause at a use of a static in which another test runs, in milliseconds.
-pub(super) const WITHIN: u64 = 150;
+/// The pause at a use of a static in which another test runs, in milliseconds. It ends with that test, and is longer for long tests.
+pub(super) const WITHIN: u64 = 300;
 /// The time that running tests have after the end of the budget before they are stopped.
 const OVERTIME: Duration = Duration::from_secs(5);
 
@@ -70,6 +70,15 @@ pub(super) struct RunResult {
     pub(super) outcomes: Vec<TestOutcome>,
     pub(super) timelines: Vec<Timeline>,
     pub(super) lasted: Duration,
+}
+
+/// The outcome of a run of one test within a use of a static by another.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WithinResult {
+    pub(super) outcomes: Vec<TestOutcome>,
+    pub(super) has_paused: bool,
+    /// Set if the other test had not ended after the pause: it waits for the one that paused, or takes longer.
+    pub(super) has_overlapped: bool,
 }
 
 /// A run that was stopped, because it took too long or the time was over.
@@ -264,7 +273,7 @@ impl<'a> Rerunner<'a> {
     }
 
     /// Runs tests of one program, of which the first pauses before its use of the static with this path that follows `skipped`
-    /// others. The second begins in that pause. Also returns whether the first has paused.
+    /// others. The second begins in that pause.
     ///
     /// # Errors
     /// If the tests could not be started.
@@ -274,13 +283,14 @@ impl<'a> Rerunner<'a> {
         path: &str,
         skipped: u32,
         alone: Duration,
-    ) -> io::Result<(Vec<TestOutcome>, bool)> {
+    ) -> io::Result<WithinResult> {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let wanted = Wanted::uses();
         let (folder, instructions) =
             self.launch
                 .create_rerun_dir(&format!("again-{run}"), false, Some(&wanted))?;
-        let mut request = HoldRequest::new((0, 0), (WITHIN, 0));
+        let most = u64::try_from((2 * alone).as_millis()).unwrap_or(LONGEST_PAUSE);
+        let mut request = HoldRequest::new((0, 0), (most.clamp(WITHIN, LONGEST_PAUSE), 0));
         for (target, runnable) in [Target::Test, Target::Late].into_iter().zip(runnables) {
             request.add(target, runnable.name.as_ref());
         }
@@ -289,9 +299,13 @@ impl<'a> Rerunner<'a> {
         let result = self.run_one(runnables, &folder, &instructions, request.variable(), alone);
         let _ = fs::remove_dir_all(folder);
         let (outcomes, logs) = result?;
-        let mut records = logs.iter().flat_map(Log::records);
-        let has_paused = records.any(|record| record.kind == Kind::UseStatic && record.pause().is_some());
-        Ok((outcomes, has_paused))
+        let records = || logs.iter().flat_map(Log::records);
+        let has_paused = records().any(|record| record.kind == Kind::UseStatic && record.pause().is_some());
+        Ok(WithinResult {
+            outcomes,
+            has_paused,
+            has_overlapped: records().any(|record| record.kind == Kind::Waits),
+        })
     }
 
     /// Runs tests of one program in one process, and returns their outcomes and the log of that process.

@@ -9,7 +9,7 @@ mod trial;
 use super::pairs::{self, EXHAUSTIVE, TestPair};
 use super::proof;
 use super::rerun::{Rerunner, Runnable, TestOutcome, WITHIN};
-use super::subjects::{RerunSuite, lasted, may_meet, name, positions, resources, runnables, startable};
+use super::subjects::{RerunSuite, may_meet, name, positions, resources, runnables, startable};
 use super::task_queue::{Task, run_all};
 use super::{ConfirmEvent, ConfirmOptions, sorted};
 use crate::findings::{PausedAt, ReproducedClass, Reproduction, WithinUse, shared_uses};
@@ -85,6 +85,7 @@ pub(super) fn try_pairs(
         suite,
         candidates,
         alone: Mutex::default(),
+        lasted: Mutex::default(),
         begun: Mutex::default(),
         tried: Mutex::default(),
     };
@@ -201,6 +202,8 @@ struct Trials<'a> {
     candidates: &'a StaticCandidates,
     /// The rates of tests alone.
     alone: Mutex<HashMap<usize, FailureRate>>,
+    /// The durations of tests alone.
+    lasted: Mutex<HashMap<usize, Duration>>,
     /// The pairs whose trial has begun.
     begun: Mutex<HashSet<[usize; 2]>>,
     tried: Mutex<Vec<TriedPair>>,
@@ -299,11 +302,13 @@ impl Trials<'_> {
         }
         let both = runnables(self.suite, &pair.tests)?;
         let both: [&Runnable; 2] = both.try_into().ok()?;
-        let time = lasted(self.suite, &pair.tests);
+        let time = pair.tests.iter().map(|test| self.lasted(*test)).sum();
         let mut failed = [false; 2];
         match run {
             Run::Alone(test) => {
                 let result = self.rerunner.run(&[both[test]], &[], None, Duration::ZERO).ok()?;
+                let mut all = self.lasted.lock().unwrap_or_else(PoisonError::into_inner);
+                all.insert(pair.tests[test], result.lasted);
                 failed[test] = has_failed(result.outcomes[0])?;
             }
             Run::After { first } | Run::Restored { first, .. } => {
@@ -324,27 +329,36 @@ impl Trials<'_> {
             }
             Run::Within(at) => {
                 let order = [both[at.held], both[1 - at.held]];
-                let (outcomes, has_paused) = self
+                let result = self
                     .rerunner
                     .run_within(&order, self.path(pair, at), at.skipped, time)
                     .ok()?;
-                if !has_paused {
+                if !result.has_paused {
                     trial.enter_missing(at);
                     return Some(());
                 }
-                failed[at.held] = has_failed(outcomes[0])?;
-                failed[1 - at.held] = has_failed(outcomes[1])?;
+                let held = has_failed(result.outcomes[0])?;
+                let late = has_failed(result.outcomes[1])?;
+                // A test that waits for the other did not run within its use.
+                failed[at.held] = held && !result.has_overlapped;
+                failed[1 - at.held] = late && !result.has_overlapped;
             }
             Run::AloneWithin(at) => {
-                let (outcomes, _) = self
+                let result = self
                     .rerunner
                     .run_within(&[both[at.held]], self.path(pair, at), at.skipped, time)
                     .ok()?;
-                failed[at.held] = has_failed(outcomes[0])?;
+                failed[at.held] = has_failed(result.outcomes[0])?;
             }
         }
         trial.enter(run, failed);
         Some(())
+    }
+
+    /// Returns the duration of the last run of a test alone.
+    fn lasted(&self, test: usize) -> Duration {
+        let all = self.lasted.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&test).copied().unwrap_or_default()
     }
 
     /// Returns the path of the static of a use.
