@@ -1,5 +1,6 @@
 //! Tables of programs, kept in files: a program that has not changed is read once.
 
+use super::Unwatched;
 use crate::observe::site_table::{HEADER, MAGIC, Site, Static};
 use object::elf::{FileHeader64, NT_GNU_BUILD_ID};
 use object::read::ReadCache;
@@ -17,7 +18,10 @@ pub(in crate::observe) const FOLDER: &str = "statics";
 /// The number of files that stay, the newest.
 const KEPT: usize = 100;
 
-/// The file in which a program's table is kept.
+/// The reasons that are kept in place of a table.
+const KEPT_REASONS: [Unwatched; 2] = [Unwatched::Stripped, Unwatched::NoDebugInfo];
+
+/// The file in which a program's table is kept, or the reason that there is none.
 #[derive(Debug)]
 pub(super) struct KeptTable {
     path: PathBuf,
@@ -36,13 +40,26 @@ impl KeptTable {
         })
     }
 
-    pub(super) fn read(&self) -> Option<Vec<u8>> {
-        fs::read(&self.path).ok().filter(|table| is_complete(table))
+    /// Returns the table, or the reason that there is none.
+    pub(super) fn read(&self) -> Option<Result<Vec<u8>, Unwatched>> {
+        let bytes = fs::read(&self.path).ok()?;
+        if is_complete(&bytes) {
+            return Some(Ok(bytes));
+        }
+        let reason = KEPT_REASONS
+            .into_iter()
+            .find(|reason| reason.to_string().as_bytes() == bytes);
+        reason.map(Err)
     }
 
-    /// Writes the table if that is possible, and removes the oldest.
-    pub(super) fn write(&self, table: &[u8]) {
-        if cofferdam::file::write_atomic(&self.path, table).is_ok() {
+    /// Writes the outcome if that is possible and it stays the same for the program, and removes the oldest.
+    pub(super) fn write(&self, outcome: &Result<Vec<u8>, Unwatched>) {
+        let bytes = match outcome {
+            Ok(table) => table,
+            Err(reason) if KEPT_REASONS.contains(reason) => &reason.to_string().into_bytes(),
+            Err(_) => return,
+        };
+        if cofferdam::file::write_atomic(&self.path, bytes).is_ok() {
             self.path.parent().into_iter().for_each(remove_oldest);
         }
     }
@@ -183,8 +200,8 @@ mod tests {
         let kept = kept(folder.path(), &own_program());
         assert_eq!(kept.read(), None);
         let table = super::super::to_bytes(&[Site::default()], &[]);
-        kept.write(&table);
-        assert_eq!(kept.read().as_ref(), Some(&table));
+        kept.write(&Ok(table.clone()));
+        assert_eq!(kept.read(), Some(Ok(table.clone())));
         for damaged in [&table[..table.len() - 1], &table[1..], &table[..8], b""] {
             fs::write(&kept.path, damaged).unwrap();
             assert_eq!(kept.read(), None, "{damaged:?}");
@@ -192,6 +209,18 @@ mod tests {
         let mut huge = table;
         huge[8..16].copy_from_slice(&u64::MAX.to_ne_bytes());
         assert!(!is_complete(&huge));
+    }
+
+    #[test]
+    fn a_reason_is_kept_unless_it_may_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = kept(folder.path(), b"a program");
+        kept.write(&Err(Unwatched::Unreadable));
+        assert_eq!(kept.read(), None);
+        for reason in KEPT_REASONS {
+            kept.write(&Err(reason));
+            assert_eq!(kept.read(), Some(Err(reason)));
+        }
     }
 
     #[test]

@@ -63,19 +63,19 @@ struct OwnStatic {
 }
 
 /// Writes the table of the program that this process is about to become to the folder of the logs, or the reason that there
-/// is none. A table is also kept in the folder `kept`, if there is one, and taken from there the next time.
+/// is none. The outcome is also kept in the folder `kept`, if there is one, and taken from there the next time.
 pub(super) fn write(folder: &Path, program: &Path, pid: u32, kept: Option<&Path>) -> io::Result<()> {
     let kept = kept.and_then(|kept| KeptTable::of(program, kept));
-    if let Some(table) = kept.as_ref().and_then(KeptTable::read) {
-        return fs::write(path(folder, pid), table);
-    }
-    match read(program).and_then(|bytes| table(&bytes)) {
-        Ok(table) => {
-            if let Some(kept) = kept {
-                kept.write(&table);
-            }
-            fs::write(path(folder, pid), table)
+    let known = kept.as_ref().and_then(KeptTable::read);
+    let outcome = known.unwrap_or_else(|| {
+        let outcome = read(program).and_then(|bytes| table(&bytes));
+        if let Some(kept) = kept {
+            kept.write(&outcome);
         }
+        outcome
+    });
+    match outcome {
+        Ok(table) => fs::write(path(folder, pid), table),
         Err(reason) => fs::write(reason_path(folder, pid), reason.to_string()),
     }
 }
