@@ -71,6 +71,8 @@ pub(crate) const MEMORY_SEEN: u64 = 1;
 pub(crate) const MEMORY_REFUSED: u64 = 2;
 /// Statics were observed until the program restricted its system calls or needed SIGTRAP blocked.
 pub(crate) const MEMORY_ENDED: u64 = 3;
+/// Statics are not observed: another process traced the program from its beginning, and would get its signals first.
+pub(crate) const MEMORY_TRACED: u64 = 4;
 
 /// In the header's `STATUS`: the process exited.
 pub(crate) const EXITED: u64 = 1 << 32;

@@ -28,6 +28,10 @@ pub(crate) fn begin() {
         log::set(header::MEMORY, log_format::MEMORY_SEEN);
         return;
     }
+    if this_process::is_traced() {
+        log::set(header::MEMORY, log_format::MEMORY_TRACED);
+        return;
+    }
     let handler = on_sigtrap as *const () as usize;
     let is_on = selector::is_on() && breakpoints::prepare() && signal_masks::install_trap(handler);
     if is_on {

@@ -1,7 +1,7 @@
 //! Facts about the process that the observer is loaded into.
 
-use crate::sys::nr;
-use crate::sys::own_calls::syscall;
+use crate::sys::own_calls::{self, syscall};
+use crate::sys::{self, nr};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU32};
 
@@ -24,6 +24,27 @@ pub(crate) fn kernel_pid() -> u32 {
 pub(crate) fn parent_pid() -> u32 {
     // SAFETY: no arguments, no effect.
     unsafe { syscall(nr::GETPPID, []) as u32 }
+}
+
+/// Returns whether a debugger or another tracer is attached. It gets this process's signals first, and may keep them.
+pub(crate) fn is_traced() -> bool {
+    const BEFORE: &[u8] = b"TracerPid:\t";
+    let mut text = [0_u8; 1024];
+    // SAFETY: our own descriptor and buffer.
+    let got = unsafe {
+        let fd = own_calls::open(c"/proc/self/status".as_ptr(), sys::O_CLOEXEC, 0);
+        if fd < 0 {
+            return false;
+        }
+        let got = syscall(nr::READ, [fd as usize, text.as_mut_ptr().addr(), text.len()]);
+        own_calls::close_own(fd);
+        got
+    };
+    let text = usize::try_from(got).ok().and_then(|got| text.get(..got));
+    let mut lines = text.unwrap_or_default().split(|byte| *byte == b'\n');
+    lines
+        .find_map(|line| line.strip_prefix(BEFORE))
+        .is_some_and(|tracer| tracer != b"0")
 }
 
 /// Called once, by the constructor.

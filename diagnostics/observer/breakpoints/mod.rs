@@ -2,7 +2,7 @@
 //! begins, and removed one by one when they have nothing new to report.
 
 pub(crate) mod copies;
-mod running;
+mod running_tests;
 pub(crate) mod table;
 
 use crate::log_format::{self, header};
@@ -23,7 +23,7 @@ const MOST_HELD: u32 = 10_000;
 /// How often that number is halved for a site that brings nothing new.
 const MOST_HALVINGS: u8 = 4;
 /// The same for the entry of a function that brings one thing for each test: it may get another static the next time.
-const MOST_HALVINGS_OF_ENTRIES: u8 = 2;
+const MOST_HALVINGS_OF_ENTRIES: u8 = 3;
 
 /// Set while breakpoints may be set.
 static IS_ON: AtomicBool = AtomicBool::new(false);
@@ -112,11 +112,11 @@ pub(crate) fn test_begins(within: u32) {
         // SAFETY: only gives up the rest of this turn.
         unsafe { sys::sched_yield() };
     }
-    let bit = running::begin(thread::current().test.load(Relaxed), within);
+    let bit = running_tests::begin(thread::current().test.load(Relaxed), within);
     let states = || (0..table::sites().len()).filter_map(state_of);
     // Before the bit counts: an earlier test had it.
     states().for_each(|state| _ = state.seen.fetch_and(!bit, SeqCst));
-    running::run(bit);
+    running_tests::run(bit);
     for (state, site) in states().zip(table::sites()) {
         state.news.store(0, Relaxed);
         state.repeats.store(0, Relaxed);
@@ -131,7 +131,7 @@ pub(crate) fn test_begins(within: u32) {
 pub(crate) fn test_ends(within: u32) {
     if IS_ON.load(Relaxed) {
         let test = thread::current().test.load(Relaxed);
-        running::end(test, within);
+        running_tests::end(test, within);
         if let Some(word) = OVER.get(test as usize / 64) {
             word.fetch_or(1 << (test % 64), Relaxed);
         }
@@ -184,16 +184,16 @@ pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool) 
         return IS_ON.load(Relaxed);
     }
     let is_entry = site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) != 0;
-    let own = running::bit_of(thread::current().test.load(Relaxed));
+    let own = running_tests::bit_of(thread::current().test.load(Relaxed));
     let seen = state.seen.fetch_or(own, SeqCst) | own;
-    let running = running::bits();
+    let running = running_tests::bits();
     let is_complete = |running: Option<u64>| !is_entry && running.is_some_and(|running| running & !seen == 0);
     if !is_complete(running) && may_bring_news(state, is_entry, is_news, seen) {
         return IS_ON.load(Relaxed);
     }
     remove_breakpoint(site);
     // A test has begun meanwhile, and perhaps set it before that.
-    if running::bits() != running && IS_ON.load(SeqCst) {
+    if running_tests::bits() != running && IS_ON.load(SeqCst) {
         set_breakpoint(site);
     }
     false

@@ -295,10 +295,10 @@ pub(crate) struct ObserveArgs {
     /// Write every observed access to this file as JSON lines.
     #[arg(long, value_name = "FILE")]
     pub(crate) accesses: Option<PathBuf>,
-    /// Observe the statics that tests of one process share [default: off].
-    #[arg(long, value_name = "WHEN")]
-    pub(crate) memory: Option<Memory>,
-    /// Observe and list the shared statics, not only their number.
+    /// Observe the statics that tests of one process share.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) memory: Memory,
+    /// List the shared statics, not only their number.
     #[arg(long)]
     pub(crate) list_statics: bool,
     /// Rerun conflicting tests with pauses and grade each conflict.
@@ -321,17 +321,6 @@ pub(crate) struct ObserveArgs {
     /// Command and its arguments, started without a shell.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
-}
-
-impl ObserveArgs {
-    pub(crate) fn memory(&self) -> Memory {
-        let default = if self.list_statics {
-            Memory::Auto
-        } else {
-            Memory::Off
-        };
-        self.memory.unwrap_or(default)
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -25,7 +25,7 @@ pub(crate) fn observe(
         call_stacks: !args.no_backtrace,
         thread_names: !args.no_names,
         reruns: args.confirm || !args.no_explain,
-        statics: args.memory() != Memory::Off,
+        statics: args.memory != Memory::Off,
         only_starts: false,
     };
     let baseline = BaselineCheck::read(&args.baseline)?;
@@ -39,7 +39,7 @@ pub(crate) fn observe(
     let ended = super::run_observed(&observation, &args.command, &base)?;
     let session = recordings::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
-    if args.memory() == Memory::Require {
+    if args.memory == Memory::Require {
         for entry in observed.statics.unwatched.drain(..) {
             observed.account.lose(&entry.name, &entry.reason, entry.count);
         }
@@ -111,7 +111,7 @@ pub(crate) fn observe(
             }),
             ended_early,
             not_kept,
-            statics: (args.memory() != Memory::Off).then_some(observed.statics),
+            statics: (args.memory != Memory::Off).then_some(observed.statics),
             lists_statics: args.list_statics,
         }),
         baseline: None,

@@ -268,6 +268,7 @@ impl ObservedCommand {
                 format::MEMORY_REFUSED => {
                     "its statics: the system allows no breakpoints, or does not report system calls".to_owned()
                 }
+                format::MEMORY_TRACED => "its statics: a debugger or another tracer was attached".to_owned(),
                 _ => statics::reason(self.launch.folder(), log.pid())
                     .unwrap_or_else(|| "its statics: they could not be listed".to_owned()),
             };

@@ -1,5 +1,6 @@
 //! The listings of programs, kept in files: a program that has not changed is read once, though reruns start it hundreds of times.
 
+use super::Unwatched;
 use super::listing::Listing;
 use object::elf::{FileHeader64, NT_GNU_BUILD_ID};
 use object::read::ReadCache;
@@ -19,7 +20,10 @@ pub(in crate::observe) const KEPT: &str = "listings";
 /// The number of files that stay, the newest.
 const MOST: usize = 100;
 
-/// The file in which a program's listing is kept.
+/// The reasons that are kept in place of a listing.
+const KEPT_REASONS: [Unwatched; 2] = [Unwatched::Stripped, Unwatched::NoDebugInfo];
+
+/// The file in which a program's listing is kept, or the reason that there is none.
 #[derive(Debug)]
 pub(super) struct KeptListing {
     path: PathBuf,
@@ -40,14 +44,28 @@ impl KeptListing {
         })
     }
 
-    pub(super) fn read(&self) -> Option<Listing> {
-        Listing::from_json(&fs::read(&self.path).ok()?)
+    /// Returns the listing, or the reason that there is none.
+    pub(super) fn read(&self) -> Option<Result<Listing, Unwatched>> {
+        let bytes = fs::read(&self.path).ok()?;
+        let reason = KEPT_REASONS
+            .into_iter()
+            .find(|reason| reason.to_string().as_bytes() == bytes);
+        match reason {
+            Some(reason) => Some(Err(reason)),
+            None => Listing::from_json(&bytes).map(Ok),
+        }
     }
 
-    /// Writes the listing if that is possible, and removes the oldest.
-    pub(super) fn write(&self, listing: &Listing) {
-        let Ok(text) = listing.to_json() else { return };
-        if cofferdam::file::write_atomic(&self.path, &text).is_ok() {
+    /// Writes the outcome if that is possible and it stays the same for the program, and removes the oldest.
+    pub(super) fn write(&self, outcome: &Result<Listing, Unwatched>) {
+        let bytes = match outcome {
+            Ok(listing) => listing.to_json().ok(),
+            Err(reason) => KEPT_REASONS
+                .contains(reason)
+                .then(|| reason.to_string().into_bytes()),
+        };
+        let Some(bytes) = bytes else { return };
+        if cofferdam::file::write_atomic(&self.path, &bytes).is_ok() {
             self.path.parent().into_iter().for_each(remove_oldest);
         }
     }
@@ -181,14 +199,26 @@ mod tests {
                 first: 0x48,
             }],
         };
-        kept.write(&listing);
-        assert_eq!(kept.read().as_ref(), Some(&listing));
+        kept.write(&Ok(listing.clone()));
+        assert_eq!(kept.read(), Some(Ok(listing)));
         let with_locks = KeptListing::of(&folder.path().join("program"), folder.path(), true).unwrap();
         assert_eq!(with_locks.read(), None);
         let text = fs::read(&kept.path).unwrap();
         for damaged in [&text[..text.len() - 1], &text[1..], &text[..8], b""] {
             fs::write(&kept.path, damaged).unwrap();
             assert_eq!(kept.read(), None, "{damaged:?}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_kept_unless_it_may_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = kept(folder.path(), b"a program");
+        kept.write(&Err(Unwatched::Unreadable));
+        assert_eq!(kept.read(), None);
+        for reason in KEPT_REASONS {
+            kept.write(&Err(reason));
+            assert_eq!(kept.read(), Some(Err(reason)));
         }
     }
 

@@ -135,15 +135,15 @@ impl ListedStatic {
 /// is none.
 pub(super) fn write(folder: &Path, program: &Path, pid: u32, wanted: &Wanted) -> io::Result<()> {
     let kept = KeptListing::of(program, &folder.join(KEPT), wanted.locks);
-    let listing = match kept.as_ref().and_then(KeptListing::read) {
-        Some(listing) => Ok(listing),
-        None => read(program).and_then(|bytes| {
-            let listing = Listing::of(&bytes, wanted.locks)?;
-            kept.inspect(|kept| kept.write(&listing));
-            Ok(listing)
-        }),
-    };
-    match listing {
+    let known = kept.as_ref().and_then(KeptListing::read);
+    let outcome = known.unwrap_or_else(|| {
+        let outcome = read(program).and_then(|bytes| Listing::of(&bytes, wanted.locks));
+        if let Some(kept) = kept {
+            kept.write(&outcome);
+        }
+        outcome
+    });
+    match outcome {
         Ok(listing) => {
             let sites = if wanted.uses { &listing.sites[..] } else { &[] };
             fs::write(path(folder, pid), to_bytes(sites, &listing.statics, wanted))

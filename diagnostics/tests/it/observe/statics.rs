@@ -4,6 +4,7 @@ use super::package::Package;
 use super::{CARGO, HOSTILE, MASKS, NEXTEST, STACKS};
 use crate::recording::CommandOutput;
 use std::fs;
+use std::process::{Command, Output};
 
 const BREAKPOINTS: &str = include_str!("suites/breakpoints.rs");
 const SHARING: &str = include_str!("suites/sharing.rs");
@@ -18,11 +19,15 @@ pub(super) fn observe(package: &Package, options: &[&str], command: &[&str]) -> 
     } else {
         &["--memory", "auto"]
     };
-    let mut command = package.command(&[memory, options].concat(), command);
+    described(package.command(&[memory, options].concat(), command)).into()
+}
+
+/// Runs the command with its variables described.
+fn described(mut command: Command) -> Output {
     for profile in ["DEV", "TEST"] {
         command.env(format!("CARGO_PROFILE_{profile}_DEBUG"), "2");
     }
-    command.output().unwrap().into()
+    command.output().unwrap()
 }
 
 fn assert_passed(output: &CommandOutput, results: &str) {
@@ -262,6 +267,13 @@ fn shared_statics_are_one_line_and_change_no_verdict() {
         serde_json::Value::Null,
         "{json}"
     );
+    let by_default: CommandOutput = described(package.command(&[], &command)).into();
+    assert!(
+        by_default.out.contains(line),
+        "{}{}",
+        by_default.out,
+        by_default.err
+    );
     let off = observe(&package, &["--memory", "off"], &command);
     assert!(!off.out.contains("note: "), "{}", off.out);
     assert!(
@@ -353,6 +365,29 @@ strip = true
         "{}{}",
         stripped.out,
         stripped.err
+    );
+}
+
+/// A debugger would take a breakpoint's signal for one of its own, and the program would go on in the middle of an instruction.
+#[test]
+fn a_traced_program_has_no_breakpoints() {
+    #[expect(clippy::disallowed_methods, reason = "the tool is looked for")]
+    let found = Command::new("strace").arg("--version").output();
+    if !crate::suites::has(found.is_ok_and(|output| output.status.success()), "strace") {
+        return;
+    }
+    let package = Package::new("traced", SHARING);
+    let runner = "[target.'cfg(unix)']\nrunner = ['strace', '-f', '-e', 'trace=none', '-o', 'trace']\n";
+    package.write(".cargo/config.toml", runner);
+    let command = [&CARGO[..], &["--test", "traced"]].concat();
+    let output = observe(&package, &[], &command);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+    let why = "note: 1 program out of reach: its statics: a debugger or another tracer was attached\n";
+    assert!(output.out.contains(why), "{}{}", output.out, output.err);
+    let trace = fs::read_to_string(package.path().join("trace")).unwrap();
+    assert!(
+        trace.contains("+++ exited with 0 +++") && !trace.contains("SIGTRAP"),
+        "{trace}"
     );
 }
 
