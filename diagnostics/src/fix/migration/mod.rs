@@ -1,6 +1,6 @@
 //! Rewrites a suite from another crate's way to keep tests apart to cofferdam's.
 //!
-//! `serial_test`, `temp_env` and `rusty_fork` translate the uses of one crate each, `imports` (beside this room) the items that import from it.
+//! `serial_test`, `temp_env` and `rusty_fork` translate the uses of one crate each; `fix::imports` finds the items that import from it.
 //! Uses without an equivalent are left and reported.
 
 mod rusty_fork;
