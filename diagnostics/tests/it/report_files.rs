@@ -136,7 +136,11 @@ pub(crate) fn assert_reports_of_hunt(output: &crate::recording::CommandOutput, d
     let annotation = "::error file=src/lib.rs,line=10,title=cofferdam%3A victim::";
     assert!(output.err.contains(annotation), "{}", output.err);
     let page = fs::read_to_string(dir.join("met/hunt.html")).unwrap();
-    for part in ["fails after a_day_pass_costs_eleven_dollars", "-- YOUR-COMMAND", "<title>"] {
+    for part in [
+        "fails after a_day_pass_costs_eleven_dollars",
+        "-- YOUR-COMMAND",
+        "<title>",
+    ] {
         assert!(page.contains(part), "{part} is not in {page}");
     }
     let sarif = fs::read(dir.join("met/hunt.sarif")).unwrap();
