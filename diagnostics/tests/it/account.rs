@@ -278,10 +278,13 @@ fn programs_that_libc_starts_are_observed_as_those_of_their_test() {
 }
 
 #[test]
-fn starts_that_fail_take_no_room_in_the_account() {
+fn starts_that_fail_take_no_room_in_the_account_and_thousands_that_succeed_find_it() {
     let package = Package::new("libc", LIBC);
     let report = without_loss(&package, &[], "nothing_started");
     assert_eq!(report["account"]["started"], 1, "{report}");
+    // More than the account allocates in advance.
+    let report = without_loss(&package, &[], "many_started");
+    assert_eq!(report["account"]["complete"], 2_501, "{report}");
 }
 
 #[test]

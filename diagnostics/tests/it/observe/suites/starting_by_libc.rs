@@ -129,6 +129,13 @@ fn nothing_started() {
 }
 
 #[test]
+fn many_started() {
+    for _ in 0..2_500 {
+        assert!(std::process::Command::new("true").status().unwrap().success());
+    }
+}
+
+#[test]
 fn fifo_started() {
     let path = met("fifo");
     assert_eq!(unsafe { mkfifo(path.as_ptr(), 0o755) }, 0);
