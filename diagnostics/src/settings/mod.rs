@@ -4,12 +4,12 @@
 //! precedence, and an option cannot be one but not the other.
 
 mod command_options;
-mod schema;
 mod setting;
 mod settings_file;
+mod settings_schema;
 
-pub(crate) use schema::schema;
 pub(crate) use setting::SettingsError;
+pub(crate) use settings_schema::schema;
 
 use clap::Command;
 use setting::{Entry, Place};
