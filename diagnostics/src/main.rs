@@ -1,5 +1,8 @@
 //! `cargo cofferdam`: runs a test suite and reports the tests that interfere with each other.
 
+#![cfg_attr(fuzzing, no_main)]
+#![cfg_attr(fuzzing, expect(dead_code, reason = "libFuzzer has the entry, and tries what reads files"))]
+
 mod baseline;
 mod cli;
 mod commands;
@@ -11,6 +14,8 @@ mod fix;
     expect(dead_code, reason = "without an observer, no fixture is kept warm")
 )]
 mod fixtures;
+#[cfg(fuzzing)]
+mod fuzzing;
 #[cfg(has_observer)]
 mod hunt;
 #[cfg(has_observer)]

@@ -32,6 +32,24 @@ mod suite_programs;
 mod test_process;
 mod timed_programs;
 
+/// Reads a log as after an observation.
+#[cfg(fuzzing)]
+pub(crate) fn read_log(bytes: &[u8]) {
+    let mut log = vec![0; format::HEADER];
+    log[..8].copy_from_slice(&format::MAGIC.to_ne_bytes());
+    log[format::header::VERSION * 8..format::header::VERSION * 8 + 8].copy_from_slice(&format::VERSION.to_ne_bytes());
+    log[format::header::CURSOR * 8..format::header::CURSOR * 8 + 8].copy_from_slice(&u64::MAX.to_ne_bytes());
+    log.extend(bytes);
+    for record in log::Log::new(log).iter().flat_map(log::Log::records) {
+        let _ = (record.words(), record.number(), record.pause());
+    }
+    let _ = log::Log::new(bytes.to_vec()).map(|log| log.records().count());
+}
+
+/// Reads a test program's statics, and what was kept of them.
+#[cfg(fuzzing)]
+pub(crate) use statics::read_any as read_program;
+
 pub(crate) use interruption::Interruption;
 pub(crate) use leftovers::FileSnapshot;
 pub(crate) use log::binary_of;

@@ -51,7 +51,7 @@ impl fmt::Display for Unwatched {
 /// The size of the largest program that is read, in bytes.
 const MOST: u64 = 512 << 20;
 
-/// A static of the user's code, or one of a [`KnownStatic`].
+/// A static of the user's code, or one of a [`KnownStatic`](cofferdam_conflicts::KnownStatic).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct OwnStatic {
     address: u64,
@@ -160,12 +160,18 @@ fn read(program: &Path) -> Result<Vec<u8>, Unwatched> {
     fs::read(program).map_err(|_| Unwatched::Unreadable)
 }
 
-/// Returns the reason, as a text, that [`write`] left in place of a table.
+/// Reads these bytes as a program, as a table and as a kept listing.
+#[cfg(fuzzing)]
+pub(crate) fn read_any(bytes: &[u8]) {
+    let _ = (Listing::of(bytes, true), listed_in(bytes), Listing::from_json(bytes));
+}
+
+/// Returns the reason, as a text, that [`write()`] left in place of a table.
 pub(super) fn reason(folder: &Path, pid: u32) -> Option<String> {
     fs::read_to_string(reason_path(folder, pid)).ok()
 }
 
-/// Returns the statics in the table that [`write`] left; none if there is no table.
+/// Returns the statics in the table that [`write()`] left; none if there is no table.
 pub(super) fn listed(folder: &Path, pid: u32) -> Vec<ListedStatic> {
     fs::read(path(folder, pid)).map_or_else(|_| Vec::new(), |table| listed_in(&table).unwrap_or_default())
 }
