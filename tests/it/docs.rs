@@ -232,7 +232,7 @@ fn run(line: &str, temp_dir: &std::path::Path) -> (Option<i32>, String) {
         .stdin(Stdio::null())
         .env("TMPDIR", temp_dir)
         .env(INSIDE, "1");
-    if line.contains("--memory") {
+    if line.contains("--confirm") {
         // As `cargo test` has it; CI does without descriptions of variables.
         shell
             .env("CARGO_PROFILE_DEV_DEBUG", "2")
