@@ -30,7 +30,11 @@ fuzz_target!(|data: &[u8]| {
         "journals" => {
             let mut evidence = Evidence::new();
             evidence.read(&file("worker.ndjson", data));
-            let _ = (evidence.conflicts(), evidence.cache_counts(), evidence.executions().count());
+            let _ = (
+                evidence.conflicts(),
+                evidence.cache_counts(),
+                evidence.executions().count(),
+            );
         }
         "snapshots" => {
             let _ = read_snapshot(file("snapshot.json", data));
@@ -48,7 +52,9 @@ fuzz_target!(|data: &[u8]| {
             let _ = job_file::parse("jobs", data);
         }
         "programs" => observe::read_program(data),
-        other => panic!("no target {other:?}: journals, snapshots, observer_logs, settings, job_files, programs"),
+        other => {
+            panic!("no target {other:?}: journals, snapshots, observer_logs, settings, job_files, programs")
+        }
     }
 });
 

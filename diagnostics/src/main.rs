@@ -1,7 +1,10 @@
 //! `cargo cofferdam`: runs a test suite and reports the tests that interfere with each other.
 
 #![cfg_attr(fuzzing, no_main)]
-#![cfg_attr(fuzzing, expect(dead_code, reason = "libFuzzer has the entry, and tries what reads files"))]
+#![cfg_attr(
+    fuzzing,
+    expect(dead_code, reason = "libFuzzer has the entry, and tries what reads files")
+)]
 
 mod baseline;
 mod cli;

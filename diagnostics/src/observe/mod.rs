@@ -37,7 +37,8 @@ mod timed_programs;
 pub(crate) fn read_log(bytes: &[u8]) {
     let mut log = vec![0; format::HEADER];
     log[..8].copy_from_slice(&format::MAGIC.to_ne_bytes());
-    log[format::header::VERSION * 8..format::header::VERSION * 8 + 8].copy_from_slice(&format::VERSION.to_ne_bytes());
+    log[format::header::VERSION * 8..format::header::VERSION * 8 + 8]
+        .copy_from_slice(&format::VERSION.to_ne_bytes());
     log[format::header::CURSOR * 8..format::header::CURSOR * 8 + 8].copy_from_slice(&u64::MAX.to_ne_bytes());
     log.extend(bytes);
     for record in log::Log::new(log).iter().flat_map(log::Log::records) {

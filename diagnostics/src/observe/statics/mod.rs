@@ -163,7 +163,11 @@ fn read(program: &Path) -> Result<Vec<u8>, Unwatched> {
 /// Reads these bytes as a program, as a table and as a kept listing.
 #[cfg(fuzzing)]
 pub(crate) fn read_any(bytes: &[u8]) {
-    let _ = (Listing::of(bytes, true), listed_in(bytes), Listing::from_json(bytes));
+    let _ = (
+        Listing::of(bytes, true),
+        listed_in(bytes),
+        Listing::from_json(bytes),
+    );
 }
 
 /// Returns the reason, as a text, that [`write()`] left in place of a table.
