@@ -1,4 +1,4 @@
-//! Targets for libFuzzer: what is read from files that a killed process, a full disk or somebody else may have written.
+//! Targets for libFuzzer: readers of files that a killed process, a full disk or another program may have damaged.
 //!
 //! `COFFERDAM_FUZZ` names the target, so that one program has all of them. `.ci/long fuzzing` builds and runs it.
 
@@ -19,7 +19,7 @@ static TARGET: LazyLock<String> = LazyLock::new(|| {
     std::env::var("COFFERDAM_FUZZ").unwrap_or_default()
 });
 
-/// The directory of the file that is read, in memory.
+/// The directory of the files to read, in memory.
 static DIR: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     #[expect(clippy::expect_used, reason = "without it nothing can be tried")]
     tempfile::tempdir_in("/dev/shm").expect("a directory in memory")

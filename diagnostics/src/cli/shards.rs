@@ -48,7 +48,7 @@ pub(crate) enum ShardsFormat {
 /// One of several shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ShardNumber {
-    /// From 1.
+    /// Its position, from 1.
     pub(crate) number: usize,
     pub(crate) of: NonZeroUsize,
 }

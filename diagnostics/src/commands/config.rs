@@ -6,7 +6,7 @@ use crate::settings::{self, Effective, Settings};
 use clap::CommandFactory as _;
 use std::error::Error;
 
-/// What `config` shows.
+/// The output of `config`.
 pub(crate) enum Shown {
     Schema(String),
     Settings(Vec<Effective>),

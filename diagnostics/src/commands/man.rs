@@ -5,7 +5,7 @@ use clap::CommandFactory as _;
 use std::fs;
 use std::io;
 
-/// Writes `cargo-cofferdam.1` and a page for each command into the directory, which is made where it is missing.
+/// Writes `cargo-cofferdam.1` and a page for each command into the directory, which is created if it is missing.
 ///
 /// # Errors
 ///
@@ -13,6 +13,6 @@ use std::io;
 pub(crate) fn man(args: &ManArgs) -> io::Result<()> {
     let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", args.dir.display()));
     fs::create_dir_all(&args.dir).map_err(failed)?;
-    // `man cargo-cofferdam-run`, as `git help run` finds git's.
+    // Pages are named like git's: `man cargo-cofferdam-run`.
     clap_mangen::generate_to(Cli::command().name("cargo-cofferdam"), &args.dir).map_err(failed)
 }

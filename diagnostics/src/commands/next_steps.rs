@@ -1,4 +1,4 @@
-//! The command without a subcommand: reads the project and what was recorded, and says what to do next. It starts nothing.
+//! The command without a subcommand: reads the project and its recordings, and proposes next steps. Starts no process.
 
 use super::{here, recordings, test_command};
 use crate::findings::{Observation, name_among};
@@ -7,7 +7,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The most failed tests that a command names.
+/// The maximum number of failed tests that a command names.
 const NAMED: usize = 5;
 
 /// A project as it is on disk, and the next steps in it.

@@ -1,4 +1,4 @@
-//! The source lines on which two tests conflict, as the compiler shows lines; for terminals.
+//! The source lines at which two tests conflict, in the compiler's style, for terminals.
 
 use super::source_place::{main_use, split};
 use super::text::plain;
@@ -8,13 +8,13 @@ use cofferdam_conflicts::{Conflict, Severity};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
-/// The width of a terminal that does not say it.
+/// The width of a terminal that reports none.
 const WIDTH: usize = 100;
-/// A terminal says a smaller one if its size is not known.
+/// A terminal of unknown size reports a smaller width.
 const LEAST_WIDTH: usize = 40;
 const INDENTATION: &str = "  ";
 
-/// Shows source lines, or nothing where no terminal is.
+/// Shows source lines, or nothing without a terminal.
 #[derive(Clone, Debug)]
 pub(super) struct Excerpts {
     /// The directory that reported paths are relative to.
@@ -22,7 +22,7 @@ pub(super) struct Excerpts {
     width: Option<usize>,
 }
 
-/// A source line, and what tests do there.
+/// A source line with labels for its tests.
 struct Excerpt<'a> {
     file: &'a str,
     line: u32,
@@ -31,7 +31,7 @@ struct Excerpt<'a> {
 }
 
 impl Excerpts {
-    /// Shows lines if standard output is a terminal.
+    /// Returns excerpts, empty unless standard output is a terminal.
     pub(super) fn on_terminal(dir: &Path) -> Self {
         let width = io::stdout().is_terminal().then(|| {
             let size = console::Term::stdout().size_checked();
@@ -75,7 +75,7 @@ impl Excerpts {
         Ok(())
     }
 
-    /// Returns the line of each use, and that of its test where it is another. Uses of one line are one excerpt.
+    /// Returns the line of each test's main use, and the test's own line if it differs. A line has one excerpt.
     fn of<'c>(&self, conflict: &'c Conflict) -> Vec<Excerpt<'c>> {
         let mut excerpts: Vec<Excerpt<'_>> = Vec::new();
         for test in conflict.tests.iter().take(2) {
@@ -116,7 +116,7 @@ impl Excerpts {
         excerpts
     }
 
-    /// Returns the text of a line that is not empty.
+    /// Returns the text of a line; `None` if it is blank or cannot be read.
     fn line(&self, file: &str, line: u32) -> Option<String> {
         let text = std::fs::read_to_string(self.dir.join(file)).ok()?;
         let text = text.lines().nth((line as usize).checked_sub(1)?)?;

@@ -156,12 +156,12 @@ impl<'a> Finding<'a> {
         }
     }
 
-    /// Returns whether it makes the command fail, unless the baseline accepts it.
+    /// Returns whether it makes the command fail: a conflict that no baseline accepts.
     pub(super) fn fails(&self) -> bool {
         self.severity == Severity::Conflict && self.standing.is_none_or(Standing::fails)
     }
 
-    /// Returns the page of the documentation that its rule is on.
+    /// Returns the documentation page that describes its rule.
     pub(super) fn page(&self) -> &'static str {
         match self.about {
             About::Conflict(_) => "docs/reference/reports.md",
@@ -178,7 +178,7 @@ impl<'a> Finding<'a> {
         }
     }
 
-    /// Returns its rule in a sentence.
+    /// Returns a sentence about its rule.
     pub(super) fn about(&self) -> String {
         let text = match self.about {
             About::Conflict(kind) => about_conflict(kind),
@@ -213,7 +213,7 @@ impl<'a> Finding<'a> {
     }
 }
 
-/// Returns what a kind of conflict is, in a sentence.
+/// Returns a sentence that defines a kind of conflict.
 pub(super) fn about_conflict(kind: Kind) -> &'static str {
     match kind {
         Kind::SharedInstance => "Two workers use one instance that is not declared as shared",

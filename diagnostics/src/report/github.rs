@@ -19,14 +19,14 @@ use std::path::Path;
 
 /// The number of annotations of one level that GitHub shows for a step.
 const SHOWN: usize = 10;
-/// The greatest size of a step's summary. GitHub shows none that is larger.
+/// The maximum size of a step's summary, in bytes. GitHub shows no larger one.
 const SUMMARY_SIZE: u64 = 1024 * 1024;
-/// The part of it that is kept for the last line.
+/// The bytes of it that are reserved for `and N more`.
 const RESERVED: u64 = 200;
-/// The number of uses of a resource that an annotation, and the summary, lists.
+/// The number of a finding's details that an annotation, and the summary, lists.
 const LISTED: usize = 20;
 
-/// Writes annotations to standard error, where they are between no lines of the report, and adds to the job's summary.
+/// Writes annotations to standard error, apart from the report's lines, and adds the report to the job's summary.
 ///
 /// # Errors
 ///
@@ -66,7 +66,7 @@ fn variable(name: &str) -> Option<String> {
     value.filter(|value| !value.is_empty())
 }
 
-/// A message at a line of the sources.
+/// A message, at a source line if one is known.
 struct Annotation {
     severity: Severity,
     place: Option<SourcePlace>,
@@ -157,7 +157,7 @@ fn of_outcome(outcome: &Outcome) -> Vec<Annotation> {
         .collect()
 }
 
-/// Writes `::error file=F,line=N,title=T::MESSAGE`, with everything escaped that could end a part of it.
+/// Writes `::error file=F,line=N,title=T::MESSAGE`, and escapes everything that could end a part of it.
 fn annotate(out: &mut impl Write, annotation: &Annotation) -> io::Result<()> {
     let level = match annotation.severity {
         Severity::Conflict => "error",
@@ -184,7 +184,7 @@ fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// Adds the report to the summary, as far as there is room.
+/// Adds the report to the summary, as far as it fits.
 fn add_summary(path: &Path, reported: Reported<'_>) -> io::Result<()> {
     let used = fs::metadata(path).map_or(0, |there| there.len());
     let text = summary(reported, SUMMARY_SIZE.saturating_sub(used));

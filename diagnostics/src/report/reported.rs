@@ -1,4 +1,4 @@
-//! The result of a command, for everything that is made from it.
+//! The result of a command, from which its reports are made.
 
 #[cfg(has_observer)]
 use super::hunt;
@@ -14,7 +14,7 @@ use cofferdam_conflicts::Conflict;
 /// The result of a command, from which its text and every report file are made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reported<'a> {
-    /// Of `run`, `observe` or `check`.
+    /// The result of `run`, `observe` or `check`.
     Outcome(&'a Outcome),
     #[cfg(has_observer)]
     Hunt(&'a Hunted),
@@ -33,7 +33,7 @@ impl<'a> Reported<'a> {
         }
     }
 
-    /// Returns what the further runs of a failed test showed, if there were some.
+    /// Returns what reruns of a failed test showed, if there were any.
     pub(super) fn examined(&self, result: &TestResult) -> Option<String> {
         let observed = match self {
             Self::Outcome(outcome) => outcome.findings.observed.as_ref()?,
@@ -45,7 +45,7 @@ impl<'a> Reported<'a> {
         test.examination.as_ref().map(explained)
     }
 
-    /// Returns the conflicts, of a hunt those of its first run.
+    /// Returns the conflicts; for a hunt, those of its first run.
     pub(super) fn conflicts(&self) -> &'a [Conflict] {
         match self {
             Self::Outcome(outcome) => &outcome.findings.conflicts,
@@ -54,7 +54,7 @@ impl<'a> Reported<'a> {
         }
     }
 
-    /// Returns the last line of the text.
+    /// Returns the last line of the text report.
     pub(super) fn last_line(&self) -> String {
         match self {
             Self::Outcome(outcome) => summary::last_line(outcome),

@@ -1,4 +1,4 @@
-//! An outcome with one finding of each kind, for tests of the formats.
+//! An outcome with a new conflict, a warning and an accepted conflict, for tests of the formats.
 
 use crate::baseline::Standing;
 use crate::commands::baseline_check::Compared;
@@ -9,7 +9,7 @@ use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Kind, Runner, Test, Use, Watched};
 use std::path::{Path, PathBuf};
 
-/// A pattern of names that a careless writer passes on: control characters, markup, ends of it, workflow commands.
+/// A pattern of names that a writer has to escape: control characters, markup, workflow commands.
 pub(super) const HOSTILE: &str = "(a|ü|\\PC|\\x00|\\x1b\\[31m|\r|\n|\t|\u{202e}|\u{fffe}|%|%0A|,|:|::error::|##\\[error\\]|<|>|&|\"|'|\\]\\]>|`|\\||\\\\|-->){1,12}";
 
 /// The directory of the command, which is no repository and has no workspace.
@@ -18,10 +18,10 @@ const DIR: &str = if cfg!(windows) {
 } else {
     "/nowhere/shop"
 };
-/// A moment, in microseconds.
+/// The beginning of the first test, in microseconds since 1970.
 const BEGAN: u64 = 1_700_000_000_000_000;
 
-/// Returns a suite in which a test of this name and another one failed to keep apart.
+/// Returns an outcome in which a test of this name and another one conflict.
 pub(super) fn outcome(name: &str) -> Outcome {
     let shared = |kind, resource, first: &str| Conflict {
         kind,

@@ -1,4 +1,4 @@
-//! Source lines, with paths that services find in a repository.
+//! Source lines, with paths in the repository.
 
 use cofferdam::Access;
 use cofferdam_conflicts::{Test, Use};
@@ -14,7 +14,7 @@ pub(super) struct SourcePlace {
     pub(super) what: String,
 }
 
-/// The directories that the paths of places begin in.
+/// The directories that paths of places are relative to.
 #[derive(Clone, Debug)]
 pub(super) struct Sources {
     /// The directory where the command was started.
@@ -24,7 +24,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Returns those of a command that was started in `dir`; without a repository, paths are relative to `dir`.
+    /// Returns the directories of a command started in `dir`; without a repository, `dir` is also the root.
     pub(super) fn of(dir: &Path) -> Self {
         let mut ancestors = dir.ancestors();
         let root = ancestors.find(|ancestor| ancestor.join(".git").exists());
@@ -36,7 +36,7 @@ impl Sources {
 }
 
 impl SourcePlace {
-    /// Returns the place of `FILE:LINE` or `FILE:LINE:COLUMN`.
+    /// Parses `FILE:LINE` or `FILE:LINE:COLUMN`; `None` for other texts.
     pub(super) fn new(place: &str, what: &str, sources: &Sources) -> Option<Self> {
         let (file, line) = split(place)?;
         let path = without_dots(&sources.dir.join(file));

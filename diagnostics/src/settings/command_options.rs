@@ -4,7 +4,7 @@ use super::setting::{Entry, SettingsError};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 
-/// The commands whose options are no settings: they print what they are asked for.
+/// The commands whose options are not settings: they only print or write files.
 const WITHOUT: [&str; 4] = ["completions", "config", "help", "man"];
 
 /// Returns the commands that may have settings.
@@ -64,7 +64,7 @@ pub(super) fn check(cli: &Command, entry: &Entry) -> Result<(), SettingsError> {
     if entry.values.len() != 1 && !takes_several(option) {
         return refused("it takes one value");
     }
-    // What else the command line needs is its own affair.
+    // Not a complete command line: only errors about the values count.
     let words = entry
         .values
         .iter()

@@ -1,7 +1,7 @@
-//! The options of commands that a settings file sets. `[observe]` has those of `observe`; a profile's table changes some.
+//! Options of commands, set in a file: `[observe]` sets those of `observe`, and a profile's tables override some.
 //!
-//! Options are found by their names on the command line, and a setting becomes the default of its option: the command line takes
-//! precedence, and an option cannot be one but not the other.
+//! Keys are the options' names on the command line, and a setting becomes the default of its option: the command line takes
+//! precedence, and a new option is a setting, too.
 
 mod command_options;
 mod setting;
@@ -16,10 +16,10 @@ use setting::{Entry, Place};
 use settings_file::SettingsFile;
 use std::path::{Path, PathBuf};
 
-/// Where a command looks for settings.
+/// The place where a command looks for settings.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
-    /// The nearest in the working directory or above it, if there is one.
+    /// The nearest file in the working directory or above it, if any.
     Nearest,
     Named(PathBuf),
     Nowhere,
@@ -37,7 +37,7 @@ pub(crate) struct Settings {
 pub(crate) struct Effective {
     pub(crate) command: String,
     pub(crate) option: String,
-    /// `true` and `false` for an option without a value.
+    /// `true` or `false` for an option without a value.
     pub(crate) values: Vec<String>,
     pub(crate) is_flag: bool,
     pub(crate) takes_several: bool,
@@ -95,7 +95,7 @@ impl Settings {
         let options = command_options::all(cli);
         let set = options.filter_map(|(command, option)| {
             let name = option.get_long()?;
-            // The last one of a key is the profile's.
+            // A profile's entries are the last.
             let entry = self.entries.iter().rev();
             let entry = entry
                 .into_iter()

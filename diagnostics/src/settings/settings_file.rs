@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Tables that other rooms read.
+/// Tables that other modules read.
 const OTHERS: [&str; 3] = ["fixtures", "groups", "job"];
 
 /// The table of profiles.
 const PROFILES: &str = "profile";
 
-/// The text of a file with settings, and where in it they are.
+/// The text of a file with settings, and the tables around them.
 #[derive(Debug)]
 pub(super) struct SettingsFile {
     pub(super) path: PathBuf,
@@ -25,7 +25,7 @@ pub(super) struct SettingsFile {
 }
 
 impl SettingsFile {
-    /// Reads `cofferdam.toml`, whatever its name.
+    /// Reads a `cofferdam.toml`, which may have any name.
     pub(super) fn read(path: &Path) -> Result<Self, SettingsError> {
         Self::of(path, &[])
     }
@@ -191,7 +191,7 @@ impl SettingsFile {
     }
 }
 
-/// Returns the value as on a command line; `None` if it cannot be one.
+/// Returns the value as on a command line; `None` if no option takes it, such as a date.
 fn text_of(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.clone().into_owned()),
@@ -204,7 +204,7 @@ fn text_of(value: &DeValue<'_>) -> Option<String> {
 
 /// Returns the end of a message that names the word that was probably meant.
 fn suggestion<'w>(wanted: &str, known: impl Iterator<Item = &'w str>) -> String {
-    // As many typing errors as cargo forgives.
+    // The same tolerance as cargo's.
     let most = wanted.len().max(3) / 3;
     let nearest = known.map(|word| (strsim::damerau_levenshtein(wanted, word), word));
     let nearest = nearest.filter(|(errors, _)| *errors <= most).min();

@@ -27,7 +27,7 @@ pub(super) fn balance(times: &[u64], shards: usize) -> Vec<Vec<usize>> {
     divided
 }
 
-/// Returns the times with the median of the known ones for each that is unknown. Without a known time, all are 1.
+/// Returns the times, with the median of the known ones for each unknown one. Without a known time, all are 1.
 pub(super) fn assume_median(times: &[Option<u64>]) -> Vec<u64> {
     let mut known: Vec<u64> = times.iter().flatten().copied().collect();
     known.sort_unstable();

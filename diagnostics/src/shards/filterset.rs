@@ -21,7 +21,7 @@ pub(super) fn push(filterset: &mut String, program: &ListedProgram, tests: Optio
     filterset.push_str("))");
 }
 
-/// Adds `test(=name)` with the characters escaped that would end the name or steer a terminal.
+/// Adds `predicate(=name)`. Escapes characters that would end the name or steer a terminal.
 fn push_matcher(filterset: &mut String, predicate: &str, name: &str) {
     filterset.push_str(predicate);
     filterset.push_str("(=");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// A test program of a suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListedProgram {
-    /// nextest's ID of it: `shop` for the library of the package, `shop::api` for a test target.
+    /// Its ID in nextest: `shop` for the library of the package, `shop::api` for a test target.
     pub(crate) id: String,
     /// The name of its file without cargo's hash, as the observer calls it.
     pub(crate) binary: String,
@@ -23,7 +23,7 @@ pub(crate) struct ListedProgram {
 pub(crate) enum Tests {
     /// Each can be chosen by its name.
     Each(Vec<String>),
-    /// All run together: the program cannot run some of them. Those whose names are known.
+    /// All run together: the program cannot run only some. Has the names that are known.
     #[cfg_attr(
         not(any(has_observer, test)),
         expect(

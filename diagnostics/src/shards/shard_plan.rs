@@ -1,4 +1,4 @@
-//! The shards of a suite, and how a runner is told the tests of each.
+//! The shards of a suite, and the arguments that select the tests of each.
 
 use super::balance::{assume_median, balance};
 use super::{ListedProgram, TestTimes, Tests, filterset};
@@ -16,11 +16,11 @@ pub(crate) struct Plan {
     pub(crate) tests: usize,
     /// The number of tests without a recorded time.
     pub(crate) without_time: usize,
-    /// The time that is assumed for those, in microseconds; `None` if no test has a time.
+    /// The time that is assumed for those, in microseconds; `None` if all tests or none have a time.
     pub(crate) assumed: Option<u64>,
     /// The time of all tests, in microseconds; 0 if none has a time.
     pub(crate) micros: u64,
-    /// Tests that take longer than an equal part of that time: no division shortens the slowest shard below them.
+    /// Tests that take longer than an equal part of that time: the slowest shard takes at least as long.
     pub(crate) too_long: Vec<LongTest>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Shard {
     pub(crate) selection: Selection,
 }
 
-/// How a runner is told the tests of a shard.
+/// The arguments that select the tests of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Selection {
     /// The expression for nextest's `-E`.
@@ -54,7 +54,7 @@ pub(crate) struct LongTest {
 /// The reason the shards would not cover every test exactly once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unaddressable {
-    /// There are fewer tests than shards.
+    /// There are fewer tests than shards. A program that cannot be divided counts as one.
     TooFewTests { tests: usize, shards: usize },
     /// A filterset cannot name a test of this program.
     Name { binary: String },
@@ -90,7 +90,7 @@ struct Unit<'a> {
 }
 
 impl Unit<'_> {
-    /// The number of tests in it, at least 1.
+    /// Returns the number of its tests, at least 1.
     fn tests(&self) -> usize {
         match self.test {
             Some(_) => 1,
@@ -100,7 +100,7 @@ impl Unit<'_> {
 }
 
 impl Plan {
-    /// Divides the tests of these programs among `shards`. `is_nextest` says who runs them.
+    /// Divides the tests of these programs among `shards`. `is_nextest` selects the runner.
     ///
     /// # Errors
     ///
@@ -127,7 +127,7 @@ impl Plan {
             .iter()
             .map(|unit| match unit.test {
                 Some(test) => time_of(unit.program, test),
-                // Tests of a program without times take no time; the others count.
+                // In an undivided program, only tests with a time count.
                 None => unit
                     .program
                     .names()
@@ -179,7 +179,7 @@ impl Plan {
     }
 }
 
-/// Returns what is divided. Several tests of one program with the same name cannot be told apart, and stay together.
+/// Returns the units to divide. Tests of one program with the same name cannot be distinguished, and stay together.
 fn units(programs: &[ListedProgram]) -> Vec<Unit<'_>> {
     let mut units: Vec<Unit<'_>> = Vec::new();
     for program in programs {
@@ -199,7 +199,7 @@ fn units(programs: &[ListedProgram]) -> Vec<Unit<'_>> {
     units
 }
 
-/// Splits the units of a shard into those of one program.
+/// Groups the units of a shard by program.
 fn by_program<'a, 'u>(units: &'u [Unit<'a>]) -> impl Iterator<Item = (&'a ListedProgram, &'u [Unit<'a>])> {
     let chunks = units.chunk_by(|a, b| std::ptr::eq(a.program, b.program));
     chunks.filter_map(|units| Some((units.first()?.program, units)))

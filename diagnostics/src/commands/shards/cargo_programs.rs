@@ -78,7 +78,7 @@ pub(super) fn list(command: &[OsString], at: usize) -> Result<Vec<ListedProgram>
     let only_doctests = ours.iter().any(|word| word == "--doc");
     let mut programs = Vec::new();
     for line in output_of(&build)?.split(|byte| *byte == b'\n') {
-        // Other messages are of no test program.
+        // Other messages are not artifacts.
         let Ok(artifact) = serde_json::from_slice::<Artifact>(line) else {
             continue;
         };
@@ -89,7 +89,7 @@ pub(super) fn list(command: &[OsString], at: usize) -> Result<Vec<ListedProgram>
             programs.push(doctests(&artifact, &harness));
         }
     }
-    // cargo reports them as they are compiled.
+    // cargo reports them in the order of compilation, which varies.
     programs.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(programs)
 }
@@ -168,7 +168,7 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('-') && !name.contains(char::is_control)
 }
 
-/// Returns the documentation tests of a library: rustdoc runs all of them, or those with a name.
+/// Returns the documentation tests of a library, as one program that is not divided.
 fn doctests(artifact: &Artifact, harness: &[OsString]) -> ListedProgram {
     let package = package(&artifact.package_id);
     ListedProgram {

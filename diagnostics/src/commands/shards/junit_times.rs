@@ -30,7 +30,7 @@ fn add(times: &mut TestTimes, text: &str) -> Result<(), String> {
         .descendants()
         .filter(|node| node.has_tag_name("testcase"))
     {
-        // A test that failed, or did not run, says little about the time that it takes.
+        // A test that failed or did not run has no representative time.
         let passed = !case.children().any(|child| {
             ["failure", "error", "skipped"]
                 .iter()

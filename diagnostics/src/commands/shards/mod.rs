@@ -75,7 +75,7 @@ fn list_cargo(command: &[OsString], at: usize) -> Result<Vec<ListedProgram>, Box
     cargo_programs::list(command, at)
 }
 
-/// Fails: test programs are asked for their tests as for a rerun.
+/// Fails: only builds with the observer can list the tests of a program.
 #[cfg(not(has_observer))]
 fn list_cargo(_command: &[OsString], _at: usize) -> Result<Vec<ListedProgram>, Box<dyn Error>> {
     Err(Refused::new(
@@ -84,7 +84,7 @@ fn list_cargo(_command: &[OsString], _at: usize) -> Result<Vec<ListedProgram>, B
     .into())
 }
 
-/// Runs a command that lists, and returns what it printed. What it says of compiling and of errors is the user's to see.
+/// Runs a command that lists tests, and returns its standard output. Standard error is inherited.
 fn output_of(command: &[OsString]) -> Result<Vec<u8>, Box<dyn Error>> {
     let (program, arguments) = command.split_first().ok_or("there is no command")?;
     #[expect(

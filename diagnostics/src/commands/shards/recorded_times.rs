@@ -5,7 +5,7 @@ use crate::shards::TestTimes;
 use cofferdam_conflicts::Evidence;
 use std::path::Path;
 
-/// Adds the times that are kept below `base`, the most precise and newest first. The journal of a test begins with its first use
+/// Adds the times recorded below `base`, the most precise and newest first. The journal of a test begins with its first use
 /// of cofferdam, so observed times precede those.
 pub(super) fn add(times: &mut TestTimes, base: &Path) -> Result<(), cofferdam::Error> {
     for program in Observation::programs_of_all(base).iter().flatten() {

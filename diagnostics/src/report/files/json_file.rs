@@ -1,4 +1,4 @@
-//! The line of `--format json`.
+//! A file with the line of `--format json`.
 
 use super::Reported;
 #[cfg(has_observer)]

@@ -75,8 +75,8 @@ fn test_case(last: &TestResult, earlier: &[&TestResult], reported: Reported<'_>)
     case
 }
 
-/// Returns the suite of findings: failures for those that fail the command, skipped ones for those that the baseline accepts,
-/// passed ones with a text for warnings and notes, and an error if no verdict was possible.
+/// Returns the suite of findings: those that fail the command are failures, those that the baseline accepts are skipped, and
+/// warnings and notes pass with a text. The last case is the verdict: an error if none was possible.
 fn findings(reported: Reported<'_>) -> TestSuite {
     let mut suite = TestSuite::new(JUNIT_SUITE);
     for finding in Finding::all(reported) {
@@ -122,8 +122,8 @@ fn non_success(kind: NonSuccessKind, message: &str) -> TestCaseStatus {
     status
 }
 
-/// Returns the text without characters that XML does not allow: those that steer a terminal are escaped, which keeps two
-/// names apart. Lines stay.
+/// Returns text that is valid in XML. Harmful characters are escaped, so that different names stay different; line breaks
+/// are kept.
 fn xml(text: &str) -> XmlString {
     let lines: Vec<String> = text.split('\n').map(|line| plain(line).into_owned()).collect();
     lines
@@ -146,7 +146,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// The test cases, which two other parsers accept.
+    /// Returns the test cases of a text that two other parsers accept.
     fn cases(text: &str) -> Vec<TestCase> {
         roxmltree::Document::parse(text).unwrap();
         let report = junit_parser::from_reader(text.as_bytes()).unwrap();

@@ -18,7 +18,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Creates missing directories, and refuses files that could not be written later.
+/// Creates missing directories, and refuses files that cannot be written or are given twice.
 pub(crate) fn prepare(files: &[ReportFile]) -> Result<(), Refused> {
     let mut known: Vec<PathBuf> = Vec::new();
     let mut wrong = Vec::new();
@@ -44,7 +44,7 @@ pub(crate) fn prepare(files: &[ReportFile]) -> Result<(), Refused> {
     }
 }
 
-/// Writes each report file. A failure does not keep the others from being written.
+/// Writes each report file, also after one that failed. Returns the errors.
 pub(crate) fn write(files: &[ReportFile], reported: Reported<'_>) -> Vec<ReportError> {
     let written = files.iter().map(|file| {
         write_one(file, reported).map_err(|source| ReportError {
@@ -67,10 +67,10 @@ fn write_one(file: &ReportFile, reported: Reported<'_>) -> io::Result<()> {
     if is_special(&file.path) {
         return fs::write(&file.path, text);
     }
-    // The command may have removed it, as `cargo clean` does.
+    // The user's command may have removed the directory, as `cargo clean` does.
     fs::create_dir_all(dir_of(&file.path))?;
     write_atomic(&file.path, text).map_err(|error| {
-        // The report's own error names the file.
+        // `ReportError` names the file already.
         match error
             .source()
             .and_then(|source| source.downcast_ref::<io::Error>())
@@ -81,7 +81,7 @@ fn write_one(file: &ReportFile, reported: Reported<'_>) -> io::Result<()> {
     })
 }
 
-/// Checks that a file can be replaced, by creating another one beside it.
+/// Checks that a file can be replaced, by creating a temporary one beside it.
 fn check(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -106,7 +106,7 @@ fn dir_of(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Returns one path for all spellings of a file, which need not exist.
+/// Returns the same path for all spellings of a file, which need not exist.
 fn target(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| {
         let dir = fs::canonicalize(dir_of(path)).unwrap_or_else(|_| dir_of(path).to_owned());

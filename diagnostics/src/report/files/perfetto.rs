@@ -46,10 +46,10 @@ mod field {
 const EXPLICIT: u64 = 3;
 /// `SEQ_INCREMENTAL_STATE_CLEARED`.
 const FIRST_OF_SEQUENCE: u64 = 1;
-/// The only sequence.
+/// The ID of the only packet sequence.
 const SEQUENCE: u64 = 1;
 
-/// The type of a track event. Of several at one moment, a slice ends before the next one begins.
+/// The type of a track event, in the order within one moment: a slice ends before the next begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     End,
@@ -192,7 +192,7 @@ fn of_results(results: &[TestResult]) -> Vec<Slice> {
     slices.collect()
 }
 
-/// Returns a slice for each test of a conflict, from its first use to its last: a recording of the library has no more.
+/// Returns a slice for each test of a conflict, from its first use to its last: for recordings without results.
 fn of_uses(conflicts: &[Conflict]) -> Vec<Slice> {
     let mut slices: Vec<Slice> = Vec::new();
     for test in conflicts.iter().flat_map(|conflict| &conflict.tests) {
@@ -264,7 +264,7 @@ fn annotated(event: Message, key: &str, value: &str) -> Message {
 #[derive(Default)]
 struct Trace {
     tracks: Vec<Message>,
-    /// With their times in microseconds.
+    /// Events with their times in microseconds.
     events: Vec<(u64, Phase, Message)>,
 }
 
@@ -287,7 +287,7 @@ impl Trace {
         self.describe(track)
     }
 
-    /// Adds a track, and returns its number.
+    /// Adds a track, and returns its UUID.
     fn describe(&mut self, track: Message) -> u64 {
         let uuid = self.tracks.len() as u64 + 1;
         self.tracks.push(track.number(field::UUID, uuid));

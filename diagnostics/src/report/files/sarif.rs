@@ -13,11 +13,11 @@ use std::io::{self, Write};
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
-/// The name of the root of the repository. Services know it.
+/// The name by which services know the root of the repository.
 const ROOT: &str = "%SRCROOT%";
-/// The name of a fingerprint: that of a finding's subject. Another way to make it gets another name.
+/// The name of the fingerprint, made of a finding's kind and subject. A change of that needs a new name.
 const FINGERPRINT: &str = "cofferdamSubject/v1";
-/// The file of a finding without a known line: a result without a location makes services refuse all of them.
+/// The file of a finding without a known line: services refuse a log in which a result has no location.
 const NOWHERE: &str = "Cargo.toml";
 
 pub(super) fn write(out: &mut dyn Write, reported: Reported<'_>) -> io::Result<()> {
@@ -238,7 +238,7 @@ impl Location {
         let path = uri_path(&place.file);
         let (uri, uri_base_id) = match place.is_inside() {
             true => (path, Some(ROOT)),
-            // The path of a drive has no slash at its begin.
+            // A path with a drive letter has no leading slash.
             false => (format!("file:///{}", path.trim_start_matches('/')), None),
         };
         Self {
@@ -288,7 +288,7 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]")
 }
 
-/// Returns a path with the bytes escaped that a URI's path may not have.
+/// Escapes the bytes of a path that a URI's path must not contain.
 fn uri_path(path: &str) -> String {
     let mut uri = String::with_capacity(path.len());
     for byte in path.bytes() {
@@ -298,7 +298,7 @@ fn uri_path(path: &str) -> String {
             let _ = write!(uri, "%{byte:02X}");
         }
     }
-    // The first part of a relative path would otherwise be a scheme.
+    // With a colon, the first part of a relative path would be a scheme.
     match uri.split_once('/') {
         Some((first, rest)) if !first.is_empty() => format!("{}/{rest}", first.replace(':', "%3A")),
         None => uri.replace(':', "%3A"),

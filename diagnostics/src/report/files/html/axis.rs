@@ -1,12 +1,12 @@
 //! The time axis: from moments to positions, with long times without a test shortened.
 
-/// The positions of an axis, from 0 to this number.
+/// The last position on an axis; the first is 0.
 pub(super) const WIDTH: f64 = 100_000.0;
 /// A time without a test is shortened if it takes more than this share of the time with tests.
 const LONG_GAP: f64 = 0.25;
 /// The share of the time with tests that a shortened time takes.
 const SHORTENED: f64 = 0.04;
-/// The number of labels on an axis, about.
+/// The approximate number of labels on an axis.
 const LABELS: u64 = 6;
 
 /// A time axis.
@@ -87,7 +87,7 @@ impl Axis {
         &self.pieces
     }
 
-    /// Returns the position of a moment. A moment outside of the axis is at its end.
+    /// Returns the position of a moment. A moment outside of the axis is at its nearer end.
     pub(super) fn at(&self, moment: u64) -> f64 {
         let piece = self.pieces.iter().find(|piece| moment <= piece.end);
         let Some(piece) = piece.or(self.pieces.last()) else {
@@ -98,7 +98,7 @@ impl Axis {
         piece.from + share.min(1.0) * (piece.to - piece.from)
     }
 
-    /// Returns round moments with their positions, counted from the first moment.
+    /// Returns round moments, counted from the first moment, with their positions.
     pub(super) fn labels(&self) -> Vec<(u64, f64)> {
         let pieces = self.pieces.iter().filter(|piece| !piece.is_gap);
         let lasted: u64 = pieces.clone().map(|piece| piece.end - piece.begin).sum();

@@ -19,7 +19,7 @@ const PAIRS: usize = 10;
 /// Up to this number of pairs, they are shown at first.
 const OPEN: usize = 3;
 
-/// How much a card shows at first.
+/// The amount of detail on a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Open,
@@ -261,7 +261,7 @@ fn pairs(conflict: &Conflict) -> Markup {
     }
 }
 
-/// Returns when the tests used the resource, in the run that is reported.
+/// Returns a sentence on the order of the tests in the reported run.
 fn in_suite(conflict: &Conflict) -> &'static str {
     match (conflict.kind, conflict.overlapped) {
         (Kind::SharedResource, true) => "In this run, tests used it at one time. ",

@@ -7,7 +7,7 @@ use maud::{Markup, Render, html};
 pub(super) const YOUR_COMMAND: &str = "YOUR-COMMAND";
 pub(super) const YOUR_COMMAND_MEANS: &str = "; YOUR-COMMAND is the command of this report.";
 
-/// A name or a text from outside. Markup in it is text, and so are control characters and direction marks.
+/// Text from outside. Markup, control characters and direction marks in it are shown as text.
 pub(super) struct Plain<'a>(pub(super) &'a str);
 
 impl Render for Plain<'_> {

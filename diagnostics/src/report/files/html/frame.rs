@@ -21,7 +21,7 @@ pub(super) struct Page<'a> {
     pub(super) tone: Tone,
     /// The last line of the text report.
     pub(super) verdict: String,
-    /// Numbers with their nouns, in the singular, and the parts of the page that they are about.
+    /// Numbers, their nouns in the singular, and the IDs of the parts of the page that they link to.
     pub(super) numbers: Vec<(u64, &'static str, &'static str)>,
     pub(super) tests: &'a [TestTime],
     pub(super) timeline: Option<&'a Timeline<'a>>,
@@ -31,14 +31,14 @@ pub(super) struct Page<'a> {
     pub(super) grades: BTreeSet<&'a str>,
     pub(super) findings: Markup,
     pub(super) failed: Markup,
-    /// Lines about other things, and about what was not seen.
+    /// Lines that are not about findings, and lines about what was not observed.
     pub(super) others: Vec<String>,
     pub(super) unseen: Vec<String>,
     /// The extent of the verdict.
     pub(super) watched: String,
     /// The directory that paths are relative to.
     pub(super) dir: &'a Path,
-    /// Which run the timeline shows, where there are several.
+    /// The run that the timeline shows, if there are several.
     pub(super) ran: &'static str,
 }
 
@@ -222,7 +222,7 @@ fn unseen(page: &Page<'_>) -> Markup {
     }
 }
 
-/// Returns the time of the first test, for the head of the page.
+/// Returns the time at which the first test began.
 fn began(tests: &[TestTime]) -> Option<String> {
     let began = tests.iter().map(|test| test.began).min()?;
     let at = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_micros(began))?;

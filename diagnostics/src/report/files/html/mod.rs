@@ -1,8 +1,8 @@
 //! The report as one self-contained page: it loads nothing, and all of it can be read without its script.
 //!
 //! `conflict_card` and `cause_card` show findings, `timeline` and `test_table` tests on an `axis`, and `frame` puts them together.
-//! `proposed_changes` has a diff, `source_quotes` reads lines of the checkout, `quoted` shows them, `escaped` has the texts, and
-//! `content_security` the hashes of what the page may run.
+//! `proposed_changes` shows a diff, `source_quotes` reads lines of the checkout, `quoted` shows them, `escaped` escapes texts,
+//! and `content_security` hashes the script and the style that the page may use.
 
 mod axis;
 #[cfg(has_observer)]
@@ -44,7 +44,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use timeline::{Mark, Timeline};
 
-/// The number of findings with source lines; the others are shown without.
+/// The number of findings that are shown with source lines.
 const DETAILED: usize = 500;
 /// Up to this number of findings, their source lines are shown at first.
 const OPEN: usize = 20;
@@ -251,7 +251,7 @@ fn hunt(outcome: &Outcome) -> Option<String> {
     outcome.hunt.as_ref().and_then(|_| shell_line(&words))
 }
 
-/// Writes in which ways the suite ran, and which tests failed in each.
+/// Writes the ways in which the suite ran, and the tests that failed in each.
 #[cfg(has_observer)]
 fn regimes(hunted: &Hunted) -> Markup {
     /// The number of failed tests that are named for each.
@@ -336,7 +336,7 @@ fn numbers(findings: &Findings) -> Vec<(u64, &'static str, &'static str)> {
     numbers
 }
 
-/// Returns the lines of the text report that are about other things than conflicts.
+/// Returns the lines of the text report that are not about conflicts.
 fn others(outcome: &Outcome) -> io::Result<Vec<String>> {
     let findings = &outcome.findings;
     lines(|out| {
@@ -355,7 +355,7 @@ fn others(outcome: &Outcome) -> io::Result<Vec<String>> {
     })
 }
 
-/// Returns the lines of a part of the text report, without colors. Their names are escaped already.
+/// Returns the lines of a part of the text report, without colors. Names in them are already escaped.
 fn lines(write: impl FnOnce(&mut StripStream<Vec<u8>>) -> io::Result<()>) -> io::Result<Vec<String>> {
     let mut text = StripStream::new(Vec::new());
     write(&mut text)?;

@@ -31,7 +31,7 @@ struct Parsed {
     script: String,
 }
 
-/// Parses a page, and refuses what no page of ours has: errors, open elements, links elsewhere, attributes that are code.
+/// Parses a page. Panics at errors, open elements, links to other pages, and attributes that contain code.
 fn parsed(page: &str) -> Parsed {
     let mut emitter = DefaultEmitter::<()>::default();
     emitter.naively_switch_states(true);

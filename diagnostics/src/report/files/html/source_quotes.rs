@@ -41,7 +41,7 @@ struct SourceFile {
 }
 
 impl SourceQuotes {
-    /// Begins at the directory that places are relative to. The checkout is the nearest directory with a `Cargo.lock`, or else
+    /// Creates quotes of places relative to `dir`. The checkout is the nearest directory with a `Cargo.lock`, or else
     /// this one.
     pub(super) fn new(dir: &Path) -> Self {
         let root = dir.ancestors().find(|above| above.join("Cargo.lock").is_file());

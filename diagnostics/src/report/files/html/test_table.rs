@@ -1,4 +1,4 @@
-//! The list of tests, which holds all that the timeline shows.
+//! The list of tests, with every test that the timeline shows.
 
 use super::escaped::{Plain, time};
 use super::timeline::Timeline;

@@ -9,8 +9,8 @@ use cofferdam_conflicts::{Conflict, Use};
 use maud::{Markup, html};
 use std::collections::{BTreeMap, HashMap};
 
-/// Bars that are narrower than this part of the axis are merged with their neighbors, and uses that are nearer: in a row there
-/// are no more than a hundred of either, however many tests there are.
+/// Bars narrower than this part of the axis are merged with their neighbors, as are marks that are closer. It bounds the number
+/// of elements in a row, however many tests there are.
 const NARROW: f64 = WIDTH / 100.0;
 
 /// The executions of tests on an axis.
@@ -76,7 +76,7 @@ impl<'a> Timeline<'a> {
         &self.axis
     }
 
-    /// Returns the position of the execution of a test at a moment, if it is in the list.
+    /// Returns the position of a test's execution that includes a moment, if it is in the list.
     pub(super) fn find(&self, pid: u32, name: &str, at: u64) -> Option<usize> {
         let mut same = self.by_name.get(&(pid, name))?.iter().copied();
         same.find(|test| {
@@ -163,7 +163,7 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// Writes the programs, where one ran after the other with several tests each.
+    /// Writes the programs, if they ran one after the other and one had several tests.
     fn programs(&self) -> Markup {
         let mut spans: BTreeMap<u32, (u64, u64, &str)> = BTreeMap::new();
         for test in self.tests {
@@ -319,7 +319,7 @@ pub(super) fn verb(used: &Use) -> &'static str {
     }
 }
 
-/// Returns a position as SVG has it.
+/// Returns a position as a percentage for SVG.
 pub(super) fn percent(position: f64) -> String {
     format!("{:.2}%", position * 100.0 / WIDTH)
 }
