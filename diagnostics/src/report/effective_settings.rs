@@ -39,8 +39,8 @@ fn human(out: &mut dyn Write, all: &[Effective]) -> io::Result<()> {
 /// Returns the value as TOML.
 fn value(one: &Effective) -> String {
     let quoted = |value: &String| match value.parse::<i64>() {
-        Ok(number) => number.to_string(),
-        Err(_) => toml_edit::Value::from(value.as_str()).to_string(),
+        Ok(number) if number.to_string() == *value => number.to_string(),
+        _ => toml_edit::Value::from(value.as_str()).to_string(),
     };
     match one.values.as_slice() {
         [value] if one.is_flag => value.clone(),
@@ -52,7 +52,7 @@ fn value(one: &Effective) -> String {
 fn json(out: &mut dyn Write, all: &[Effective]) -> io::Result<()> {
     #[derive(Serialize)]
     struct Line<'a> {
-        format: u32,
+        version: u32,
         settings: Vec<One<'a>>,
     }
     #[derive(Serialize)]
@@ -75,7 +75,7 @@ fn json(out: &mut dyn Write, all: &[Effective]) -> io::Result<()> {
     json_line::write(
         out,
         &Line {
-            format: 1,
+            version: 1,
             settings: settings.collect(),
         },
     )

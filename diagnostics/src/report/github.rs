@@ -32,7 +32,7 @@ const LISTED: usize = 20;
 ///
 /// The summary, or standard error, cannot be written.
 pub(crate) fn write(mode: Option<GithubMode>, reported: Reported<'_>) -> Result<(), ReportError> {
-    let is_written = match mode.or_else(|| variable("COFFERDAM_GITHUB")?.parse().ok()) {
+    let is_written = match asked(mode) {
         Some(GithubMode::Always) => true,
         Some(GithubMode::Never) => false,
         Some(GithubMode::Auto) | None => variable("GITHUB_ACTIONS").is_some(),
@@ -55,6 +55,12 @@ pub(crate) fn write(mode: Option<GithubMode>, reported: Reported<'_>) -> Result<
         }),
         None => Ok(()),
     }
+}
+
+/// Returns the option. `auto` gives way to the variable that an outer cofferdam has set.
+fn asked(mode: Option<GithubMode>) -> Option<GithubMode> {
+    let option = mode.filter(|mode| *mode != GithubMode::Auto);
+    option.or_else(|| variable("COFFERDAM_GITHUB")?.parse().ok())
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -65,7 +65,7 @@ impl Settings {
         let Some(file) = file else {
             return match profile {
                 Some(name) => Err(SettingsError(format!(
-                    "there are no settings, so no profile `{name}`"
+                    "there is no settings file, so no profile `{name}`"
                 ))),
                 None => Ok(Self::default()),
             };

@@ -98,7 +98,7 @@ impl SettingsFile {
             } else if !OTHERS.contains(&key) {
                 self.add(cli, name, value, None, &mut entries)?;
             } else if !self.within.is_empty() {
-                return Err(self.refused(span, &format!("`{key}` belongs into cofferdam.toml")));
+                return Err(self.refused(span, &format!("`{key}` belongs in cofferdam.toml")));
             }
         }
         if let Some(error) = self.unknown_profile(profile, &profiles) {
@@ -152,7 +152,7 @@ impl SettingsFile {
             let Some(values) = values else {
                 return Err(self.refused(
                     value.span(),
-                    &format!("`{option}` is a text, a number, or a list of them"),
+                    &format!("`{option}` is a text, a number, `true`, `false`, or a list of them"),
                 ));
             };
             entries.push(Entry {

@@ -53,6 +53,7 @@ mod tests {
     #[test]
     fn names_are_escaped_and_complete_programs_are_named_once() {
         let program = |id: &str| ListedProgram {
+            is_filtered: false,
             id: id.to_owned(),
             binary: String::new(),
             dir: PathBuf::new(),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 /// A test program of a suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListedProgram {
+    /// Set if the command leaves out some of its tests, other than ignored ones.
+    pub(crate) is_filtered: bool,
     /// Its ID in nextest: `shop` for the library of the package, `shop::api` for a test target.
     pub(crate) id: String,
     /// The name of its file without cargo's hash, as the observer calls it.

@@ -209,7 +209,7 @@ fn filterset(shard: usize, units: &[Unit<'_>]) -> Result<String, Unaddressable> 
     let mut text = String::new();
     for (program, units) in by_program(units) {
         let tests: Vec<&str> = units.iter().filter_map(|unit| unit.test).collect();
-        let is_all = tests.is_empty() || tests.len() == program.names().len();
+        let is_all = tests.is_empty() || (!program.is_filtered && tests.len() == program.names().len());
         if !is_all && !tests.iter().all(|test| filterset::can_address(test)) {
             let binary = program.id.clone();
             return Err(Unaddressable::Name { binary });
@@ -248,6 +248,7 @@ mod tests {
 
     fn program(id: &str, tests: Tests) -> ListedProgram {
         ListedProgram {
+            is_filtered: false,
             id: id.to_owned(),
             binary: id.to_owned(),
             dir: "/w".into(),

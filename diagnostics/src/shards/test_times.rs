@@ -51,6 +51,7 @@ mod tests {
     #[test]
     fn a_time_belongs_to_the_program_that_its_source_names_and_the_first_source_counts() {
         let program = |id: &str, dir: &str| ListedProgram {
+            is_filtered: false,
             id: id.to_owned(),
             binary: "api".to_owned(),
             dir: dir.into(),

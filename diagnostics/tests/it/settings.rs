@@ -173,7 +173,7 @@ fn what_cannot_be_a_setting_is_refused_with_its_line_before_anything_runs() {
         ),
         (
             "[run]\nretries = { a = 1 }",
-            "cofferdam.toml:2: `retries` is a text, a number, or a list of them",
+            "cofferdam.toml:2: `retries` is a text, a number, `true`, `false`, or a list of them",
         ),
         (
             "[observe]\nmemory = \"of\"",

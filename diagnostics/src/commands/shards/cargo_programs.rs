@@ -154,6 +154,7 @@ fn program(artifact: &Artifact, harness: &[OsString]) -> Option<ListedProgram> {
         listed => (Tests::Together(listed.unwrap_or_default()), texts(harness)),
     };
     Some(ListedProgram {
+        is_filtered: false,
         id,
         binary: artifact.target.name.replace('-', "_"),
         dir: dir.to_owned(),
@@ -172,6 +173,7 @@ fn is_plain(name: &str) -> bool {
 fn doctests(artifact: &Artifact, harness: &[OsString]) -> ListedProgram {
     let package = package(&artifact.package_id);
     ListedProgram {
+        is_filtered: false,
         id: format!("{package}::doc"),
         binary: String::new(),
         dir: PathBuf::new(),

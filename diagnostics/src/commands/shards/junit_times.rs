@@ -66,6 +66,7 @@ mod tests {
         let mut times = TestTimes::default();
         add(&mut times, report).unwrap();
         let program = |name: &str| ListedProgram {
+            is_filtered: false,
             id: "shop::api".to_owned(),
             binary: "api".to_owned(),
             dir: "/w".into(),

@@ -31,6 +31,8 @@ struct TestCase {
 #[derive(Deserialize)]
 struct FilterMatch {
     status: String,
+    #[serde(default)]
+    reason: String,
 }
 
 /// Returns the programs of the command, whose word `run` is at index `at`.
@@ -45,9 +47,12 @@ pub(super) fn list(command: &[OsString], at: usize) -> Result<Vec<ListedProgram>
 fn parse(bytes: &[u8]) -> Result<Vec<ListedProgram>, serde_json::Error> {
     let list: TestList = serde_json::from_slice(bytes)?;
     let program = |(id, suite): (String, Suite)| {
-        let cases = suite.testcases.into_iter();
-        let names = cases.filter(|(_, case)| case.filter_match.status == "matches");
+        let matches = |case: &TestCase| case.filter_match.status == "matches";
+        let mut cases = suite.testcases.values();
+        let is_filtered = cases.any(|case| !matches(case) && case.filter_match.reason != "ignored");
+        let names = suite.testcases.into_iter().filter(|(_, case)| matches(case));
         ListedProgram {
+            is_filtered,
             id,
             binary: suite.binary_name.replace('-', "_"),
             dir: suite.cwd,
@@ -73,6 +78,7 @@ mod tests {
                 "slow":{"kind":"test","ignored":true,"filter-match":{"status":"mismatch","reason":"ignored"}},
                 "a":{"kind":"test","ignored":false,"filter-match":{"status":"matches"}}}}}}"#;
         let wanted = ListedProgram {
+            is_filtered: false,
             id: "shop::web-api".to_owned(),
             binary: "web_api".to_owned(),
             dir: "/w/shop".into(),
@@ -80,6 +86,12 @@ mod tests {
             harness_arguments: Vec::new(),
             tests: Tests::Each(vec!["a".to_owned(), "b".to_owned()]),
         };
-        assert_eq!(parse(list.as_bytes()).unwrap(), [wanted]);
+        assert_eq!(parse(list.as_bytes()).unwrap(), [wanted.clone()]);
+        let filtered = list.replace(r#""reason":"ignored""#, r#""reason":"expression""#);
+        let wanted = ListedProgram {
+            is_filtered: true,
+            ..wanted
+        };
+        assert_eq!(parse(filtered.as_bytes()).unwrap(), [wanted]);
     }
 }
