@@ -1,4 +1,4 @@
-//! Teardowns of fixtures: their commands, as lines of a file, and those that failed, as lines of another.
+//! Teardowns of fixtures: their commands, as lines of a file, and the failed ones, as lines of another file.
 
 use crate::json_value::Value;
 
