@@ -21,7 +21,7 @@ pub(crate) fn path_of(fd: c_int, buffer: &mut [u8; PATH_MAX]) -> &[u8] {
         .unwrap_or_default()
 }
 
-/// Returns the path of an open directory, with a `/` at its end; nothing if the kernel cannot be asked.
+/// Returns the path of an open directory, with a `/` at its end; empty if the kernel cannot be asked.
 pub(crate) fn of_folder(fd: c_int, buffer: &mut [u8; PATH_MAX]) -> &[u8] {
     let length = path_of(fd, buffer).len();
     match buffer.get_mut(length) {
@@ -61,7 +61,7 @@ impl KnownFolder {
         status: [0; 32],
     };
 
-    /// Returns the path of an open directory, with a `/` at its end; nothing if the kernel cannot be asked.
+    /// Returns the path of an open directory, with a `/` at its end; empty if the kernel cannot be asked.
     pub(crate) fn path_of(&mut self, fd: c_int) -> &[u8] {
         let identity = self.identify(fd);
         if identity.is_none_or(|identity| identity != self.identity) {

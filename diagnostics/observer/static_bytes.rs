@@ -36,7 +36,7 @@ pub(crate) fn prepare() {
     }
 }
 
-/// Returns the size of all statics whose bytes are kept.
+/// Returns the total size of the statics whose bytes are kept.
 fn total() -> usize {
     table::statics().iter().map(kept_size).sum()
 }

@@ -211,7 +211,7 @@ impl Experiments<'_> {
         if uses.changed_before.is_empty() {
             return Ok(unknown);
         }
-        // A brittle test passes after the others, and fails if what they set is put back.
+        // A brittle test passes after the others, and fails if the statics that they set are put back.
         let is_shown_by = verdict.class != Class::Brittle;
         let without = self.rate(&scene)?;
         let shown = FailureRate {

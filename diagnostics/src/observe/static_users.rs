@@ -23,7 +23,7 @@ pub(super) struct StaticUses {
 
 #[derive(Debug, Default)]
 struct UsersOfStatic {
-    /// Its declaration, as the table of statics has it: `/w/src/lib.rs:7`.
+    /// The line of its declaration in the table of statics: `/w/src/lib.rs:7`.
     line: String,
     /// Set if numbers are added to it, and it is neither read nor set.
     is_only_counted: bool,
@@ -68,7 +68,7 @@ impl StaticUses {
         uses
     }
 
-    /// Returns the line that declares a static of a process, as the table of statics has it.
+    /// Returns the line that declares a static of a process, as in the table of statics.
     pub(super) fn line(&self, pid: u32, name: &str) -> Option<&str> {
         Some(&self.all.get(&(pid, name.to_owned()))?.line)
     }

@@ -14,7 +14,7 @@ pub(crate) struct StaticId {
 }
 
 impl StaticId {
-    /// Returns the name as the source has it: `lazy_static!` hides its static in a method.
+    /// Returns the name as the source declares it: `lazy_static!` hides its static in a method.
     pub(crate) fn shown(&self) -> &str {
         let hidden = self.name.strip_prefix('<');
         hidden

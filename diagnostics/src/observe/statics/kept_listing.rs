@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 /// The folder of the files, in cofferdam's own folder.
 pub(in crate::observe) const FOLDER: &str = "statics";
-/// The link to that folder in the folder of the logs, and in those of reruns.
+/// The name of the link to that folder in the logs' folder and in those of reruns.
 pub(in crate::observe) const KEPT: &str = "listings";
 /// The number of files to keep: those written last.
 const MOST: usize = 100;
@@ -120,7 +120,7 @@ fn remove_oldest(folder: &Path) {
     all.sort();
     let old = all.len().saturating_sub(MOST);
     for (_, path) in all.drain(..old) {
-        // What cannot be removed now is tried again after the next listing.
+        // A file that cannot be removed now is tried again after the next listing.
         let _ = fs::remove_file(path);
     }
 }

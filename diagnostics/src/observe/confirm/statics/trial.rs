@@ -52,7 +52,7 @@ pub(super) enum Step {
 /// The result of a trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// One of the tests fails alone, so its failure shows nothing.
+    /// This test fails alone, so its failures prove nothing about the other.
     FailsAlone(usize),
     /// No run failed.
     Nothing,
@@ -321,7 +321,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The truth about two tests: what makes them fail.
+    /// The conditions under which two tests fail.
     #[derive(Clone, Debug, Default)]
     struct Truth {
         fails_alone: [bool; 2],
