@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 /// Hashes of the accesses. Of its two megabytes only the used pages are in memory.
 static KEYS: [AtomicU64; 1 << 18] = [const { AtomicU64::new(0) }; 1 << 18];
-/// The number of places to try, in the page of the test and then in the entire table. When all are taken by others, an
+/// The number of slots to try, in the page of the test and then in the entire table. If other keys occupy all of them, an
 /// access is recorded more than once.
 const PROBES: [u64; 2] = [32, 16];
 /// The number of keys in a page of memory.

@@ -40,10 +40,10 @@ static OF_HELD: Pauses = Pauses::none();
 static HELD: AtomicU32 = AtomicU32::new(NO_TEST);
 /// The number of the test that begins late, once its thread is created.
 static LATE: AtomicU32 = AtomicU32::new(NO_TEST);
-/// The number of uses of statics without a pause before the only one; [`ALL_PAUSE`] if each is followed by a pause.
+/// The number of uses of statics before the only one with a pause; [`ALL_PAUSE`] if each use has one.
 static SKIPPED: AtomicU32 = AtomicU32::new(ALL_PAUSE);
 const ALL_PAUSE: u32 = u32::MAX;
-/// The uses of statics so far by the test with pauses of its own, if some are skipped.
+/// The number of uses of statics so far by the test [`HELD`], if some are skipped.
 static USES: AtomicU32 = AtomicU32::new(0);
 /// 1 once the test that begins late has ended: a futex.
 static LATE_IS_OVER: AtomicU32 = AtomicU32::new(0);
@@ -139,7 +139,7 @@ pub(crate) fn test_begins(test: u32, name: &[u8]) {
     }
 }
 
-/// Ends the wait of the other test, if one makes a single pause in which the other runs.
+/// Ends the wait of the other test, if the request is for a single pause in which that one runs.
 pub(crate) fn test_ends() {
     if !has_one_pause() {
         return;
@@ -176,8 +176,8 @@ fn let_late_begin() {
     }
 }
 
-/// Lets the test that begins late wait until another one pauses after it set a variable or before it uses a static, for at most
-/// three seconds; for longer if that one has begun, so that it will pause or end.
+/// Makes the test that begins late wait until another one pauses after it set a variable or before it uses a static: for at
+/// most three seconds, or a minute if the test with the single pause has begun and so will pause or end.
 pub(crate) fn wait_for_change(test: u32) {
     if test != LATE.load(Relaxed) {
         return;
@@ -264,12 +264,12 @@ pub(crate) fn due(record: &Record<'_>) -> Option<Pause> {
     (nanos != 0).then_some(Pause { nanos, flag })
 }
 
-/// Returns whether this use of a static is followed by a pause: all are, unless some are skipped.
+/// Returns whether to pause at this use of a static: at each, unless some are skipped.
 fn is_its_use(test: u32) -> bool {
     !has_one_pause() || test == HELD.load(Relaxed) && USES.fetch_add(1, Relaxed) == SKIPPED.load(Relaxed)
 }
 
-/// Pauses. Returns `false` if the test that was to run in this pause has not ended.
+/// Pauses. Returns `false` if a test was to run in this pause and has not ended.
 pub(crate) fn pause(pause: Pause, at: Kind) -> bool {
     let nanos = pause.nanos;
     if matches!(at, Kind::SetVariable | Kind::UseStatic) {

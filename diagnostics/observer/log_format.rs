@@ -71,7 +71,7 @@ pub(crate) const MEMORY_SEEN: u64 = 1;
 pub(crate) const MEMORY_REFUSED: u64 = 2;
 /// Statics were observed until the program restricted its system calls or needed SIGTRAP blocked.
 pub(crate) const MEMORY_ENDED: u64 = 3;
-/// Statics are not observed: another process traced the program from its beginning, and would get its signals first.
+/// Statics are not observed: another process traced the program at its start, and would get its signals first.
 pub(crate) const MEMORY_TRACED: u64 = 4;
 
 /// In the header's `STATUS`: the process exited.
@@ -161,12 +161,12 @@ numbered! {
         Children,
         /// Files opened, and descriptors closed twice.
         Descriptors,
-        /// No resource: the name of the test that begins once another one pauses after it set a variable, or before it uses a
-        /// static, among the targets.
+        /// No resource: the name of the test that begins once another one pauses, after it set a target variable or before it
+        /// uses a target static.
         Late,
         /// A static: its path, or its path and the line of its declaration, as in [`Kind::UseStatic`].
         Static,
-        /// No resource: the number of uses of statics after which [`Target::Test`] makes its only pause at one.
+        /// No resource: the number of uses of statics that [`Target::Test`] makes before the only one with a pause.
         Skipped,
     }
 }
@@ -221,7 +221,7 @@ numbered! {
         /// A lock was released: nothing, the lock's hash; the test that held it.
         Unlocked,
         /// The test waits for another thread. Recorded only if pauses at a variable are requested: std has one lock of its
-        /// own for all variables. Or the test has paused at a static, and the one that was to run meanwhile has not ended.
+        /// own for all variables. Or the test has paused at a static, and the other one did not end during the pause.
         Waits,
         /// A stack of calls: return addresses, innermost first; the stack's number, which records refer to.
         Stack,
@@ -229,7 +229,7 @@ numbered! {
         Printed,
         /// The tests run in the requested order, or cannot: the name of a test; an [`OrderEvent`].
         Order,
-        /// The bytes of a static were put back to what they were before the first test: its name, the line of its declaration.
+        /// The bytes of a static from before the first test were put back: its name, the line of its declaration.
         PutBack,
 
         /// A file was opened: path, flags.

@@ -5,7 +5,7 @@ use crate::this_process;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Returns the kernel's path of an open file; nothing if the kernel cannot be asked.
+/// Returns the kernel's path of an open file; empty if the kernel cannot be asked.
 pub(crate) fn path_of(fd: c_int, buffer: &mut [u8; PATH_MAX]) -> &[u8] {
     if fd < 0 || !this_process::may_call() {
         return &[];
@@ -21,7 +21,7 @@ pub(crate) fn path_of(fd: c_int, buffer: &mut [u8; PATH_MAX]) -> &[u8] {
         .unwrap_or_default()
 }
 
-/// Returns the path of an open directory, with a `/` at its end; nothing if the kernel cannot be asked.
+/// Returns the path of an open directory, with a `/` at its end; empty if the kernel cannot be asked.
 pub(crate) fn of_folder(fd: c_int, buffer: &mut [u8; PATH_MAX]) -> &[u8] {
     let length = path_of(fd, buffer).len();
     match buffer.get_mut(length) {
@@ -33,16 +33,16 @@ pub(crate) fn of_folder(fd: c_int, buffer: &mut [u8; PATH_MAX]) -> &[u8] {
     }
 }
 
-/// Increased by every rename that this process makes: an open directory may have another path since.
+/// The number of renames by this process. After each, an open directory may have another path.
 static RENAMES: AtomicU64 = AtomicU64::new(0);
 
-/// Has the paths of open directories looked up again.
+/// Makes later calls look up the paths of open directories again.
 pub(crate) fn forget() {
     RENAMES.fetch_add(1, Relaxed);
 }
 
-/// The open directory whose path was last looked up. Removing a directory names it once for each entry, and the kernel
-/// needs much longer for its path than for its number.
+/// The open directory whose path was last looked up. Removing a directory names it once for each entry, and the kernel takes
+/// much longer to return its path than its inode.
 pub(crate) struct KnownFolder {
     identity: Identity,
     length: usize,
@@ -50,7 +50,7 @@ pub(crate) struct KnownFolder {
     status: [u64; 32],
 }
 
-/// The descriptor, the directory's numbers and the time when it was made, since numbers are used again, and [`RENAMES`].
+/// The descriptor, the directory's inode, its creation time (since inodes are reused), its device, and [`RENAMES`].
 type Identity = [u64; 6];
 
 impl KnownFolder {
@@ -61,7 +61,7 @@ impl KnownFolder {
         status: [0; 32],
     };
 
-    /// Returns the path of an open directory, with a `/` at its end; nothing if the kernel cannot be asked.
+    /// Returns the path of an open directory, with a `/` at its end; empty if the kernel cannot be asked.
     pub(crate) fn path_of(&mut self, fd: c_int) -> &[u8] {
         let identity = self.identify(fd);
         if identity.is_none_or(|identity| identity != self.identity) {
@@ -71,7 +71,7 @@ impl KnownFolder {
         self.path.get(..self.length).unwrap_or_default()
     }
 
-    /// Returns `None` if the kernel or the file system does not know all of it.
+    /// Returns the identity of an open directory; `None` if the kernel or the file system does not report all of it.
     fn identify(&mut self, fd: c_int) -> Option<Identity> {
         const INODE: u64 = 0x100;
         const BIRTH: u64 = 0x800;

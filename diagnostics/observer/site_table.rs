@@ -46,11 +46,11 @@ pub(crate) struct Static {
 
 /// A lock or a cell around a value: methods of the atomic numbers inside it do not change the value.
 pub(crate) const LOCK: u16 = 1;
-/// The first use may initialize it, so changed bytes are no write.
+/// The first use may initialize it, so changed bytes count as a read.
 pub(crate) const LAZY: u16 = 2;
 /// The bytes at the end of each test are compared with those at its start. Set only if tests run one after the other.
 pub(crate) const COMPARED: u16 = 4;
-/// The bytes from before the first test are put back before the test whose number the header has.
+/// The bytes from before the first test are put back before the test whose number is in the header.
 pub(crate) const PUT_BACK: u16 = 8;
 /// The size of the largest static that is compared or put back, in bytes.
 pub(crate) const MOST_BYTES: u32 = 64 << 10;

@@ -1,7 +1,7 @@
-//! The bytes of statics while tests run one after the other: at a test's end they are compared with those at its start, which
-//! shows writes that no breakpoint reports, and before a test they can be put back to what they were before the first.
+//! The bytes of statics while tests run one after the other. At a test's end they are compared with those at its start, which
+//! shows writes that no breakpoint reports. Before a test, the bytes from before the first test can be restored.
 //!
-//! The table says which statics these are. If two tests run at one time, neither is done any more.
+//! The table lists these statics. Once two tests overlap, both stop for the rest of the process.
 
 use crate::breakpoints::table;
 use crate::log::Record;
@@ -12,20 +12,20 @@ use crate::sys::memory::Memory;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize};
 
-/// Set while tests have run one after the other.
+/// Cleared when a test begins while another one runs.
 static IS_ON: AtomicBool = AtomicBool::new(false);
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 /// The number of tests that have begun.
 static BEGUN: AtomicUsize = AtomicUsize::new(0);
-/// The uses of each static by the current test, then the bytes of the statics before the first test, then those at the start
-/// of the current one.
+/// One byte for each static with its uses by the current test, then the statics' bytes before the first test, then those at
+/// the start of the current one.
 static MEMORY: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 
-/// The current test has read the static, or written to it at a breakpoint.
+/// The current test has read the static ([`USED`]), or a breakpoint has reported a write ([`WRITTEN`]).
 const USED: u8 = 1;
 const WRITTEN: u8 = 2;
 
-/// Prepares what the table asks for.
+/// Allocates the memory if the table asks for comparing or putting back.
 pub(crate) fn prepare() {
     let statics = table::statics();
     let is_wanted = statics.iter().any(|one| one.flags & (COMPARED | PUT_BACK) != 0);
@@ -36,7 +36,7 @@ pub(crate) fn prepare() {
     }
 }
 
-/// Returns the size of all statics whose bytes are kept.
+/// Returns the total size of the statics whose bytes are kept.
 fn total() -> usize {
     table::statics().iter().map(kept_size).sum()
 }
@@ -49,7 +49,7 @@ fn kept_size(one: &Static) -> usize {
     }
 }
 
-/// Iterates over the statics with one of these flags: the index, the static, and the place of its kept bytes.
+/// Iterates over the statics with one of these flags: the index, the static, and the address of its kept bytes.
 fn kept(flags: u16) -> impl Iterator<Item = (usize, &'static Static, *mut u8)> {
     let start = MEMORY.load(Relaxed).wrapping_add(table::statics().len());
     let mut offset = 0;
@@ -63,7 +63,7 @@ fn kept(flags: u16) -> impl Iterator<Item = (usize, &'static Static, *mut u8)> {
 
 fn uses_of(index: usize) -> Option<&'static AtomicU8> {
     let memory = MEMORY.load(Relaxed);
-    // SAFETY: a byte for each static, and the memory stays.
+    // SAFETY: the memory begins with a byte for each static, and is never freed.
     (!memory.is_null() && index < table::statics().len())
         .then(|| unsafe { AtomicU8::from_ptr(memory.add(index)) })
 }
@@ -80,7 +80,7 @@ pub(crate) fn test_begins() {
     }
     if begun == 1 {
         for (_, one, place) in kept(PUT_BACK) {
-            // SAFETY: the program's own data, and memory of that size. No test runs.
+            // SAFETY: the program's own data, and memory of that size. No test has run yet.
             unsafe { core::ptr::copy_nonoverlapping(table::bytes_of(one), place, one.size as usize) };
         }
     } else if begun == table::put_back_before() {
@@ -92,13 +92,13 @@ pub(crate) fn test_begins() {
             uses.store(0, Relaxed);
         }
         let start = place.wrapping_add(of_test);
-        // SAFETY: as above.
+        // SAFETY: as above, but a thread that an earlier test left may write meanwhile.
         unsafe { core::ptr::copy_nonoverlapping(table::bytes_of(one), start, one.size as usize) };
     }
 }
 
 fn put_back(index: usize, one: &Static, place: *const u8) {
-    // SAFETY: the bytes that the program's own data had before the first test. No test runs.
+    // SAFETY: the bytes that this static had before the first test. Only a thread that a test left may use it meanwhile.
     unsafe { core::ptr::copy_nonoverlapping(place, table::bytes_of(one), one.size as usize) };
     if let Some((name, line)) = table::texts_of(index) {
         let mut record = Record::new(Kind::PutBack, name);
@@ -107,14 +107,14 @@ fn put_back(index: usize, one: &Static, place: *const u8) {
     }
 }
 
-/// Notes a use by the current test, as in the table of sites.
+/// Notes a use by the current test. `how` is that of the site.
 pub(crate) fn used(index: usize, how: u8) {
     if IS_ON.load(Relaxed)
         && let Some(uses) = uses_of(index)
     {
         let how = match how & ACCESS {
             WRITE => WRITTEN,
-            // Its bytes change, and no test depends on that.
+            // A counter changes with each use, which no test is taken to depend on.
             COUNT => 0,
             _ => USED,
         };
@@ -122,8 +122,8 @@ pub(crate) fn used(index: usize, how: u8) {
     }
 }
 
-/// Called on the thread of a test that ends. Changed bytes are a write of the test only if it has used the static: otherwise a
-/// thread of an earlier test has written to it.
+/// Called on the thread of a test that ends. Changed bytes count as a write by the test only if it has used the static:
+/// otherwise a thread of an earlier test has written to it.
 pub(crate) fn test_ends() {
     if !IS_ON.load(Relaxed) {
         return;

@@ -74,8 +74,8 @@ unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut u
     }
 }
 
-/// Records the access, unless the thread works for no test, its test has made the access before, the static is not in the table,
-/// or tests pause at another one. Returns whether it did.
+/// Records the access, unless the thread works for no test, its test has made the access before, the static is not in the
+/// table, or pauses at something else are requested. Returns whether it did.
 #[inline(never)]
 fn record(site: &Site, argument: usize) -> bool {
     if matches!(thread::current().test.load(Relaxed), 0 | RUN) {
@@ -103,7 +103,7 @@ fn record(site: &Site, argument: usize) -> bool {
     let mut record = Record::new(Kind::UseStatic, name);
     record.second = [&[], line];
     record.value = u64::from(site.how & ACCESS);
-    // While tests pause at one static, others would fill the log.
+    // While tests pause at one static, the uses of others would fill the log.
     if hold::is_requested() && !hold::is_target(&record) {
         return false;
     }

@@ -26,7 +26,7 @@ pub(crate) fn parent_pid() -> u32 {
     unsafe { syscall(nr::GETPPID, []) as u32 }
 }
 
-/// Returns whether a debugger or another tracer is attached. It gets this process's signals first, and may keep them.
+/// Returns whether a debugger or another tracer is attached. It receives this process's signals first, and may discard them.
 pub(crate) fn is_traced() -> bool {
     const BEFORE: &[u8] = b"TracerPid:\t";
     let mut text = [0_u8; 1024];

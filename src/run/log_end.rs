@@ -7,8 +7,8 @@ use std::path::Path;
 /// The number of bytes to read.
 const LONGEST: u64 = 2000;
 
-/// Returns the last lines of a log for a message, without what it held before `begin`: at most 20, and 2,000 bytes. A log that
-/// cannot be read has none.
+/// Returns the last lines of a log for a message: at most 20 lines and 2,000 bytes, none from before the offset `begin`.
+/// Returns an empty text if the log cannot be read.
 pub(crate) fn last_lines(log: &Path, begin: u64) -> String {
     let bytes = last_bytes(log, begin).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);

@@ -1,4 +1,4 @@
-//! Teardowns of fixtures: their commands, as lines of a file, and those that failed, as lines of another.
+//! Teardowns of fixtures: their commands, as lines of a file, and the failed ones, as lines of another file.
 
 use crate::json_value::Value;
 
@@ -117,7 +117,7 @@ mod commands {
         }
         for line in commands.lines().rev() {
             if let Some(command) = from_line(line) {
-                // No session is recorded any more, whose report would name it.
+                // A failure is ignored: no session is recorded whose report could name it.
                 let _ = run_command(&command, &fixture.join("log"));
             }
         }

@@ -124,7 +124,7 @@ impl ThreadState {
         EXECUTION.set(execution);
     }
 
-    /// Has the observer attribute the thread's accesses to the test of the innermost scope.
+    /// Makes the observer attribute the thread's accesses to the test of the innermost scope.
     fn attribute(&mut self) {
         let Some((_, scope)) = self.scopes.last() else {
             self.observed.take().and_then(ObservedTest::attribute);
@@ -164,7 +164,7 @@ pub(super) fn work_for(test: Option<Arc<CurrentTest>>) {
     drop(before);
 }
 
-/// Returns whether this thread is one of a worker's runtime.
+/// Returns whether this thread belongs to a worker's runtime.
 #[cfg(feature = "tokio")]
 pub(super) fn is_of_runtime() -> bool {
     let known = STATE.try_with(|state| state.try_borrow().is_ok_and(|state| state.of_runtime.is_some()));

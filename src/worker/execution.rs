@@ -30,7 +30,7 @@ pub(crate) struct Execution {
     pub(super) test: Option<String>,
     pub(super) lease: Lease,
     pub(super) attempt: u64,
-    /// The test in the observer; `None` without one, and where the process is one test.
+    /// The observer's test; `None` without an observer, and if the process runs a single test.
     pub(super) observed: Option<ObservedTest>,
     /// The name of the test's thread, where only that identifies the test.
     thread: Option<String>,

@@ -215,7 +215,7 @@ impl WorkerRuntime {
                 starting.attribute();
                 current::work_for(Some(Arc::clone(&starting)));
             })
-            // A thread that was started for one test works for the next one, too.
+            // A thread that was started during one test also works for the next one.
             .on_thread_unpark(move || {
                 if current::is_of_runtime() {
                     waking.attribute();

@@ -42,9 +42,9 @@ impl CurrentTest {
         self.lock().worker.clone()
     }
 
-    /// Has the observer attribute the accesses of the current thread, one of the runtime, to the test.
+    /// Makes the observer attribute the accesses of the current thread, one of the runtime, to the test.
     pub(super) fn attribute(&self) {
-        // Between tests, what services do is still the last one's.
+        // Between tests, accesses by services still count for the last test.
         if ObservedTest::current().is_some()
             && let Some(worker) = self.worker()
         {

@@ -50,11 +50,11 @@ pub struct StaticFacts {
     pub declared: Option<String>,
     /// The name of its type without a path; empty where it is not known.
     pub type_name: String,
-    /// The paths of the statics of which one is the cause; empty if it is this one.
+    /// The paths of statics, one of which is the cause; empty if this one is.
     pub one_of: Vec<String>,
-    /// Whether a test fails after another one, with which it shares it: no lock ends that.
+    /// Whether a test fails after another one that shares the static. A lock cannot prevent that.
     pub in_order: bool,
-    /// The resources that its initializer read and a test changes: whichever test comes first decides for all.
+    /// The resources that its initializer read and a test changes: the first test to use it decides its value for all.
     pub captured: Vec<String>,
 }
 

@@ -37,7 +37,7 @@ pub enum StaticPlace {
     /// The code under test.
     #[default]
     Production,
-    /// Another workspace, or a package from a registry.
+    /// A package of another workspace or of a registry.
     Dependency,
 }
 

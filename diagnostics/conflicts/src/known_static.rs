@@ -1,13 +1,13 @@
-//! Statics of std and of crates that many suites use, with their meaning for tests that share them.
+//! Statics of std and of common crates, with the effect of sharing them and the way to avoid it.
 
-/// A static that stands for a setting of the process.
+/// A static with state of the entire process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KnownStatic {
     /// The hook that `std::panic::set_hook` sets.
     PanicHook,
-    /// The maximum level of the crate log.
+    /// The maximum level of the `log` crate.
     LogLevel,
-    /// The logger of the crate log.
+    /// The logger of the `log` crate.
     Logger,
     /// The global default subscriber of tracing.
     Subscriber,
@@ -51,7 +51,7 @@ impl KnownStatic {
             .or_else(|| path.ends_with(CALLSITE).then_some(Self::Callsites))
     }
 
-    /// Returns what it means that the tests of a process share it.
+    /// Returns the effect of sharing it between the tests of a process, as a sentence of a report.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::PanicHook => "a process has one panic hook: a test that sets it sets it for all",
@@ -69,7 +69,7 @@ impl KnownStatic {
         }
     }
 
-    /// Returns the change that ends a conflict on it without separating the tests.
+    /// Returns the change that ends a conflict on it while the tests stay in one process.
     pub(crate) fn own(self) -> &'static str {
         match self {
             Self::PanicHook => {

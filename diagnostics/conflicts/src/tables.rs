@@ -23,7 +23,7 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) boot: Name,
     pub(crate) binary: Name,
-    /// The run that recorded it, if several count as one.
+    /// The run that recorded the process, if several runs count as one.
     shard: Option<Name>,
     /// Whether the programs of its run follow one another.
     pub(crate) in_turn: bool,

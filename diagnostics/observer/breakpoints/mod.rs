@@ -18,11 +18,11 @@ const BREAKPOINT: u8 = 0xcc;
 const MOST_REPEATS: u8 = 16;
 /// The reports by threads of earlier tests that remove no breakpoint. After that, such a thread has cost enough.
 const MOST_STRAYS: u32 = 100_000;
-/// The reports of statics at which tests pause that remove no breakpoint: each thread has to reach it.
+/// The number of reports that remove no breakpoint while tests pause at a static: each thread has to reach it.
 const MOST_HELD: u32 = 10_000;
-/// How often that number is halved for a site that brings nothing new.
+/// How often [`MOST_REPEATS`] is halved for a site that brings nothing new.
 const MOST_HALVINGS: u8 = 4;
-/// The same for the entry of a function that brings one thing for each test: it may get another static the next time.
+/// The same for the entry of a function with one new report for each test: its next call may get another static.
 const MOST_HALVINGS_OF_ENTRIES: u8 = 3;
 
 /// Set while breakpoints may be set.
@@ -45,7 +45,7 @@ struct SiteState {
     /// Reports with something new.
     news: AtomicU8,
     repeats: AtomicU8,
-    /// How often the number of repeats was reached without news, or for an entry without more than one for each test.
+    /// How often the number of repeats was reached without news, for an entry with at most one new report for each test.
     halvings: AtomicU8,
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn test_begins(within: u32) {
     }
     let bit = running_tests::begin(thread::current().test.load(Relaxed), within);
     let states = || (0..table::sites().len()).filter_map(state_of);
-    // Before the bit counts: an earlier test had it.
+    // An earlier test had the bit, so it is cleared before it counts.
     states().for_each(|state| _ = state.seen.fetch_and(!bit, SeqCst));
     running_tests::run(bit);
     for (state, site) in states().zip(table::sites()) {
@@ -172,7 +172,8 @@ pub(crate) fn forked() {
     }
 }
 
-/// Notes a report of a site, whether it was new, and whether tests pause at its static. Returns whether the breakpoint stays; otherwise it is removed.
+/// Notes a report of a site, with whether it was new and whether pauses are requested. Removes the breakpoint if it has nothing
+/// new to report, and returns whether it stays.
 pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool) -> bool {
     let Some(state) = state_of(index) else {
         return true;
@@ -192,7 +193,7 @@ pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool) 
         return IS_ON.load(Relaxed);
     }
     remove_breakpoint(site);
-    // A test has begun meanwhile, and perhaps set it before that.
+    // A test has begun meanwhile, and may have set the breakpoint before it was removed here.
     if running_tests::bits() != running && IS_ON.load(SeqCst) {
         set_breakpoint(site);
     }

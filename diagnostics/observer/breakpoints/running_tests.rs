@@ -16,8 +16,8 @@ pub(crate) fn bit_of(test: u32) -> u64 {
     found.filter(|_| test != 0).map_or(0, |place| 1 << place)
 }
 
-/// Gives a bit to a test that begins: that of the test `within` which it runs, if there is one. The test counts as running once
-/// the bit is passed to [`run`].
+/// Gives a bit to a test that begins: that of the test `within`, if the thread has worked for one. The test counts as running
+/// once the bit is passed to [`run`].
 pub(crate) fn begin(test: u32, within: u32) -> u64 {
     if within != 0
         && let Some(place) = TESTS.iter().position(|one| replace(one, within, test))
@@ -36,7 +36,7 @@ pub(crate) fn run(bits: u64) {
     BITS.fetch_or(bits, SeqCst);
 }
 
-/// Takes back the bit of a test that has ended, and gives it to the test `within` which it ran.
+/// Takes back the bit of a test that has ended, and returns it to the test `within`, if there is one.
 pub(crate) fn end(test: u32, within: u32) {
     let is_next = within != 0 && bit_of(within) == 0;
     match bit_of(test) {
@@ -55,7 +55,7 @@ fn replace(one: &AtomicU32, expected: u32, new: u32) -> bool {
     one.compare_exchange(expected, new, SeqCst, Relaxed).is_ok()
 }
 
-/// Returns the bits of all tests that run; `None` if some have none.
+/// Returns the bits of all running tests, or `None` if one of them has no bit.
 pub(crate) fn bits() -> Option<u64> {
     (WITHOUT_BIT.load(SeqCst) == 0).then(|| BITS.load(SeqCst))
 }

@@ -96,8 +96,8 @@ pub unsafe extern "C" fn _Exit(status: c_int) {
     unsafe { _exit(status) };
 }
 
-/// Writes the status and the moment into the log's header, which has room for it when the log is full or closed. A copy of the process has
-/// a status of its own.
+/// Writes the status and the time into the log's header, which has room for them even if the log is full or closed. A copy of
+/// the process has a status of its own.
 fn set_status(status: c_int) {
     let is_copy = || this_process::may_call() && this_process::kernel_pid() != this_process::pid();
     if log::is_on() && this_process::is_original() && !is_copy() {

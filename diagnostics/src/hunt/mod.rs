@@ -2,9 +2,9 @@
 //!
 //! The suite runs in regimes that separate the classes (`regimes`); a test that failed in one and not in all is examined
 //! (`examiner`). `predecessors` finds the tests after which another fails, or passes; `companions` those beside which
-//! it fails; `cascades` the failure that poisoned a lock; `repeated_company` rare failures of tests that share something; `static_causes` the static through which they
-//! fail. `minimal_set` bisects, `evidence` says when a result is no chance,
-//! and `runs` starts the scenes and keeps their results.
+//! it fails; `cascades` the failure that poisoned a lock; `repeated_company` rare failures of tests that share something;
+//! `static_causes` the static through which they fail. `minimal_set` bisects, `evidence` decides when a result is more than
+//! chance, and `runs` starts the scenes and keeps their results.
 //!
 //! A claim needs its failing scene twice and the contrast twice, and more where chance could have made them.
 
@@ -38,7 +38,7 @@ pub(crate) trait Scenes {
     /// Runs a scene; `None` if the time budget or an interruption allows no more.
     fn run(&mut self, scene: &Scene) -> Option<SceneResult>;
 
-    /// Runs a scene, and does with the statics of its programs what the plan says; `None` as [`run`](Self::run) returns it.
+    /// Runs a scene with a plan for the statics of its programs. Returns `None` as [`run`](Self::run) does.
     fn run_with_statics(&mut self, scene: &Scene, plan: &StaticsPlan) -> Option<SceneResult>;
 
     /// Returns tests that share a resource with this one, the most suspicious first; none if nothing was recorded.

@@ -1,8 +1,8 @@
-//! The static through which a test is made to fail, shown by experiments on its bytes and on the time at which it is used.
+//! Finds the static through which a test is made to fail, by experiments on its bytes and on the time of its uses.
 //!
-//! After an order it is the static that has to be put back between the culprits and the test for the test to pass. In a race it
-//! is the static at one of whose uses the other test has to run for the test to fail, while it passes before and after the other,
-//! and where the other runs at a use of another static.
+//! For a failure after other tests, the cause is the static that, put back after the culprits, changes the test's result. For a
+//! race it is the static such that the test fails if the other test runs at one of its uses, and passes if that one runs before
+//! or after it, or at a use of another static.
 
 use super::minimal_set::minimal;
 use super::runs::Stopped;
@@ -13,17 +13,18 @@ use crate::scene::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The number of runs of an order without a change, and the least and the greatest number of runs with one.
+/// The number of runs of an order without a change, and the minimum and maximum number with statics put back.
 const ORDER_RUNS: u32 = 3;
 const CHANGED_RUNS: (u32, u32) = (2, 40);
-/// The number of statics of a race that are tried, of uses of each, and of runs at a use at which the test has failed.
+/// The maximum numbers of statics of a race to try and of uses of each by each test, and the number of further runs at a use
+/// at which the test has failed.
 const STATICS: usize = 8;
 const USES: u32 = 12;
 const PAUSED_RUNS: u32 = 5;
 /// The greatest accepted probability that a pause makes no difference.
 const ACCEPTED: f64 = 0.01;
-/// The longest pause in milliseconds, in which the other test runs. That it waits for the first one shows nothing, and takes as
-/// long.
+/// The maximum length in milliseconds of the pause in which the other test runs. One that waits for the paused test takes all
+/// of it and shows nothing.
 const PAUSE: u32 = 1500;
 
 /// A static of the user's code, with the name of its type.
@@ -46,20 +47,20 @@ pub(crate) struct StaticCause {
     pub(crate) without: FailureRate,
 }
 
-/// The change that decided.
+/// The kind of experiment that showed the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Experiment {
     /// The static was put back after the culprits.
     PutBack,
-    /// One test ran while the other stood at a use of the static; `without` counts runs one after the other.
+    /// One test ran while the other paused at a use of the static; `without` counts runs one after the other.
     Pause,
 }
 
-/// What the experiments have shown.
+/// The result of the experiments.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Shown {
     Cause(StaticCause),
-    /// None of the statics that could be tried is the cause. This one could not, since it is too large to be put back.
+    /// None of the statics that could be tried is the cause. This one is too large to be put back, so it was not tried.
     TooLarge(StaticId),
     /// The reason statics were not observed.
     Unobserved(String),
@@ -70,7 +71,7 @@ pub(crate) enum Shown {
 ///
 /// # Errors
 ///
-/// The time is over.
+/// The time is over, or the user interrupted.
 pub(crate) fn static_cause(
     verdict: &Verdict,
     scenes: &mut dyn Scenes,
@@ -133,7 +134,7 @@ impl Experiments<'_> {
         }
     }
 
-    /// Returns whether the test failed by a signal, as it may if a static is put back that other state refers to.
+    /// Returns whether a signal ended the test, as may happen if other state refers to a static that was put back.
     fn has_crashed(&self, result: &SceneResult) -> bool {
         let failure = result.failures.get(self.test);
         failure.is_some_and(|text| text.starts_with(BY_SIGNAL))
@@ -151,7 +152,7 @@ impl Experiments<'_> {
         Ok(rate)
     }
 
-    /// Runs the tests in order and returns the statics that they used, or the reason those were not observed, if that is known.
+    /// Runs the tests in order and returns the statics that they used, or the reason they were not observed, if it is known.
     fn observe(&mut self, scene: &Scene) -> Result<Result<Uses, Option<String>>, Stopped> {
         let plan = StaticsPlan {
             observes: true,
@@ -196,7 +197,7 @@ impl Experiments<'_> {
         }
     }
 
-    /// A test after others: which statics have to be put back between them for another result?
+    /// Finds the statics that have to be put back between the other tests and this one for another result.
     fn of_order(&mut self, verdict: &Verdict) -> Result<Shown, Stopped> {
         let scene = order_of(verdict);
         let mut uses = match self.observe(&scene)? {
@@ -210,7 +211,7 @@ impl Experiments<'_> {
         if uses.changed_before.is_empty() {
             return Ok(unknown);
         }
-        // A brittle test passes after the others, and fails if what they set is put back.
+        // A brittle test passes after the others, and fails if the statics that they set are put back.
         let is_shown_by = verdict.class != Class::Brittle;
         let without = self.rate(&scene)?;
         let shown = FailureRate {
@@ -225,7 +226,7 @@ impl Experiments<'_> {
             return Ok(Shown::Nothing);
         };
         let runs = runs.clamp(CHANGED_RUNS.0, CHANGED_RUNS.1);
-        // What the test used comes first: it needs the others if it builds a value anew from them.
+        // The statics that the test used come first. The others matter only if it builds a value anew from them.
         let mut candidates: Vec<StaticId> = uses.changed_before.iter().cloned().collect();
         let used = candidates.len();
         candidates.extend(uses.changed.difference(&uses.changed_before).cloned());
@@ -272,7 +273,7 @@ impl Experiments<'_> {
         }))
     }
 
-    /// A test beside another: at the uses of which static does it fail if the other runs there?
+    /// Finds the statics at whose uses the test fails if the other test runs there.
     fn of_race(&mut self, verdict: &Verdict) -> Result<Shown, Stopped> {
         let same = |culprit: &&TestId| culprit.binary == verdict.test.binary;
         let Some(culprit) = verdict.culprits.iter().find(same) else {
@@ -314,16 +315,16 @@ impl Experiments<'_> {
         }))
     }
 
-    /// Returns whether the test failed, if the pause was made and the other test ran in it: a test that goes on afterwards may
-    /// fail through anything.
+    /// Returns whether the test failed; `None` unless the pause was made and the other test ended in it. Tests that overlap
+    /// afterwards may fail for any reason.
     fn failed_in_pause(&self, result: &SceneResult) -> Option<bool> {
         let seen = &result.statics;
         self.failed(result)
             .filter(|_| seen.paused && !seen.has_overlapped)
     }
 
-    /// Looks for a use of a static by one of two tests at which the other has to run for the test to fail, and returns how often
-    /// it fails then. The run that found the use does not count.
+    /// Looks for a use of a static by one of two tests such that the test fails if the other runs there, and returns its
+    /// failure rate. The run that found the use does not count.
     fn fails_at(
         &mut self,
         beside: &Scene,
@@ -369,7 +370,7 @@ impl Experiments<'_> {
     }
 }
 
-/// Returns the test after its culprits, and what comes before those.
+/// Returns the scene of the test after its culprits, with the tests before them.
 fn order_of(verdict: &Verdict) -> Scene {
     let of_scene = &verdict.scene.tests;
     let is_culprit = |test: &TestId| verdict.culprits.contains(test);
@@ -392,8 +393,8 @@ fn plain(tests: Vec<TestId>, arrangement: Arrangement) -> Scene {
     }
 }
 
-/// Returns the minimal parts of a list that have the effect as found by halving: disjoint ones, or a single one whose elements
-/// lie in both halves.
+/// Returns minimal parts of a list that have the effect, found by halving: disjoint parts, as long as one of the halves has the
+/// effect, or else a single part with elements in both.
 fn alternatives<E>(
     list: &[usize],
     has_effect: &mut dyn FnMut(&[usize]) -> Result<bool, E>,
@@ -476,7 +477,7 @@ mod tests {
                 &[(3, &SET_ALL), (7, &[Step::Use("c"), Step::FailIfBoth("a", "d")])],
                 "victim: a or d",
             ),
-            // It does not come to use what its value is built from.
+            // It fails before it uses the second one.
             (
                 &[(3, &SET_ALL), (7, &[Step::FailIf("b"), Step::FailIf("c")])],
                 "victim: b+c",

@@ -32,7 +32,7 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    /// Returns what such a test does, in a sentence.
+    /// Returns a sentence that describes the behavior of such a test.
     pub(crate) fn about(&self) -> &'static str {
         match self {
             Self::Victim => "A test passes alone and fails after another one",

@@ -47,7 +47,7 @@ pub(crate) fn read_log(bytes: &[u8]) {
     let _ = log::Log::new(bytes.to_vec()).map(|log| log.records().count());
 }
 
-/// Reads a test program's statics, and what was kept of them.
+/// Reads bytes as a test program, as a table of statics and as a kept listing.
 #[cfg(fuzzing)]
 pub(crate) use statics::read_any as read_program;
 

@@ -48,21 +48,20 @@ pub(crate) struct ObservationResult {
     pub(crate) locked: Vec<Conflict>,
     /// The programs that were started, and those that were lost.
     pub(crate) account: Account,
-    /// Every access, if it was asked for.
+    /// Every access, if requested.
     pub(crate) accesses: Vec<ListedAccess>,
-    /// The tests that had a process of their own, by the names of their programs and their own.
+    /// The tests that had a process of their own.
     pub(crate) own_processes: BTreeSet<TestName>,
-    /// The tests that start programs, by the same names.
+    /// The tests that start programs.
     pub(crate) starters: BTreeSet<TestName>,
-    /// Programs that were not recorded, each with the test that started it, by the name of its program and its own; `None` if
-    /// that is not known.
+    /// The programs that were not recorded, each with the test that started it; `None` if that is not known.
     pub(crate) unseen_starts: Vec<(Option<TestName>, UnseenProcess)>,
     /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
     /// The results of the command's tests, in the order in which their programs began.
     pub(crate) results: Vec<TestResult>,
     pub(crate) statics: Statics,
-    /// The statics that tests share: reruns show which of them are conflicts.
+    /// The statics that tests share. Reruns decide which of them are conflicts.
     static_candidates: StaticCandidates,
 }
 
@@ -78,7 +77,7 @@ pub(crate) struct ListedAccess {
     pub(crate) place: Option<String>,
     /// The line of the declaration of a static.
     pub(crate) declared: Option<String>,
-    /// The times of the first and last one, in microseconds since 1970.
+    /// The times of the first and last such access, in microseconds since 1970.
     pub(crate) window: (u64, u64),
 }
 
@@ -198,7 +197,7 @@ impl ObservedCommand {
         }
     }
 
-    /// Returns these statics, of which the first ones are changed by a test, with what reruns need.
+    /// Returns these statics with the data that reruns need. A test changes each of the first `changed`.
     fn candidates(
         &self,
         conflicts: Vec<Conflict>,
@@ -396,8 +395,8 @@ impl ObservedCommand {
         confirm(&self.launch, conflicts, &statics, options, interruption, see)
     }
 
-    /// Runs the tests of all conflicts again, and grades the conflicts. Shared statics become conflicts if a failure through them
-    /// was reproduced.
+    /// Runs the tests of all conflicts again, and grades the conflicts. A shared static becomes a conflict if a failure through
+    /// it was reproduced.
     pub(crate) fn confirm_all(
         &self,
         observed: &mut ObservationResult,
@@ -484,7 +483,7 @@ impl ObservedCommand {
     }
 }
 
-/// A test, by the name of its program and its own.
+/// The names of a test's program and of the test.
 type TestName = (String, String);
 
 /// Returns the tests that started processes, and the processes that were not recorded, each with the test that started it.

@@ -123,10 +123,9 @@ impl<'a> SceneRunner<'a> {
         self.run_with_statics(scene, &StaticsPlan::default())
     }
 
-    /// Runs a scene, and does meanwhile with the statics of its programs what the plan says. Returns `None` as
-    /// [`run`](Self::run) does.
+    /// Runs a scene with a plan for the statics of its programs. Returns `None` as [`run`](Self::run) does.
     ///
-    /// Tests with processes of their own share no statics: for them the plan does nothing, and the result says so.
+    /// Tests with processes of their own share no statics: for them the plan has no effect, and the result says so.
     pub(crate) fn run_with_statics(&self, scene: &Scene, plan: &StaticsPlan) -> Option<SceneResult> {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -439,7 +438,7 @@ impl SceneRunner<'_> {
     }
 }
 
-/// Returns what the observer is to do with the statics of a process that runs these tests; `None` for nothing.
+/// Returns the request for the statics of a process that runs these tests; `None` if the plan needs nothing.
 fn wanted(plan: &StaticsPlan, tests: &[TestId], threads: Threads) -> Option<Wanted> {
     let wanted = Wanted {
         uses: plan.observes || plan.pause.is_some(),
@@ -458,13 +457,13 @@ fn hold(pause: &StaticPause) -> HoldRequest {
     request.add(Target::Test, pause.held.name.as_ref());
     request.add(Target::Late, pause.late.name.as_ref());
     request.add(Target::Skipped, pause.skipped.to_string().as_ref());
-    // The observer finds the line behind the name, too.
+    // The observer also compares targets with the name followed by the line.
     let name = format!("{}{}", pause.at.name, pause.at.line);
     request.add(Target::Static, name.as_ref());
     request
 }
 
-/// Adds what was seen of statics in a process. The scene is void if one of those to be put back was not.
+/// Adds the observed uses of statics in a process. The scene is void if a static was not put back as planned.
 fn read_statics(
     dir: &Path,
     process: &TestProcess,

@@ -1,5 +1,5 @@
-//! Two serial runs of each program, in the order of its tests and in the reverse order: they show the tests whose result depends on
-//! the order, and writes to statics that no breakpoint reports.
+//! Two serial runs of each program, in the order of its tests and in reverse. They show the tests whose result depends on the
+//! order, and writes to statics that no breakpoint reports.
 
 use super::confirm::StaticCandidates;
 use super::scene_runner::SceneRunner;
@@ -10,8 +10,8 @@ use cofferdam::Access;
 use cofferdam_conflicts::{Conflict, Test};
 use std::collections::BTreeSet;
 
-/// Runs the tests of each program with shared statics in both orders, as far as the runner's time allows, and adds what that shows to
-/// the candidates.
+/// Runs the tests of each program with shared statics in both orders, as far as the runner's time allows, and adds suspects and
+/// writes to the candidates.
 pub(super) fn add(candidates: &mut StaticCandidates, runner: &SceneRunner<'_>, suite: &SuitePrograms) {
     for program in suite
         .programs
@@ -66,7 +66,7 @@ fn scene(tests: Vec<TestId>) -> Scene {
     }
 }
 
-/// Returns the tests that failed in one of the orders.
+/// Returns the tests that failed in any of the orders.
 fn failing(results: &[SceneResult]) -> BTreeSet<TestId> {
     let outcomes = results
         .iter()
@@ -76,8 +76,8 @@ fn failing(results: &[SceneResult]) -> BTreeSet<TestId> {
     failed.map(|(test, _)| test.clone()).collect()
 }
 
-/// Makes tests writers of statics whose bytes they changed without a breakpoint at the write. The first use of a lazy static changes
-/// its bytes, and so does each use of a counter.
+/// Marks tests as writers of statics whose bytes they changed without a breakpoint at the write. Lazy statics and counters are
+/// left out: the first use of one and each use of the other change the bytes.
 fn add_changes(candidates: &mut StaticCandidates, result: &SceneResult) {
     let mut index = candidates.changed;
     while index < candidates.conflicts.len() {
@@ -101,7 +101,7 @@ fn is_lazy_or_counted(conflict: &Conflict) -> bool {
     is_lazy || conflict.tests.iter().any(Test::writes)
 }
 
-/// Returns whether one of the tests changed the static.
+/// Marks the tests that changed the static as writers. Returns whether there is one.
 fn enter_changes(conflict: &mut Conflict, result: &SceneResult) -> bool {
     let name = static_of(conflict).unwrap_or_default().to_owned();
     let mut has_changed = false;

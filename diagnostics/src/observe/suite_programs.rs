@@ -174,7 +174,7 @@ impl SuitePrograms {
         binary == "rust_out"
     }
 
-    /// Returns how the programs were started that run all of their tests in one process.
+    /// Returns the starts of the programs that run all their tests in one process.
     pub(crate) fn shared_starts(&self) -> impl Iterator<Item = &StartedProgram> {
         self.programs.iter().filter_map(|program| match &program.started {
             Starts::Shared(started) => Some(&**started),

@@ -1,4 +1,4 @@
-//! Measures a suite's programs before and after a change, in pairs of runs.
+//! Measures a suite's programs from before and after a change, in pairs of runs.
 
 use super::interruption::Interruption;
 use super::launch::StartedProgram;
@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Copies of a suite's programs from before a change, beside the originals. Dropping them removes the files.
+/// Copies of a suite's programs from before a change, next to the originals. Dropping this removes the files.
 #[derive(Debug)]
 pub(crate) struct EarlierPrograms {
     programs: Vec<StartedProgram>,
@@ -32,8 +32,8 @@ impl EarlierPrograms {
         Ok(copies)
     }
 
-    /// Runs the earlier programs and those of the suite in turn, one program after the other as cargo does, and returns how long
-    /// each run took; `None` if one failed or was interrupted.
+    /// Runs the earlier programs and those of the suite, one program after the other as cargo does, and returns the durations
+    /// of the two runs, the earlier programs' first; `None` if a program failed or was interrupted.
     pub(crate) fn measure_pair(
         &self,
         suite: &SuitePrograms,

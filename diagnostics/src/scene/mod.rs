@@ -90,7 +90,7 @@ pub(crate) enum Outcome {
 /// The first words of the failure of a test that did not end.
 pub(crate) const HUNG: &str = "did not end within";
 
-/// The first words of the failure of a test that ended its process by a signal, whose number follows.
+/// The first words of the failure of a test whose process a signal ended. The signal's number follows.
 pub(crate) const BY_SIGNAL: &str = "signal ";
 
 /// The outcomes of a scene.
@@ -101,7 +101,7 @@ pub(crate) struct SceneResult {
     pub(crate) failures: BTreeMap<TestId, String>,
     /// The reason the scene proves nothing, such as an order that could not be enforced.
     pub(crate) void: Option<String>,
-    /// What was seen of statics, if that was requested. A resumed hunt has it not.
+    /// The observed uses of statics, if requested. They are not saved for a resumed hunt.
     #[serde(skip)]
     pub(crate) statics: SeenStatics,
 }

@@ -1,10 +1,10 @@
-//! What is done with the statics of a test program while a scene runs, and what was seen of them.
+//! The plan for a test program's statics during a scene, and the observed uses.
 
 use super::TestId;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A static of the user's code. Names the same one in each process of one build.
+/// A static of the user's code. Identifies the same one in each process of a build.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct StaticId {
     /// The path without a hash: `shop::CACHE`.
@@ -14,7 +14,7 @@ pub(crate) struct StaticId {
 }
 
 impl StaticId {
-    /// Returns the name as the source has it: `lazy_static!` hides its static in a method.
+    /// Returns the name as the source declares it: `lazy_static!` hides its static in a method.
     pub(crate) fn shown(&self) -> &str {
         let hidden = self.name.strip_prefix('<');
         hidden
@@ -23,11 +23,11 @@ impl StaticId {
     }
 }
 
-/// What is done with statics while the tests of a scene run. The default does nothing.
+/// The plan for statics while the tests of a scene run. The default does nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StaticsPlan {
-    /// Records the uses of statics. If the tests run one after the other, also which statics have other bytes at a test's end
-    /// than at its start.
+    /// Records the uses of statics and, if the tests run one after the other, the statics whose bytes changed between a test's
+    /// start and end.
     pub(crate) observes: bool,
     /// Statics whose bytes from before the first test are put back before the last test of a scene in order. The scene is void
     /// if that is impossible for one of them. Each process puts back only its own.
@@ -41,9 +41,9 @@ pub(crate) struct StaticsPlan {
 pub(crate) struct StaticPause {
     pub(crate) at: StaticId,
     pub(crate) held: TestId,
-    /// The number of its uses before that one. A method of an atomic number is two uses where it is no single instruction.
+    /// The number of its uses before that one. A method of an atomic may count as two if it is not a single instruction.
     pub(crate) skipped: u32,
-    /// The test that begins in the pause, or when the other has ended without one.
+    /// The test that begins in the pause, or once the other has ended without a pause.
     pub(crate) late: TestId,
     /// The length of the pause in milliseconds, unless the other test ends earlier.
     pub(crate) most_millis: u32,
@@ -52,18 +52,18 @@ pub(crate) struct StaticPause {
 /// How a test used a static.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StaticUse {
-    /// Set if the test wrote to it or added to it, or its bytes had changed at the test's end.
+    /// Set if the test wrote to it or added to it, or if its bytes had changed by the test's end.
     pub(crate) changed: bool,
 }
 
-/// What was seen of statics in a scene whose plan observes them.
+/// The observed uses of statics in a scene.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SeenStatics {
     /// The statics that each test used.
     pub(crate) uses: BTreeMap<TestId, BTreeMap<StaticId, StaticUse>>,
     /// Set if the pause of the plan was made.
     pub(crate) paused: bool,
-    /// Set if the late test had not ended after the pause: it waits for the other, or takes longer.
+    /// Set if the late test had not ended by the end of the pause: it waits for the other, or takes longer.
     pub(crate) has_overlapped: bool,
     /// The types of the statics, without a path.
     pub(crate) types: BTreeMap<StaticId, String>,
@@ -74,7 +74,7 @@ pub(crate) struct SeenStatics {
 }
 
 impl SeenStatics {
-    /// Adds what was seen in another process of the scene.
+    /// Adds the observations of another process of the scene.
     pub(crate) fn merge(&mut self, other: Self) {
         for (test, uses) in other.uses {
             let known = self.uses.entry(test).or_default();

@@ -121,8 +121,8 @@ impl Evidence {
         }
     }
 
-    /// Creates an empty collection that takes all runs for parts of one on one machine, as the shards of a suite are: their
-    /// tests conflict as if they had run together.
+    /// Creates an empty collection that treats all runs as parts of one run on one machine, such as the shards of a suite:
+    /// their tests conflict as if they had run together.
     pub fn of_shards() -> Self {
         let mut evidence = Self::default();
         evidence.state.joins_runs = true;

@@ -5,7 +5,7 @@
 //! - `pauses` computes how long the tests pause; `rerun` runs them; `timelines` reads the observer's logs of the rerun.
 //! - `grade` decides from timelines whether two tests overlapped or one waited. `env_lock` recognizes waits for std's own
 //!   lock, `reader_locks` distinguishes a reader-writer lock from no lock.
-//! - `statics` tries the pairs that share statics, in order and at one time.
+//! - `statics` runs the pairs that share statics, in order and in parallel.
 //! - `proof` decides whether a failure is more than chance. `outcome` enters the grades into the conflicts.
 //!
 //! Only `rerun` starts processes. `cover`, `pairs`, `pauses`, `grade`, `reader_locks`, `proof` and `outcome` are
@@ -64,7 +64,7 @@ pub(crate) struct RerunReport {
     pub(crate) left: Vec<PathBuf>,
     /// The failures that were shown to come from a resource.
     pub(crate) reproductions: Vec<Reproduction>,
-    /// The numbers of pairs at a shared static that were tried, and of all such pairs.
+    /// The number of pairs of tests at a shared static that were tried, and of all such pairs.
     pub(crate) static_pairs: (u64, u64),
 }
 

@@ -48,8 +48,8 @@ impl<'a> PausedRuns<'a> {
         Some(of_judged.unwrap_or(Outcome::Unknown))
     }
 
-    /// Runs the tests, which took that long one after the other, with short pauses at as many of the resources as the observer
-    /// has room for. Returns their outcomes in the same order, or `None` if the time was over, or it was interrupted.
+    /// Runs the tests in parallel, with short pauses at as many of the resources as the observer has room for. `alone` is the
+    /// sum of their durations. Returns their outcomes in the same order, or `None` if the time was over or it was interrupted.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl<'a> PausedRuns<'a> {
         self.outcomes(tests, &held, pauses, alone)
     }
 
-    /// Runs all others while the test that is held pauses at the resource. Returns the outcomes in the order of `tests`.
+    /// Runs the other tests while the held one pauses at the resource. Returns the outcomes in the order of `tests`.
     fn outcomes_within(
         &self,
         tests: &[TestId],

@@ -40,7 +40,7 @@ impl Pauses {
         ..Self::USUAL
     };
 
-    /// One pause of each test at each resource: among many tests, more would only make them late.
+    /// One pause of each test at each resource: with many tests, more would only slow them down.
     pub(super) const ONCE: Self = Self {
         others: 0,
         ..Self::USUAL

@@ -44,7 +44,7 @@ pub(super) fn rates(victim: &str, other: &str, beside: FailureRate, alone: Failu
     rates_of(victim, "beside", other, beside, alone)
 }
 
-/// The same for a test that fails `how` with the other one: beside it, or after it.
+/// The same; `how` is `beside` or `after`.
 pub(super) fn rates_of(
     victim: &str,
     how: &str,

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 /// The time limit of a run beyond twice the duration of its tests when they ran alone.
 const RUN_LIMIT: Duration = Duration::from_secs(30);
-/// The pause at a use of a static in which another test runs, in milliseconds. It ends with that test, and is longer for long tests.
+/// The minimum length in milliseconds of the pause at a use of a static. It ends with the test that runs in it.
 pub(super) const WITHIN: u64 = 300;
 /// The time that running tests have after the end of the budget before they are stopped.
 const OVERTIME: Duration = Duration::from_secs(5);
@@ -72,12 +72,12 @@ pub(super) struct RunResult {
     pub(super) lasted: Duration,
 }
 
-/// The outcome of a run of one test within a use of a static by another.
+/// The outcome of a run of one test during a pause of another at a use of a static.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WithinResult {
     pub(super) outcomes: Vec<TestOutcome>,
     pub(super) has_paused: bool,
-    /// Set if the other test had not ended after the pause: it waits for the one that paused, or takes longer.
+    /// Set if the other test had not ended by the end of the pause: it waits for the paused test, or takes longer.
     pub(super) has_overlapped: bool,
 }
 
@@ -231,11 +231,11 @@ impl<'a> Rerunner<'a> {
         })
     }
 
-    /// Runs two tests of one program one after the other in one process. `put_back` has the statics that get between them
-    /// the bytes that they had before the first. `alone` is the sum of the tests' durations when they ran alone.
+    /// Runs two tests of one program one after the other in one process. Between them, the statics in `put_back` get the
+    /// bytes that they had before the first test. `alone` is the sum of the tests' durations when they ran alone.
     ///
     /// # Errors
-    /// If the tests could not be started, did not run in this order, or the static could not be put back.
+    /// If the tests could not be started, did not run in this order, or a static could not be put back.
     pub(super) fn run_in_order(
         &self,
         runnables: [&Runnable; 2],
@@ -272,8 +272,8 @@ impl<'a> Rerunner<'a> {
         result
     }
 
-    /// Runs tests of one program, of which the first pauses before its use of the static with this path that follows `skipped`
-    /// others. The second begins in that pause.
+    /// Runs tests of one program in one process. The first pauses at its use number `skipped + 1` of the static with this
+    /// path, and the second begins in that pause.
     ///
     /// # Errors
     /// If the tests could not be started.

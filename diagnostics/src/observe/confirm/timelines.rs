@@ -76,7 +76,7 @@ pub(super) struct Change {
 }
 
 impl Timeline {
-    /// Notes a wait for std's lock around all variables, which was not on the way to one of the resources.
+    /// Notes a wait for std's lock around all variables that is not part of an access to one of the resources.
     fn waits_for_std(&mut self, since: u64) {
         if self.first().is_none() {
             self.waited_for_std = true;
@@ -240,14 +240,14 @@ pub(super) fn timelines(
             if record.kind == Kind::Waits {
                 match env_access(log, record.stack) {
                     Some(EnvAccess::One) => _ = waiting[position].get_or_insert(record.at),
-                    // Names none of them, so a later use of one may have another reason.
+                    // It names no resource, so a later use of one may have another reason.
                     Some(access) => {
                         timelines[position].waits_for_std(record.at);
                         if access == EnvAccess::All && pauses.late == Some(position) {
                             reads_all = reads_all.or(Some(record.at));
                         }
                     }
-                    // What this other lock guards may be the reason.
+                    // The state that this other lock guards may be the reason.
                     None => timelines[position].waited_for_std |= reads_all.take().is_some(),
                 }
                 continue;

@@ -134,7 +134,7 @@ impl Links {
     /// Returns the real path of a directory if it differs.
     fn folder(&mut self, folder: &Path) -> Option<&Path> {
         if !self.working_dirs.contains_key(folder.as_os_str()) {
-            // Through the directory above, which is mostly known; and a removed directory has no other path.
+            // The parent is mostly known already, and a removed directory can be resolved only through it.
             let above = self.resolve(folder.to_owned());
             let is_link = fs::symlink_metadata(&above).is_ok_and(|found| found.is_symlink());
             let target = is_link.then(|| fs::canonicalize(&above).ok()).flatten();

@@ -1,4 +1,4 @@
-//! Statics: which of them are more than a counter.
+//! Finds the statics that are more than a counter.
 
 use crate::observe::format::Kind;
 use crate::observe::log::{Log, Record};

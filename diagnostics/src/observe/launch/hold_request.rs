@@ -13,8 +13,8 @@ pub(crate) struct HoldRequest {
 }
 
 impl HoldRequest {
-    /// Requests these pauses, in milliseconds: the first one and each later one of most tests, then those of the test named as
-    /// [`Target::Test`] and of processes that tests start.
+    /// Creates a request for pauses, each as the first and each later one in milliseconds: `held` for the test named as
+    /// [`Target::Test`] and for processes that tests start, `usual` for the other tests.
     pub(crate) fn new(usual: (u64, u64), held: (u64, u64)) -> Self {
         Self {
             text: format!("{},{},{},{};", usual.0, usual.1, held.0, held.1).into(),

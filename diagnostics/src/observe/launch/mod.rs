@@ -232,7 +232,7 @@ impl Launch {
         if settings.statics {
             fs::write(folder.path().join(runner::STATICS), "").map_err(failed("its folder"))?;
         }
-        // Without a folder for them, the next observation reads each program again.
+        // Without a shared folder for listings, the next observation reads each program again.
         let kept = cofferdam::diagnostics::base_dir(Some(dir))
             .and_then(|base| cofferdam::diagnostics::private_dir(&base, FOLDER));
         let here = folder.path().join(KEPT);
@@ -260,7 +260,7 @@ impl Launch {
         self.settings.statics
     }
 
-    /// Returns whether what reruns need is kept.
+    /// Returns whether reruns are possible, so that the start of each program is saved.
     pub(super) fn keeps_starts(&self) -> bool {
         self.settings.reruns
     }
@@ -280,8 +280,8 @@ impl Launch {
         Instructions::new(self.folder(), self.settings.call_stacks, TestUnit::Process).to_text()
     }
 
-    /// Creates a directory for the logs of one rerun, and returns it with the runner's instructions. `statics` says what the
-    /// observer does with the statics of programs that run several tests.
+    /// Creates a directory for the logs of one rerun, and returns it with the runner's instructions. `statics` is the request
+    /// for the statics of programs that run several tests.
     pub(super) fn create_rerun_dir(
         &self,
         name: &str,

@@ -17,7 +17,7 @@ use std::{env, fs, io};
 /// The name of a file whose presence makes the runner write down how each program was started.
 pub(super) const KEEP_STARTS: &str = "again";
 /// The name of a file whose presence makes the runner leave programs with several tests to this one, which writes the table
-/// of their statics as the file says ([`Wanted`]). An empty file has their uses recorded.
+/// of their statics. The file holds a [`Wanted`]; if it is empty, the uses are recorded.
 pub(super) const STATICS: &str = "statics";
 /// The word before a program that the runner does not leave to this one again.
 const CHECKED: &str = "__checked";

@@ -42,7 +42,7 @@ impl StartedProgram {
         command
     }
 
-    /// Returns a command that starts the program again, without the observer and without output.
+    /// Returns a command that starts the program again, without the observer and with its output discarded.
     pub(crate) fn plain_command(&self) -> Command {
         let mut command = command(&self.program);
         command

@@ -13,8 +13,8 @@ use std::path::Path;
 /// The fewest slots with which an observation begins.
 const FEWEST: u64 = 256;
 
-/// Creates the account in `folder` with room for `slots` slots. Those at the ends are allocated: the runner takes slots from
-/// the first on, and observed processes from the last down.
+/// Creates the account in `folder` with room for `slots` slots. Only the first and last ones are allocated: the runner takes
+/// slots from the first on, and observed processes from the last down.
 pub(crate) fn create(folder: &Path, slots: u64) -> io::Result<()> {
     let path = folder.join(layout::NAME);
     let file = new_file(&path)?;

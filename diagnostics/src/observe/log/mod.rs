@@ -122,7 +122,7 @@ impl Log {
         (status & format::EXITED != 0).then_some(status as u8)
     }
 
-    /// Returns the moment at which the process exited, in microseconds since 1970; its start if it has not.
+    /// Returns the time at which the process exited, in microseconds since 1970, or its start if it did not exit.
     pub(crate) fn exited_at(&self) -> u64 {
         self.moment(self.header(header::EXITED_AT))
     }

@@ -152,7 +152,7 @@ impl<'a> LineResolver<'a> {
             .map(|call| call.line.clone())
     }
 
-    /// Returns the functions of the user's code that are called there, the innermost first.
+    /// Returns the functions of the user's code on the stack of this place, the innermost first.
     pub(crate) fn functions(&mut self, place: CallSite) -> Vec<String> {
         let calls = self.calls(place).map(|(calls, _)| calls).unwrap_or_default();
         calls.into_iter().filter_map(|call| call.function).collect()

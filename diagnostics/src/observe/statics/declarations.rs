@@ -15,7 +15,7 @@ pub(super) struct Declaration {
     pub(super) line: u64,
     /// The name of the variable's type, without a path; empty if it is not known.
     pub(super) type_name: String,
-    /// Set if a part of it initializes itself at its first use.
+    /// Set if the type or a part of it initializes itself at its first use.
     pub(super) is_lazy: bool,
 }
 
@@ -30,8 +30,8 @@ type Slice<'s> = EndianSlice<'s, LittleEndian>;
 type Unit<'s> = gimli::Unit<Slice<'s>>;
 type Dwarf<'s> = gimli::Dwarf<Slice<'s>>;
 
-/// Returns the declarations of variables in the user's code, by address; `None` if that is described without types, and so
-/// without variables. What cannot be read is left out.
+/// Returns the declarations of variables in the user's code, by address; `None` if its debug information has no types, and so
+/// no variables. Entries that cannot be read are left out.
 pub(super) fn read(file: &File<'_>) -> Option<HashMap<u64, Declaration>> {
     let load = |id: SectionId| -> Result<Cow<'_, [u8]>, gimli::Error> {
         let section = file.section_by_name(id.name());
@@ -53,7 +53,7 @@ pub(super) fn read(file: &File<'_>) -> Option<HashMap<u64, Declaration>> {
     has_types.then_some(found)
 }
 
-/// Returns whether the unit is Rust code of the user's. The others are most of a large program, and declare none of its statics.
+/// Returns whether the unit is the user's Rust code. Other units are most of a large program, and declare none of its statics.
 fn is_of_user(unit: &Unit<'_>) -> Result<bool, gimli::Error> {
     let mut entries = unit.entries();
     let language = match entries.next_dfs()? {
@@ -115,7 +115,7 @@ fn read_unit(
     Ok(has_types)
 }
 
-/// Returns where the type of a variable, of a field, or of an array's elements is described.
+/// Returns the offset of the type of a variable, a field, or an array's elements.
 fn type_of(entry: &gimli::DebuggingInformationEntry<Slice<'_>>) -> Option<UnitOffset> {
     match entry.attr_value(gimli::DW_AT_type)? {
         AttributeValue::UnitRef(offset) => Some(offset),
@@ -130,7 +130,7 @@ fn name_of(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset) -> Option<Str
     ))
 }
 
-/// Returns the name of a type without the paths of its arguments, and without arguments that are nearly always the default.
+/// Returns the name of a type without paths, and without the usual default arguments.
 fn without_paths(name: &str) -> String {
     let is_of_word = |letter: char| letter.is_alphanumeric() || letter == '_';
     let mut short = String::new();

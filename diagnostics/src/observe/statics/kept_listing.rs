@@ -1,4 +1,4 @@
-//! The listings of programs, kept in files: a program that has not changed is read once, though reruns start it hundreds of times.
+//! The listings of programs, cached in files: an unchanged program is read once, though reruns start it hundreds of times.
 
 use super::Unwatched;
 use super::listing::Listing;
@@ -13,11 +13,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Where the files are, below cofferdam's own folder.
+/// The folder of the files, in cofferdam's own folder.
 pub(in crate::observe) const FOLDER: &str = "statics";
-/// The link to that folder in the folder of the logs, and in those of reruns.
+/// The name of the link to that folder in the logs' folder and in those of reruns.
 pub(in crate::observe) const KEPT: &str = "listings";
-/// The number of files that stay, the newest.
+/// The number of files to keep: those written last.
 const MOST: usize = 100;
 
 /// The reasons that are kept in place of a listing.
@@ -56,7 +56,7 @@ impl KeptListing {
         }
     }
 
-    /// Writes the outcome if that is possible and it stays the same for the program, and removes the oldest.
+    /// Writes the outcome, unless another attempt may have another one, and removes the oldest files. Errors are ignored.
     pub(super) fn write(&self, outcome: &Result<Listing, Unwatched>) {
         let bytes = match outcome {
             Ok(listing) => listing.to_json().ok(),
@@ -71,7 +71,7 @@ impl KeptListing {
     }
 }
 
-/// Adds the identity of the program's content: its build ID and size, or the file's identity and time.
+/// Adds the identity of the program's content: its build ID and size, or else its path and the file's identity and time.
 fn identify(program: &Path, hash: &mut DefaultHasher) -> io::Result<()> {
     let file = File::open(program)?;
     let metadata = file.metadata()?;
@@ -93,8 +93,8 @@ fn hash_metadata(metadata: &Metadata, hash: &mut DefaultHasher) {
     (metadata.dev(), metadata.ino(), metadata.size(), time).hash(hash);
 }
 
-/// Returns the linker's hash of a program. One that is shorter than a hash was chosen by somebody, and may stay while the program
-/// changes.
+/// Returns the linker's hash of a program. A build ID shorter than any hash was set by hand, and may stay the same while the
+/// program changes.
 fn build_id<'p, R: ReadRef<'p>>(program: R) -> Option<Vec<u8>> {
     const SHORTEST: usize = 8;
     let header = FileHeader64::<Endianness>::parse(program).ok()?;
@@ -120,7 +120,7 @@ fn remove_oldest(folder: &Path) {
     all.sort();
     let old = all.len().saturating_sub(MOST);
     for (_, path) in all.drain(..old) {
-        // What cannot be removed now is tried again after the next listing.
+        // A file that cannot be removed now is tried again after the next listing.
         let _ = fs::remove_file(path);
     }
 }

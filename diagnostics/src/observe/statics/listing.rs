@@ -7,7 +7,7 @@ use crate::observe::site_table::Site;
 use cofferdam_conflicts::KnownStatic;
 use serde::{Deserialize, Serialize};
 
-/// Words in the names of types that hold a value beside atomic numbers of their own.
+/// Words in the names of types that hold a value next to atomics of their own.
 const LOCKS: [&str; 6] = ["Mutex", "RwLock", "Once", "Lazy", "Condvar", "Semaphore"];
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,10 +41,10 @@ impl Listing {
                 let declaration = declarations.get(&variable.address);
                 let is_known = KnownStatic::of(&name).is_some();
                 let type_name = declaration.map_or("", |declaration| &declaration.type_name);
-                // It guards something else, and holds nothing.
+                // Such a lock guards something else, and holds no value.
                 let is_empty =
                     type_name.contains("<()>") || type_name.ends_with(", ()>") || type_name == "Once";
-                // Our library may be a dependency by path, as the user's own crates are.
+                // The cofferdam library may be a path dependency, as the user's own crates are.
                 let is_wanted = (declaration.is_some() || is_known)
                     && (with_locks || !is_empty)
                     && !name.starts_with("cofferdam::");

@@ -1,8 +1,8 @@
 //! The statics of a test program that belong to the user's code, and the instructions that use them. The runner's side
 //! writes them down before the program starts; the observer sets its breakpoints there.
 //!
-//! `declarations` reads names and source lines, `program_file` symbols and code, `sites` instructions; `listing` has all that, and
-//! `kept_listing` keeps it for the next start of the program.
+//! `declarations` reads names and source lines, `program_file` symbols and code, `sites` instructions; `listing` combines them,
+//! and `kept_listing` caches the result for the next start of the program.
 
 mod declarations;
 mod kept_listing;
@@ -58,13 +58,13 @@ struct OwnStatic {
     size: u64,
     /// The path without a hash: `shop::CACHE`.
     name: String,
-    /// The line of its declaration: `/w/src/lib.rs:7`. Empty if it is not the user's.
+    /// The line of its declaration: `/w/src/lib.rs:7`. Empty if it is not in the user's code.
     line: String,
     /// The name of its type, without a path; empty if it is not known.
     type_name: String,
     /// Set if it is a lock or a cell around a value. Its atomic numbers are not the value.
     is_lock: bool,
-    /// Set if a part of it initializes itself at its first use.
+    /// Set if it or a part of it initializes itself at its first use.
     is_lazy: bool,
 }
 
@@ -90,15 +90,15 @@ impl OwnStatic {
     }
 }
 
-/// What the observer is to do with the statics of a program that it is about to start.
+/// The request for the statics of a program that is about to start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Wanted {
     /// Sets breakpoints at their uses.
     pub(super) uses: bool,
     /// Compares their bytes at the end of each test with those at its start. The tests run one after the other.
     pub(super) compares: bool,
-    /// Puts the bytes from before the first test back before the test of this number, counted from 1 in the order in which
-    /// tests begin.
+    /// The number of the test before which the statics in `put_back` get their bytes from before the first test, counted from
+    /// 1 in the order in which tests begin.
     pub(super) put_back_before: u32,
     pub(super) put_back: BTreeSet<StaticId>,
     /// Includes locks without a value, which a panic may poison.
@@ -106,7 +106,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Has the uses of statics recorded.
+    /// Creates a request to record the uses of statics.
     pub(super) fn uses() -> Self {
         Self {
             uses: true,
@@ -215,7 +215,7 @@ fn reason_path(folder: &Path, pid: u32) -> PathBuf {
     folder.join(format!("{pid}.unwatched"))
 }
 
-/// Returns the path of a static as its declaration has it: `lazy_static!` puts the value into a static of its own.
+/// Returns the path of a static as the source declares it: `lazy_static!` puts the value into a generated static.
 pub(super) fn own_path(path: &str) -> String {
     let inner = path.strip_suffix(" as core::ops::deref::Deref>::deref::__stability::LAZY");
     let own = inner.and_then(|inner| inner.strip_prefix('<'));
@@ -270,7 +270,7 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic], wanted: &Wanted) -> Vec<u8> {
     table
 }
 
-/// Returns the path of a static without what the optimizer appends to a part of it that it has moved, such as `.0`.
+/// Returns the path of a static without the suffix that the optimizer appends if it splits or renames it, such as `.0`.
 fn without_suffix(name: &str) -> &str {
     name.split_once('.').map_or(name, |(name, _)| name)
 }

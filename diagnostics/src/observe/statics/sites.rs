@@ -174,7 +174,7 @@ fn entry_of(symbol: &str) -> Option<u8> {
     None
 }
 
-/// Functions of std that set a static through a pointer, with the static.
+/// The functions of std that set a static through a pointer, each with the static.
 const SETTERS: [(&str, &str); 2] = [
     ("std::panicking::set_hook", "std::panicking::HOOK"),
     ("std::panicking::take_hook", "std::panicking::HOOK"),
@@ -216,7 +216,7 @@ fn called(program: &Program<'_>, rest: &[Instruction]) -> Option<String> {
     Some(demangled(symbol))
 }
 
-/// Returns whether an exchange drops the value that it gets, as a sequentially consistent store in optimized code does.
+/// Returns whether an exchange discards the old value, as a sequentially consistent store in optimized code does.
 fn is_atomic_store(one: &Instruction, rest: &[Instruction], info: &mut InstructionInfoFactory) -> bool {
     if one.mnemonic() != Mnemonic::Xchg || one.op0_kind() != OpKind::Memory {
         return false;
@@ -237,7 +237,7 @@ fn is_atomic_store(one: &Instruction, rest: &[Instruction], info: &mut Instructi
         accesses.peek()?;
         Some(accesses.any(|is_read| is_read))
     };
-    // Few functions return the value of an exchange.
+    // At a return or a call the value counts as discarded: few functions return it.
     !rest.iter().take_while(goes_on).find_map(is_read).unwrap_or(false)
 }
 

@@ -1,4 +1,4 @@
-//! The statics that are to blame for reproduced failures: one cause may be behind several pairs, and two statics may be one cause.
+//! The statics that cause reproduced failures. One cause may explain several pairs, and two statics may have one cause.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -6,24 +6,25 @@ use std::collections::BTreeSet;
 /// The statics of a reproduced pair, by their findings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReproducedStatics {
-    /// Those each of which the failure depends on.
+    /// The statics on each of which the failure depends.
     pub(super) causes: BTreeSet<usize>,
-    /// Those that the tests share.
+    /// The statics that the tests share and one of them changes.
     pub(super) shared: BTreeSet<usize>,
 }
 
 /// The cause of one or more reproduced pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StaticCause {
-    /// The static that the finding is on.
+    /// The static that the finding is about.
     pub(super) finding: usize,
-    /// The statics of which one is the cause, if none was isolated.
+    /// The statics, one of which is the cause, if none was isolated.
     pub(super) one_of: BTreeSet<usize>,
     /// The positions of its pairs.
     pub(super) pairs: Vec<usize>,
 }
 
-/// Returns the causes: as few statics as explain all pairs with an isolated static, then the candidates of the others.
+/// Returns the causes: a small set of statics that explains all pairs with an isolated static (chosen greedily), then the
+/// candidates of the others.
 pub(super) fn of_pairs(pairs: &[ReproducedStatics]) -> Vec<StaticCause> {
     let mut causes: Vec<StaticCause> = Vec::new();
     let mut left: Vec<usize> = (0..pairs.len()).collect();

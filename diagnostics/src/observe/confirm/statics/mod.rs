@@ -1,7 +1,7 @@
-//! Reruns pairs of tests that share statics: one after the other in both orders, and at one time with pauses. Only a failure that
-//! is reproduced makes a shared static a conflict.
+//! Reruns pairs of tests that share statics: one after the other in both orders, and one within a pause of the other. Only a
+//! reproduced failure makes a shared static a conflict.
 //!
-//! `trial` decides about one pair and `common_causes` about all of them, by data; this file runs the tests.
+//! `trial` decides about one pair and `common_causes` about all pairs, without I/O; this file runs the tests.
 
 mod common_causes;
 mod trial;
@@ -23,24 +23,24 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use trial::{Failure, Run, SharedStatic, Step, Trial, UseOfStatic, Verdict};
 
-/// The number of pairs of a static whose failure is reproduced. Further pairs say little more about it.
+/// The number of reproduced pairs after which a static is proven. Further pairs add little.
 const PROOFS: usize = 3;
 
 /// The statics that tests share, with their tests.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StaticCandidates {
-    /// The statics as conflicts: first those that a test changes.
+    /// The statics as conflicts, those that a test changes first.
     pub(crate) conflicts: Vec<Conflict>,
-    /// For each static, what is put back to end its effect: itself, and the statics that its initializer read.
+    /// The statics to put back to undo the effect of each: itself, and the statics that its initializer read.
     pub(crate) put_back: Vec<BTreeSet<StaticId>>,
-    /// The number of statics that a test changes. The others matter only to the suspects.
+    /// The number of statics that a test changes. The others are tried only with suspects.
     pub(crate) changed: usize,
-    /// The programs and names of tests whose result depends on the tests before or beside them.
+    /// The programs and names of tests that failed in the suite or in a serial run.
     pub(crate) suspects: BTreeSet<(String, String)>,
 }
 
 impl StaticCandidates {
-    /// Makes a static one that a test changes.
+    /// Moves a static to those that a test changes.
     pub(crate) fn promote(&mut self, index: usize) {
         self.conflicts.swap(self.changed, index);
         self.put_back.swap(self.changed, index);
@@ -57,7 +57,7 @@ impl StaticCandidates {
 pub(super) struct StaticResults {
     /// The conflicts on statics that were reproduced.
     pub(super) reproduced: Vec<Conflict>,
-    /// The numbers of pairs at a static that were tried, and of all such pairs.
+    /// The number of pairs of tests at a static that were tried, and of all such pairs.
     pub(super) tried: (u64, u64),
     pub(super) reproductions: Vec<Reproduction>,
 }
@@ -105,7 +105,7 @@ pub(super) fn try_pairs(
             ..pair
         })
         .collect();
-    // A static that few tests use says more about each of them.
+    // A static that few tests use is more likely to explain a failure of one of them.
     pairs.sort_by_key(|pair| {
         let users = pair
             .findings
@@ -113,7 +113,7 @@ pub(super) fn try_pairs(
             .map(|finding| conflicts[*finding].tests.len());
         users.min()
     });
-    // First one pair for each suspect whose failure is still open.
+    // First the pairs of suspects whose failure is not yet reproduced.
     for of_suspects in [true, false] {
         let tasks = pairs.iter().map(|pair| Task {
             marks: suite.marks(&pair.tests),
@@ -143,7 +143,7 @@ pub(super) fn try_pairs(
             Verdict::Reproduced(failure) => Some((tried, failure)),
             Verdict::FailsAlone(_) | Verdict::Nothing | Verdict::Chance => None,
         })
-        // The failure may come from what else the tests share.
+        // The failure may come from another resource that the tests share.
         .filter(|(tried, failure)| !failure.causes.is_empty() || !share_more(suite, tried.pair.tests, others))
         .collect();
     let statics: Vec<ReproducedStatics> = failures
@@ -179,7 +179,7 @@ pub(super) fn try_pairs(
     results
 }
 
-/// Returns the pairs of a suspect with another test that uses the static: as many for each suspect as are tried of a small group.
+/// Returns pairs of a suspect with another test that uses the static, at most [`EXHAUSTIVE`] for each suspect.
 fn with_suspects(conflict: &Conflict, candidates: &StaticCandidates) -> Vec<[usize; 2]> {
     let is_suspect = |test: &Test| candidates.is_suspect(&test.binary, test.name());
     let suspects = conflict
@@ -225,7 +225,7 @@ impl Trials<'_> {
         if is_over || !self.begin(pair.tests) {
             return;
         }
-        // The trial is left out if the time was over, or a run had to be stopped.
+        // The trial is left out if the time was over, or if a run failed or had to be stopped.
         if let Some((verdict, tries)) = self.verdict(&pair) {
             let mut all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
             all.push(TriedPair { pair, verdict, tries });
@@ -295,7 +295,7 @@ impl Trials<'_> {
         Some((verdict, trial.tries()))
     }
 
-    /// Enters a run. Returns `None` if the time was over or a run had to be stopped.
+    /// Makes a run and enters its result. Returns `None` if the time was over, or the run failed or had to be stopped.
     fn enter(&self, trial: &mut Trial, pair: &TestPair, run: Run) -> Option<()> {
         if self.rerunner.is_over() {
             return None;
@@ -318,7 +318,7 @@ impl Trials<'_> {
                         let ids = &self.candidates.put_back[pair.findings[of]];
                         match self.rerunner.run_in_order(order, ids, time) {
                             Ok(outcomes) => outcomes,
-                            // Without this run nothing is known of the static.
+                            // A static that cannot be put back is treated as one that does not help.
                             Err(_) => [TestOutcome::Passed, TestOutcome::Failed],
                         }
                     }
@@ -339,7 +339,7 @@ impl Trials<'_> {
                 }
                 let held = has_failed(result.outcomes[0])?;
                 let late = has_failed(result.outcomes[1])?;
-                // A test that waits for the other did not run within its use.
+                // A test that had not ended by then did not run entirely within the pause.
                 failed[at.held] = held && !result.has_overlapped;
                 failed[1 - at.held] = late && !result.has_overlapped;
             }
@@ -428,7 +428,7 @@ fn reproduced(
     let pairs: Vec<Pair> = pairs.collect();
     let mut conflict = Conflict {
         grade: Some(Grade::Reproduced),
-        // Pairs at a static that no test changes are not counted.
+        // The total leaves out pairs at a static that no test changes.
         pair_count: suite.chosen(cause.finding).total.max(pairs.len() as u64),
         pairs,
         ..conflict.clone()
@@ -440,7 +440,7 @@ fn reproduced(
         facts.in_order = in_order;
     }
     for pair in conflict.pairs.iter().filter(|_| in_order) {
-        // What it leaves in the static makes the other fail, although no breakpoint saw a change.
+        // The state it leaves in the static makes the other fail, even if no breakpoint reported a write.
         let culprit = &mut conflict.tests[pair.tests[1]];
         if let Some(first) = culprit.uses.first_mut().filter(|_| !is_one_of) {
             first.access = first.access.max(Some(Access::Write));

@@ -1,18 +1,19 @@
-//! The trial of two tests that share statics: which run comes next, and what the runs have shown.
+//! The trial of two tests that share statics: the choice of the next run, and the verdict of the runs.
 
 use crate::observe::confirm::proof::{self, CHECKPOINTS, SOLO_RUNS};
 use crate::rates::{FailureRate, p_value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The maximum number of runs after the other test with a static's first bytes put back.
+/// The maximum number of runs after the other test with a static put back.
 const RESTORED_RUNS: u32 = 10;
-/// The failures after which a static that was put back is not the cause.
+/// The number of failures with a static put back that show that it is not the cause.
 const NOT_RESTORED: u32 = 2;
-/// The accepted probability that putting back a static did nothing, and the test passed by chance.
+/// The accepted probability that putting back a static made no difference and the test passed by chance.
 const ACCEPTED: f64 = 0.05;
-/// The uses of each static by each test at which the other one runs, from the second use on: the orders show the first.
+/// The number of uses of each static by each test at which the other one runs. The first use is left out: the two orders
+/// cover it.
 const USES: u32 = 8;
-/// Of this many runs at one use, the number that must fail for the static to be a cause.
+/// Of [`ISOLATING`] runs at one use, the number that must fail for the static to be a cause.
 const ISOLATED: u32 = 2;
 const ISOLATING: u32 = 3;
 
@@ -23,9 +24,9 @@ pub(super) enum Run {
     Alone(usize),
     /// This test first, then the other one in the same process.
     After { first: usize },
-    /// The same. Between the two tests, a static gets the bytes with which the program began.
+    /// The same. Between the two tests, a static gets its bytes from before the first test.
     Restored { first: usize, of: usize },
-    /// One test pauses at a use, in which the other one begins.
+    /// One test pauses at a use, and the other one begins in that pause.
     Within(UseOfStatic),
     /// The pausing test alone, with the same pause.
     AloneWithin(UseOfStatic),
@@ -37,7 +38,7 @@ pub(super) struct UseOfStatic {
     pub(super) of: usize,
     /// The test that pauses there.
     pub(super) held: usize,
-    /// The number of its uses of that static before.
+    /// The number of its earlier uses of that static.
     pub(super) skipped: u32,
 }
 
@@ -48,14 +49,14 @@ pub(super) enum Step {
     Over(Verdict),
 }
 
-/// What the runs of a trial have shown.
+/// The result of a trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// One of the tests fails alone, so its failure shows nothing.
+    /// This test fails alone, so its failures prove nothing about the other.
     FailsAlone(usize),
     /// No run failed.
     Nothing,
-    /// A test failed beside or after the other, not often enough.
+    /// A test failed beside or after the other, but not significantly more often than alone.
     Chance,
     /// A test fails because of the other one.
     Reproduced(Failure),
@@ -66,9 +67,9 @@ pub(super) enum Verdict {
 pub(super) struct Failure {
     /// The test that fails.
     pub(super) victim: usize,
-    /// The use at which the other test runs; `None` if the whole test runs before it.
+    /// The use at which the other test runs; `None` if it runs in full before the victim.
     pub(super) within: Option<UseOfStatic>,
-    /// The statics each of which the failure depends on. Empty if none was isolated.
+    /// The statics on each of which the failure depends. Empty if none was isolated.
     pub(super) causes: Vec<usize>,
     pub(super) with: FailureRate,
     pub(super) alone: FailureRate,
@@ -79,7 +80,7 @@ pub(super) struct Failure {
 pub(super) struct SharedStatic {
     /// Whether each of the two tests changes it.
     pub(super) writes: [bool; 2],
-    /// Set if no test is known to change it. It may still hold what the first test left there: a lazy value, a count.
+    /// Set if no test is known to change it. The first test may still have left a lazy value or a count in it.
     pub(super) is_unchanged: bool,
 }
 
@@ -117,11 +118,11 @@ impl Trial {
         self.alone[test] = rate;
     }
 
-    /// Enters the results of a run: whether each test failed. A test that did not run has no failure.
+    /// Enters whether each test failed in a run. The entry of a test that did not run is ignored.
     pub(super) fn enter(&mut self, run: Run, failed: [bool; 2]) {
         match run {
             Run::Alone(test) => self.alone[test].add(failed[test]),
-            // What follows a failure of the first may follow from that.
+            // A failure after one of the first test may be a consequence of it.
             Run::After { first } => self.after[1 - first].add(failed[1 - first] && !failed[first]),
             Run::Restored { first, of } => self.restored[1 - first][of].add(failed[1 - first]),
             Run::Within(at) => {
@@ -196,8 +197,8 @@ impl Trial {
         Some(Step::Over(Verdict::Chance))
     }
 
-    /// Returns the next step in the search for the static that, put back, makes the test pass after the other one. Statics that the
-    /// first test is not known to change come last: in the suite, another test may have set or initialized them before.
+    /// Returns the next step in the search for the static that, put back, makes the test pass after the other one. Statics
+    /// that the first test is not known to change come last: in the suite, another test may have set them before.
     fn put_back(&self, victim: usize) -> Step {
         let first = 1 - victim;
         let after = self.after[victim];
@@ -226,7 +227,7 @@ impl Trial {
         }))
     }
 
-    /// Returns the uses at which the other test may matter, as far as they are known to be made.
+    /// Returns the uses at which to run the other test, without those that a test was found not to make.
     fn uses(&self) -> impl Iterator<Item = UseOfStatic> {
         let changed = (0..self.shared.len()).filter(|of| !self.shared[*of].is_unchanged);
         let held = changed.flat_map(|of| (0..2).map(move |held| (of, held)));
@@ -238,7 +239,7 @@ impl Trial {
         })
     }
 
-    /// Returns the next step with one test within the use of the other, or `None` if both passed there.
+    /// Returns the next step with one test within a pause of the other, or `None` if both passed there.
     fn within(&self, at: UseOfStatic) -> Option<Step> {
         let Some(rates) = self.within.get(&at) else {
             return Some(Step::Run(Run::Within(at)));
@@ -271,7 +272,8 @@ impl Trial {
         Some(Step::Over(Verdict::Chance))
     }
 
-    /// Returns the next step in the search for other statics at whose uses the failure repeats. If there is one, none is named.
+    /// Returns the next step in the search for other statics at whose uses a test fails too. If there is one, the failure has
+    /// no isolated cause.
     fn isolate(&self, victim: usize, at: UseOfStatic, alone: FailureRate) -> Step {
         let mut causes = vec![at.of];
         for other in self.uses().filter(|other| other.of != at.of) {
@@ -319,7 +321,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The truth about two tests: what makes them fail.
+    /// The conditions under which two tests fail.
     #[derive(Clone, Debug, Default)]
     struct Truth {
         fails_alone: [bool; 2],
