@@ -12,7 +12,7 @@ use std::path::Path;
 /// The functions of a program, with their tokens.
 pub(super) struct CalledFunctions<'p> {
     program: &'p Program,
-    /// Read when first needed; `None` if it is no Rust.
+    /// Read when first needed; `None` if it is not Rust.
     files: BTreeMap<&'p Path, Option<SourceFile<'p>>>,
 }
 

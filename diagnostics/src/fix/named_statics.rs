@@ -36,7 +36,7 @@ impl NamedStatic {
         )
     }
 
-    /// Returns what it means that each process has one, and what gives each test its own.
+    /// Returns a note on the tests that share the value, and the ways to give each test its own.
     pub(crate) fn meaning(&self) -> &'static str {
         match self.has_library {
             true => {
