@@ -1,7 +1,7 @@
 //! The functions of a program that a function calls, directly or through others.
 //!
 //! Calls are recognized by their paths. Methods, calls from macros' definitions, and functions that are passed on as values
-//! are not followed: missing a call is better than taking a function for called that is not.
+//! are not followed: it is better to miss a call than to follow one that does not happen.
 
 use super::program::{Function, Program};
 use super::source_file::{SourceFile, begins_with_colons, inner, is_group, is_sign, is_word};

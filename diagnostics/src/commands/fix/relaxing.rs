@@ -30,7 +30,7 @@ const RUNS: RangeInclusive<u32> = 10..=100;
 const RUN_FOR: Duration = Duration::from_secs(10);
 /// The number of times that the suite runs with the changes.
 const SUITE_RUNS: u32 = 2;
-/// The number of attempts at a run before its lack of a result is an error.
+/// The number of attempts at a run that ends without a result.
 const MOST_TRIES: u32 = 3;
 /// The number of runs of the suite with and without the changes whose times are compared.
 const PAIRS: usize = 3;
@@ -148,8 +148,8 @@ pub(crate) fn relax(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result
     Ok(relaxed)
 }
 
-/// Runs the command under observation, one test at a time: among parallel tests, a breakpoint that is removed for a moment while
-/// one executes its line would miss a use by another.
+/// Runs the command under observation, one test at a time: a breakpoint that has nothing new to report is removed until the
+/// next test begins, and would miss a use by another running test.
 fn observe(command: &[OsString], dir: &Path) -> Result<Observed, Box<dyn Error>> {
     let base = cofferdam::diagnostics::base_dir(Some(dir))?;
     let settings = LaunchSettings {
@@ -268,7 +268,7 @@ fn prove(
     };
     let mut failures = Vec::new();
     for group in groups(&relaxed.relaxation, observed) {
-        // Tests of a group that passed are not run again: other keys have no effect on its runs.
+        // A group that passed is not run again: changes of other keys have no effect on its runs.
         if !passed.contains(&group) {
             let found = prover.run_group(&group.tests, see)?;
             if found.is_empty() {

@@ -159,7 +159,7 @@ pub(crate) fn decide(
     decision
 }
 
-/// Returns the verdict on a member that keeps its key. A shared resource takes precedence over a reason that is not certain.
+/// Returns the verdict on a member that keeps its key. A shared resource takes precedence over an unknown use.
 fn verdict(relations: &[(usize, Relation)]) -> Verdict {
     let mut why = None;
     for (_, relation) in relations {
