@@ -1,7 +1,7 @@
-//! The functions of a program that a function calls, directly or by others.
+//! The functions of a program that a function calls, directly or through others.
 //!
 //! Calls are recognized by their paths. Methods, calls from macros' definitions, and functions that are passed on as values
-//! are not followed: a function that is not called must not be taken for one that is.
+//! are not followed: it is better to miss a call than to follow one that does not happen.
 
 use super::program::{Function, Program};
 use super::source_file::{SourceFile, begins_with_colons, inner, is_group, is_sign, is_word};
@@ -12,7 +12,7 @@ use std::path::Path;
 /// The functions of a program, with their tokens.
 pub(super) struct CalledFunctions<'p> {
     program: &'p Program,
-    /// Read when first needed; `None` if it is no Rust.
+    /// Read when first needed; `None` if it is not Rust.
     files: BTreeMap<&'p Path, Option<SourceFile<'p>>>,
 }
 
@@ -24,7 +24,7 @@ impl<'p> CalledFunctions<'p> {
         }
     }
 
-    /// Returns the words in the parameters and bodies of the function and of all those that it calls.
+    /// Returns the words in the parameters and bodies of the function and of all functions that it calls.
     pub(super) fn words(&mut self, function: &'p Function) -> BTreeSet<String> {
         let (mut words, mut known, mut next) = (BTreeSet::new(), BTreeSet::new(), vec![function]);
         while let Some(function) = next.pop() {
@@ -58,7 +58,7 @@ impl<'p> CalledFunctions<'p> {
 }
 
 impl Program {
-    /// Returns the functions that a call with this path in the function calls. Several if there is one per platform.
+    /// Returns the functions that `caller` calls by this path: several if each platform has its own.
     fn called<'p>(&'p self, caller: &Function, path: &[String]) -> Vec<&'p Function> {
         let module = caller.name.rsplit_once("::").map_or("", |(module, _)| module);
         let module: Vec<&str> = module.split("::").filter(|part| !part.is_empty()).collect();
@@ -72,7 +72,7 @@ impl Program {
         let named: Vec<&Function> = named
             .flat_map(|(import, _)| self.at(&module, &[import, &path[1..]].concat()))
             .collect();
-        // A named import shadows those of all names.
+        // A named import shadows glob imports.
         if imports().any(|(_, name)| *name == path[0]) {
             return named;
         }
@@ -101,7 +101,7 @@ impl Program {
     }
 }
 
-/// Returns the tokens behind the name of the function, which has its `fn` in this line.
+/// Returns the tokens behind the name of the function with this name and the line of its `fn`.
 fn find(file: &SourceFile<'_>, tokens: &[TokenTree], function: (&str, usize)) -> Option<Vec<TokenTree>> {
     let (name, line) = function;
     for (at, token) in tokens.iter().enumerate() {
@@ -144,7 +144,7 @@ fn is_called(tokens: &[TokenTree], at: usize) -> bool {
     !defines && arguments.is_some()
 }
 
-/// Returns the position of the word that the path before a position ends with.
+/// Returns the position of the path segment that precedes the one at `at`.
 fn previous_segment(tokens: &[TokenTree], at: usize) -> Option<usize> {
     let before = at.checked_sub(3)?;
     let is_path = begins_with_colons(&tokens[at - 2..]) && matches!(tokens[before], TokenTree::Ident(_));
@@ -173,7 +173,7 @@ fn find_calls(tokens: &[TokenTree], calls: &mut BTreeSet<Vec<String>>) {
     }
 }
 
-/// Returns whether the word is also more or less than the name of a called function.
+/// Returns whether the name also occurs other than as a called function.
 fn has_other_use(tokens: &[TokenTree], name: &str) -> bool {
     tokens.iter().enumerate().any(|(at, token)| match token {
         TokenTree::Group(_) => has_other_use(&inner(token), name),

@@ -2,10 +2,10 @@
 //!
 //! `proposal` turns conflicts into new file contents: `test_sources` reads the workspaces and finds each test with its
 //! attributes, `key_plan` chooses the keys, and `draft` writes them into Rust files, Cargo.toml and nextest's configuration.
-//! `unused_attributes` finds attributes without effect, `named_statics` the values that two tests name, also by functions of
-//! theirs that `called_functions` finds, and `conflict_help` writes the help texts. `migration` rewrites a suite that uses other
+//! `unused_attributes` finds attributes without effect, `named_statics` the values that two tests name, also in functions
+//! that they call (`called_functions`), and `conflict_help` writes the help texts. `migration` rewrites a suite that uses other
 //! crates, `relaxation` removes attributes that guard nothing. `checkout` applies the changes. Only `tool`, `checkout`,
-//! `workspace`, `test_sources`, `proposal` and `migration` have effects.
+//! `workspace`, `test_sources`, `static_place`, `proposal` and `migration` have effects.
 
 mod attributes;
 mod called_functions;

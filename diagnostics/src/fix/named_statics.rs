@@ -36,7 +36,7 @@ impl NamedStatic {
         )
     }
 
-    /// Returns what it means that each process has one, and what gives each test its own.
+    /// Returns a note on the tests that share the value, and the ways to give each test its own.
     pub(crate) fn meaning(&self) -> &'static str {
         match self.has_library {
             true => {
@@ -50,7 +50,7 @@ impl NamedStatic {
 
 const TYPES: [&str; 6] = ["LazyLock", "OnceLock", "Lazy", "OnceCell", "OnceBox", "SyncLazy"];
 
-/// Returns the values that the test and one of the culprits name, themselves or by functions that they call.
+/// Returns the values that the test and one of the culprits name, in their own bodies or in functions that they call.
 pub(crate) fn of_tests(sources: &Sources, test: &TestId, culprits: &[TestId]) -> Vec<NamedStatic> {
     // The package is not known; the program's name suffices.
     let position = |test: &TestId| sources.find("", &test.binary, &test.name).ok()?.first().copied();
@@ -66,7 +66,7 @@ pub(crate) fn of_tests(sources: &Sources, test: &TestId, culprits: &[TestId]) ->
     found.into_iter().collect()
 }
 
-/// Returns the values of a program that both functions name, or functions that they call.
+/// Returns the values of a program that both functions name, in their own bodies or in functions that they call.
 fn of_both(program: &Program, one: &Function, other: &Function, has_library: bool) -> BTreeSet<NamedStatic> {
     let mut functions = CalledFunctions::new(program);
     let [one, other] = [one, other].map(|function| functions.words(function));

@@ -115,8 +115,8 @@ impl MissingCrate {
     }
 }
 
-/// Returns whether changes to tests can end the conflict. Guarded conflicts need none, and no attribute ends an order leak
-/// or an order dependency, nor what a test leaves in a static.
+/// Returns whether changes to tests can end the conflict. Guarded conflicts need none, and no attribute ends an order leak,
+/// an order dependency, or a failure because of the value that a test leaves in a static.
 pub(crate) fn is_fixable(conflict: &Conflict) -> bool {
     let facts = conflict.static_facts.as_ref();
     let is_lockable = facts.is_none_or(|facts| !facts.in_order && facts.one_of.is_empty());

@@ -14,7 +14,7 @@ pub(super) struct SourceFile<'a> {
 }
 
 impl<'a> SourceFile<'a> {
-    /// Reads the tokens; `None` if the file is no Rust.
+    /// Reads the tokens; `None` if the file is not Rust.
     pub(super) fn new(text: &'a str) -> Option<Self> {
         let parsed = ParsedFile::new(text);
         let tokens: TokenStream = parsed.parsed().parse().ok()?;

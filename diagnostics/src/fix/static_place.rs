@@ -1,4 +1,4 @@
-//! Whether a static belongs to the tests, to the code under test, or to a dependency.
+//! The code that declares a static: the tests, the code under test, or a dependency.
 
 use super::source_file::{SourceFile, inner, is_attribute, is_group, is_sign, split_attributes};
 use cofferdam_conflicts::{StaticFacts, StaticPlace};
@@ -12,7 +12,7 @@ pub(super) fn of(facts: &StaticFacts, dir: &Path) -> StaticPlace {
     let Some((file, Ok(line))) = declared.map(|(file, line)| (Path::new(file), line.parse())) else {
         return StaticPlace::Dependency;
     };
-    // Names outside this directory are absolute.
+    // Paths outside of this directory are absolute.
     if file.is_absolute() {
         return StaticPlace::Dependency;
     }
@@ -25,11 +25,12 @@ pub(super) fn of(facts: &StaticFacts, dir: &Path) -> StaticPlace {
     }
 }
 
-/// Returns whether the item in this line is compiled for tests alone.
+/// Returns whether the item in this line is compiled only for tests.
 fn is_for_tests(text: &str, line: usize) -> bool {
     SourceFile::new(text).is_some_and(|file| is_below(&file, &file.tokens, line))
 }
 
+/// Returns whether the item in this line, or one around it, has an attribute of tests.
 fn is_below(file: &SourceFile<'_>, mut tokens: &[TokenTree], line: usize) -> bool {
     while !tokens.is_empty() {
         let (attributes, rest) = split_attributes(tokens);

@@ -100,7 +100,7 @@ impl Sources {
         self.programs.values()
     }
 
-    /// Returns each program with its package and whether a name is that of the program.
+    /// Returns each program with its package and a function that recognizes the program's name in an observation.
     pub(crate) fn named_programs(&self) -> impl Iterator<Item = (&Package, &Program, impl Fn(&str) -> bool)> {
         let targets = self
             .packages()

@@ -43,7 +43,7 @@ fn human(out: &mut dyn Write, relaxed: &Relaxed) -> io::Result<()> {
             ),
             Fate::Kept { resource, tests } => {
                 let resource = relaxed.shown_resource(resource);
-                // Tests of one resource belong together, whichever two of them were found first.
+                // Attributes of one resource share a line, so the line cannot name the two tests of each.
                 let _ = tests;
                 (1, "kept", format!("its tests share {resource}"))
             }
@@ -72,7 +72,7 @@ fn human(out: &mut dyn Write, relaxed: &Relaxed) -> io::Result<()> {
     say(out, "cofferdam", &last_line(relaxed))
 }
 
-/// Returns the attributes with their places.
+/// Returns the number of attributes, with their places.
 fn places(relaxed: &Relaxed, keys: &[&RelaxedKey]) -> String {
     let mut places: Vec<String> = keys
         .iter()
@@ -128,7 +128,7 @@ impl Relaxed {
     }
 }
 
-/// The report, for programs.
+/// The JSON report.
 #[derive(Serialize)]
 struct RelaxationView<'a> {
     version: u64,

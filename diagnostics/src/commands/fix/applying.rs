@@ -57,7 +57,7 @@ impl<'a> Applied<'a> {
             .filter_map(|change| sources.package_containing(&change.path))
             .map(Package::dir)
             .collect();
-        // A command builds all of them.
+        // A command may build all workspaces, and write all their lock files.
         let workspaces = sources.roots().map(LockFile::read).collect();
         checkout::write(changes)?;
         Ok(Self {
@@ -77,7 +77,7 @@ impl<'a> Applied<'a> {
         checkout::revert(self.changes, &self.locks)
     }
 
-    /// Takes away what a build without the changes made of the lock files.
+    /// Restores the lock files that a build without the changes may have written.
     pub(super) fn restore_locks(&self) {
         self.locks.iter().for_each(LockFile::restore);
     }

@@ -5,7 +5,7 @@ use crate::rates::FailureRate;
 use crate::scene::TestId;
 use cofferdam::Resource;
 
-/// The result of repeating what had reproduced a failure.
+/// The result of repeating the scene in which a test failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     not(has_observer),
@@ -14,7 +14,7 @@ use cofferdam::Resource;
 pub(crate) struct Proof {
     /// The test that failed; `None` if no failure was reproduced.
     pub(crate) test: Option<TestId>,
-    /// What it may have failed for.
+    /// The resources through which it may have failed.
     pub(crate) resources: Vec<Resource>,
     /// The failures without the changes.
     pub(crate) before: FailureRate,
@@ -33,7 +33,7 @@ pub(crate) struct Proof {
     expect(dead_code, reason = "without an observer, nothing is repeated")
 )]
 pub(crate) enum ProofOutcome {
-    /// So many runs passed that the failure would have shown.
+    /// Enough runs passed that the failure would have shown.
     Fixed,
     StillFails,
     NotProven {
@@ -43,7 +43,7 @@ pub(crate) enum ProofOutcome {
 }
 
 impl ProofOutcome {
-    /// The name in reports.
+    /// Returns the name in reports.
     pub(crate) fn id(&self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
@@ -58,7 +58,7 @@ impl ProofOutcome {
     expect(dead_code, reason = "without an observer, nothing is repeated")
 )]
 impl Proof {
-    /// A change whose failure is not known.
+    /// Returns the proof of a change without a known failure, which is not proven.
     pub(super) fn without_failure(resource: &Resource) -> Self {
         let why =
             "no failure was reproduced that could be repeated: `observe --confirm` and `hunt` look for one";
@@ -86,7 +86,7 @@ impl Proof {
         }
     }
 
-    /// Keeps what is proven, and what is not if the user wants that; never what does not help.
+    /// Decides whether the changes stay: proven ones do, unproven ones with `keep_unproven`, and those that do not help never.
     pub(super) fn decided(mut self, keep_unproven: bool) -> Self {
         self.is_kept = match self.outcome {
             ProofOutcome::Fixed => true,

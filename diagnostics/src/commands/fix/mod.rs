@@ -53,7 +53,7 @@ pub(crate) struct Fixed {
     /// The number of conflicts to end.
     pub(crate) conflicts: usize,
     pub(crate) written: bool,
-    /// What was repeated with the changes; empty without a command.
+    /// The results of repeating failures with the changes; empty without a command.
     pub(crate) proofs: Vec<Proof>,
     /// Tests that depend on the order. Nothing is written for them.
     pub(crate) order_dependent: Vec<OrderDependence>,
@@ -111,7 +111,7 @@ pub(crate) enum FixEvent<'a> {
     Repeated { test: &'a TestId, rate: FailureRate },
     /// A run of tests without the removed attributes begins.
     RunningTogether { tests: usize, run: u32, needed: u32 },
-    /// A test failed without an attribute, and the tests beside which it fails are looked for.
+    /// A test failed without an attribute, and the search for the tests beside which it fails begins.
     LookingForCause,
     /// A run of the suite with and without the changes begins, whose times are compared.
     Measuring { run: usize, needed: usize },
@@ -225,7 +225,7 @@ fn mechanism(with: With) -> Mechanism {
     }
 }
 
-/// The observation with their folders as they are here: they may come from another machine.
+/// Returns the observation with its directories moved to `dir` if it comes from another machine.
 fn here(mut observation: Observation, dir: &Path) -> Observation {
     let there = PathBuf::from(&observation.dir);
     if there.is_dir() {
@@ -254,7 +254,7 @@ fn all_tests(observation: &Observation) -> impl Iterator<Item = &Test> {
         .flat_map(|conflict| &conflict.tests)
 }
 
-/// The workspaces that the tests are in; else the one that we are in.
+/// Reads the workspaces of the observed tests, or the one around `dir` if none of them exists.
 pub(super) fn sources(observation: &Observation, dir: &Path) -> Result<Sources, String> {
     let of_tests = all_tests(observation).map(|test| test.package.as_str());
     let folders: BTreeSet<&str> = of_tests

@@ -1,4 +1,4 @@
-//! What an observation shows about the uses of each test, as the decision on its keys takes it.
+//! Reads the uses of each test from an observation, as the decision on attributes needs them.
 
 use crate::findings::{Account, Entry, ReportedOutcome, TestResult};
 use crate::fix::relaxation::{ObservedUses, RanProgram, SuiteTest};
@@ -18,9 +18,9 @@ pub(super) struct Observed {
     pub(super) uses: ObservedUses,
     /// The names of the tests, by number.
     pub(super) ids: Vec<TestId>,
-    /// How long each test took.
+    /// The duration of each test; zero if it is not known.
     pub(super) durations: Vec<Duration>,
-    /// What each test uses, with whether it changes that.
+    /// The resources that each test uses, each with whether it changes it.
     touched: Vec<BTreeMap<Resource, bool>>,
     pub(super) unwatched: Vec<Entry>,
     pub(super) account: Account,
@@ -29,7 +29,7 @@ pub(super) struct Observed {
 /// The number of a test, by the directory of its package, its program and its name.
 type Numbers = HashMap<(PathBuf, String, String), usize>;
 
-/// Words of types that do not hide what can change in them. A change of what a lock or cell holds is seen.
+/// The words of declared types that hide no change: a change of the value in one of these locks or cells is seen.
 const PLAIN: [&str; 46] = [
     "static",
     "ref",
@@ -161,7 +161,7 @@ fn duration(result: &TestResult) -> Option<Duration> {
 }
 
 impl Observed {
-    /// Notes that the uses of some tests are not known.
+    /// Records that the uses of some tests are not known.
     fn leave_out(&mut self, why: &str, is_concerned: &dyn Fn(&TestId) -> bool) {
         for (id, test) in self.ids.iter().zip(&mut self.uses.tests) {
             if is_concerned(id) {
@@ -170,7 +170,7 @@ impl Observed {
         }
     }
 
-    /// Adds what the conflicts are on, whether a lock prevents them or not.
+    /// Adds the resources of all conflicts, also of those that a lock in the tests' bodies prevents.
     fn add_conflicts(&mut self, result: &ObservationResult, numbers: &Numbers) {
         let number = |test: &Test| {
             let key = (
@@ -215,7 +215,8 @@ impl Observed {
         }
     }
 
-    /// Adds what is behind a connection or in a static and may change unseen, and what tests change outside of their process.
+    /// Adds the resources that may change unseen, behind a connection or in a static, and for each test what it changes outside of
+    /// its process and what it changes that started programs inherit.
     fn add_accesses(&mut self, accesses: &[ListedAccess], numbers: &Numbers, dir: &Path) {
         let written: BTreeSet<&Resource> = accesses
             .iter()
@@ -252,8 +253,9 @@ impl Observed {
         }
     }
 
-    /// Returns resources at which these tests can pause so that they meet: what they change first, memory before files, whose names
-    /// may be new in each run. A pause at a variable would keep all others from theirs.
+    /// Returns the resources at which these tests can pause so that they meet. Resources that they change come first, and memory
+    /// comes before files, whose names may be new in each run. Variables are left out: std's lock around them would stop the other
+    /// tests, too.
     pub(super) fn pauses(&self, tests: &BTreeSet<usize>) -> Vec<&Resource> {
         let mut users: BTreeMap<&Resource, (usize, bool)> = BTreeMap::new();
         for (resource, writes) in tests.iter().flat_map(|test| &self.touched[*test]) {
@@ -275,7 +277,7 @@ impl Observed {
     }
 }
 
-/// Returns a description of a resource that may change unseen.
+/// Returns a description of the resource if it may change unseen.
 fn what_is_opaque(one: &ListedAccess, written: &BTreeSet<&Resource>, dir: &Path) -> Option<String> {
     let kind = one.resource.kind();
     if written.contains(&one.resource) {
@@ -293,7 +295,7 @@ fn what_is_opaque(one: &ListedAccess, written: &BTreeSet<&Resource>, dir: &Path)
     (!is_plain).then(|| format!("{} ({declared}), whose type may hide changes", one.resource))
 }
 
-/// Returns the source of a static from its name to its value.
+/// Returns the source of a static from the line of its declaration to the first `=` or `;`, or `None` if five lines have neither.
 fn declaration(place: &str, dir: &Path) -> Option<String> {
     let (file, line) = place.rsplit_once(':')?;
     let text = fs::read_to_string(dir.join(file)).ok()?;

@@ -1,4 +1,4 @@
-//! Tests that fail or pass because of what ran before them, which no lock changes.
+//! Tests that fail or pass because of the tests before them, which no lock can prevent.
 
 use crate::findings::{Observation, ReproducedClass, Reproduction};
 use crate::fix::named_statics::{self, NamedStatic};
@@ -12,7 +12,7 @@ use cofferdam_conflicts::{Conflict, Grade};
 pub(crate) struct OrderDependence {
     pub(crate) failure: Reproduction,
     pub(crate) test: PlacedTest,
-    /// The tests that create what it needs, or leave behind what it finds.
+    /// The tests that create the state it needs, or leave behind the state it fails on.
     pub(crate) culprits: Vec<PlacedTest>,
     /// The values of the process that it and a culprit name, if nothing was observed.
     pub(crate) statics: Vec<NamedStatic>,
@@ -46,7 +46,7 @@ pub(super) fn of(observation: &Observation, sources: &Sources) -> Vec<OrderDepen
         .collect()
 }
 
-/// Removes the conflicts that are known from the order alone: a lock between their tests would end nothing.
+/// Returns the observation without conflicts that show only by the order of tests: a lock between the tests would end none of them.
 pub(super) fn without(observation: &Observation) -> Observation {
     let mut rest = observation.clone();
     rest.conflicts.retain(|conflict| {
@@ -61,7 +61,7 @@ pub(super) fn without(observation: &Observation) -> Observation {
     rest
 }
 
-/// Returns whether two of its tests were seen to use it at one time.
+/// Returns whether two of its tests were observed to use the resource at the same time.
 fn has_met(conflict: &Conflict) -> bool {
     conflict.grade.is_some_and(|grade| grade >= Grade::Unguarded)
 }

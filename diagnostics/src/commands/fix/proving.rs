@@ -19,8 +19,8 @@ use cofferdam_conflicts::Conflict;
 use std::error::Error;
 use std::time::Instant;
 
-/// Writes the changes against those conflicts whose failure they are proven to end. Each round takes back what does not help,
-/// until all that is written does.
+/// Writes the changes that are proven to end the failures of their conflicts. Each round takes back the changes that do not help,
+/// until all remaining ones do.
 pub(super) fn apply(
     args: &FixArgs,
     fixed: &mut Fixed,
@@ -37,7 +37,7 @@ pub(super) fn apply(
     let mut reverted = retain(&mut observation, unknown).1;
     loop {
         fixed.proposal = Proposal {
-            // Those of a reverted change are still the way to a fix.
+            // Manual steps of a reverted change still lead to a fix.
             manual_steps: std::mem::take(&mut fixed.proposal.manual_steps),
             ..proposal::propose(
                 &observation,
@@ -143,7 +143,7 @@ fn repeat(
         conflicts.any(has)
     };
     let mut failures: Vec<&Reproduction> = observation.reproductions.iter().filter(is_concerned).collect();
-    // Those that need few runs must not wait for those that need too many.
+    // Failures that need few runs come first, because the time budget may not suffice for the others.
     failures.sort_by_key(|failure| failure.with.runs_to_refute());
     let repeater = Repeater {
         runner: SceneRunner::new(&launch, &suite, interruption).deadline(now() + args.time_budget),

@@ -23,19 +23,19 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The fewest and the most times that the tests of a key run at one moment. A failure in one of four runs shows in ten of them with a
-/// probability of 94 %.
+/// The fewest and the most times that the tests of a key run at one moment. A failure in one of four runs shows in ten of them with
+/// a probability of 94 %.
 const RUNS: RangeInclusive<u32> = 10..=100;
-/// The time after which no more than the fewest runs are made. The shorter tests are, the less often they meet.
+/// The time after which no run is added to the fewest. Short tests get more runs, because they meet less often.
 const RUN_FOR: Duration = Duration::from_secs(10);
 /// The number of times that the suite runs with the changes.
 const SUITE_RUNS: u32 = 2;
-/// The number of times that a run is tried that has no result.
+/// The number of attempts at a run that ends without a result.
 const MOST_TRIES: u32 = 3;
 /// The number of runs of the suite with and without the changes whose times are compared.
 const PAIRS: usize = 3;
-/// The number of attempts to repeat a failure with fewer tests, for each run that it took to occur: it shows in one of them with a
-/// probability of 95 %.
+/// The number of attempts to repeat a failure with fewer tests, as a multiple of the runs in which it first occurred. At that rate,
+/// one of them fails with a probability of 95 %.
 const ATTEMPTS: u32 = 3;
 
 /// The result of `fix --relax`.
@@ -95,8 +95,8 @@ impl Relaxed {
     }
 }
 
-/// Observes the command's tests, and proposes to remove the attributes that guard nothing; with `--apply`, writes that and runs
-/// the tests without them.
+/// Observes the command's tests, and proposes to remove the attributes that guard nothing. With `--apply`, writes the changes and
+/// proves that the tests pass with them.
 ///
 /// # Errors
 ///
@@ -115,7 +115,7 @@ pub(crate) fn relax(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result
     }
     let root = here::working_dir();
     if args.apply {
-        // Before the suite runs, which may leave files behind.
+        // Checked before the suite runs, because its tests may leave files in the checkout.
         checkout::may_change(&root, permissions(args))?;
     }
     let interruption = Interruption::begin();
@@ -148,7 +148,8 @@ pub(crate) fn relax(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result
     Ok(relaxed)
 }
 
-/// Runs the command under observation, one test at a time: a breakpoint that is away while another test runs would miss a use.
+/// Runs the command under observation, one test at a time: a breakpoint that has nothing new to report is removed until the
+/// next test begins, and would miss a use by another running test.
 fn observe(command: &[OsString], dir: &Path) -> Result<Observed, Box<dyn Error>> {
     let base = cofferdam::diagnostics::base_dir(Some(dir))?;
     let settings = LaunchSettings {
@@ -169,7 +170,7 @@ fn observe(command: &[OsString], dir: &Path) -> Result<Observed, Box<dyn Error>>
     Ok(observed_uses::read(result, dir))
 }
 
-/// Writes the changes, and takes back those without which a test fails.
+/// Writes the changes, and takes back those with which a test fails.
 fn apply(
     args: &FixArgs,
     relaxed: &mut Relaxed,
@@ -228,7 +229,7 @@ fn apply(
     Ok(())
 }
 
-/// Tests that need a common key, by what their runs showed.
+/// Tests that need a common key, because one of them failed in runs without it.
 struct Failure {
     tests: BTreeSet<usize>,
     text: String,
@@ -267,7 +268,7 @@ fn prove(
     };
     let mut failures = Vec::new();
     for group in groups(&relaxed.relaxation, observed) {
-        // What another key keeps changes nothing for it.
+        // A group that passed is not run again: changes of other keys have no effect on its runs.
         if !passed.contains(&group) {
             let found = prover.run_group(&group.tests, see)?;
             if found.is_empty() {
@@ -297,18 +298,18 @@ fn prove(
     Ok(Proof::Passed(measured))
 }
 
-/// A time budget that does not end.
+/// A time budget that does not run out: a year.
 const NO_LIMIT: Duration = Duration::from_secs(31_536_000);
 
 /// Tests that run together: those of one program that take a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Group {
     tests: BTreeSet<usize>,
-    /// What becomes of the key at each attribute.
+    /// The outcome for the key at each attribute.
     fates: Vec<Fate>,
 }
 
-/// Returns the tests of each key of which a test loses its attribute or gets another key.
+/// Returns the tests of each key and program, where at least one attribute loses the key or gets another.
 fn groups(relaxation: &Relaxation, observed: &Observed) -> Vec<Group> {
     let mut locks: BTreeMap<(usize, usize), Group> = BTreeMap::new();
     for key in &relaxation.keys {
@@ -340,7 +341,7 @@ struct Prover<'a> {
     scenes: SceneRunner<'a>,
     suite: &'a SuitePrograms,
     observed: &'a Observed,
-    /// The time after which the cause of a failure is not looked for any more.
+    /// The end of the search for the causes of failures.
     until: Instant,
 }
 
@@ -401,8 +402,8 @@ impl Prover<'_> {
         Ok(failed.map(|(test, _)| *test).collect())
     }
 
-    /// Looks for the tests beside which each of the failed ones fails, by halves. Where that shows nothing, or takes too long, all
-    /// are taken for the cause.
+    /// Finds the tests beside which each failed test fails, by halving the group. If no half repeats the failure, or the time is
+    /// up, all tests that are left count as its cause.
     fn causes(
         &self,
         group: &BTreeSet<usize>,
@@ -443,7 +444,8 @@ impl Prover<'_> {
         Ok(failures)
     }
 
-    /// Returns whether one of these tests fails in runs of its own, as one did in one of `runs` runs.
+    /// Returns whether one of these tests fails when only they run together. `runs` is the number of runs in which the failure
+    /// first occurred.
     fn fails_beside(
         &self,
         test: usize,

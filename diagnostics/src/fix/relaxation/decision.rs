@@ -1,8 +1,8 @@
-//! The decision which members of a key still need it, from the resources that their tests use.
+//! Decides which members of a key still need it, by the resources that their tests use.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A test, as far as it matters to a key.
+/// The properties of a test on which the decision depends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SuiteTest {
     pub(crate) name: String,
@@ -10,11 +10,12 @@ pub(crate) struct SuiteTest {
     pub(crate) program: usize,
     /// The reason its uses are not known.
     pub(crate) unseen: Option<String>,
-    /// The resources that several tests use and one of them changes, by number, each with whether this test changes it.
+    /// The shared resources that it uses, by number, each with whether it changes it. A shared resource is used by several tests
+    /// and changed by at least one.
     pub(crate) uses: BTreeMap<usize, bool>,
-    /// Things it uses whose changes cannot be seen, by number.
+    /// The resources it uses whose changes cannot be seen, by their index in `ObservedUses::opaque`.
     pub(crate) opaque: BTreeSet<usize>,
-    /// A variable or another property of its process that it changes and that programs inherit.
+    /// A variable or another property of its process that it changes and that started programs inherit.
     pub(crate) changes_inherited: Option<String>,
     pub(crate) starts_programs: bool,
     /// A resource outside of the process that it changes, which another run may use too.
@@ -23,7 +24,7 @@ pub(crate) struct SuiteTest {
     pub(crate) locked_in_bodies: BTreeSet<usize>,
 }
 
-/// One attribute of a key, with the tests that take the key by it.
+/// An attribute that takes the key, with the tests to which it applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Member {
     /// Their numbers.
@@ -44,12 +45,12 @@ pub(crate) enum Reach {
     Machine,
 }
 
-/// What becomes of an attribute.
+/// The decision on a key of one attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It guards nothing.
     Removed,
-    /// It gets the key of a group, by number.
+    /// It gets the key of a group, by its index in [`Decision::groups`].
     Moved(usize),
     /// Two tests share a resource, by number, that one of them changes.
     Kept { resource: usize, tests: [usize; 2] },
@@ -64,7 +65,7 @@ pub(crate) struct Decision {
     pub(crate) groups: Vec<usize>,
 }
 
-/// What two members have in common.
+/// The reason to keep two members apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Relation {
     Shared { resource: usize, tests: [usize; 2] },
@@ -74,7 +75,7 @@ enum Relation {
 /// Decides on the members of a key. `opaque` holds descriptions of the things whose changes cannot be seen; the resources with
 /// numbers below `named` can give a key its name.
 ///
-/// A key is split only where its tests form several groups without anything in common. What is not known connects: a member
+/// A key is split only where its tests form several groups without anything in common. Unknown uses connect: a member
 /// whose uses were not seen stays with all members that the key keeps apart from it.
 pub(crate) fn decide(
     members: &[Member],
@@ -114,7 +115,7 @@ pub(crate) fn decide(
     for number in (0..members.len()).filter(|number| !relations[*number].is_empty()) {
         by_root.entry(groups.root(number)).or_default().push(number);
     }
-    // In another process, a group can keep the key.
+    // Groups in different processes cannot meet, so each of them can keep the key.
     let programs = |numbers: &[usize]| -> BTreeSet<usize> {
         let of_members = numbers.iter().flat_map(|number| &members[*number].tests);
         of_members
@@ -158,7 +159,7 @@ pub(crate) fn decide(
     decision
 }
 
-/// Returns the verdict on a member that keeps its key: what is known first.
+/// Returns the verdict on a member that keeps its key. A shared resource takes precedence over an unknown use.
 fn verdict(relations: &[(usize, Relation)]) -> Verdict {
     let mut why = None;
     for (_, relation) in relations {
@@ -192,7 +193,7 @@ fn most_frequent<'r>(relations: impl Iterator<Item = &'r (usize, Relation)>, nam
         .map(|(resource, _)| resource)
 }
 
-/// Weighs what members have in common.
+/// Compares members by the uses of their tests.
 struct Scale<'a> {
     tests: &'a [SuiteTest],
     opaque: &'a [String],
@@ -200,7 +201,7 @@ struct Scale<'a> {
 }
 
 impl Scale<'_> {
-    /// Returns what the key keeps apart of two members, or of the tests of one.
+    /// Returns the reason to keep two members apart, or the tests of one (`is_same`), if the key does so and there is one.
     fn relation(&self, one: &Member, other: &Member, is_same: bool) -> Option<Relation> {
         if !one.is_exclusive && !other.is_exclusive {
             return None;
@@ -218,6 +219,7 @@ impl Scale<'_> {
         unknown
     }
 
+    /// Returns the reason to keep two tests apart.
     fn of_tests(&self, first: usize, second: usize) -> Option<Relation> {
         let (one, other) = (&self.tests[first], &self.tests[second]);
         if first == second || self.reach == Reach::Process && one.program != other.program {
@@ -257,7 +259,7 @@ impl Scale<'_> {
             .map(Relation::NotKnown)
     }
 
-    /// Returns what a member shares with a test that locks the key in its body.
+    /// Returns the resource that a member shares with a test that locks the key in its body.
     fn locked_in_bodies(&self, member: &Member) -> Option<Relation> {
         let shared = member.tests.iter().find_map(|test| {
             let resource = *self.tests[*test].locked_in_bodies.first()?;

@@ -1,6 +1,6 @@
 //! Removal of attributes that guard nothing, and splitting of keys that guard several things.
 //!
-//! `decision` says what becomes of each member of a key, `source_edits` writes that into the files.
+//! `decision` decides on each member of a key, `source_edits` applies the decisions to the files' text.
 
 mod decision;
 mod source_edits;
@@ -26,21 +26,21 @@ pub(crate) struct RanProgram {
     pub(crate) tests: Vec<usize>,
 }
 
-/// What the tests of a suite were seen to use.
+/// The resources that the tests of a suite used in an observation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ObservedUses {
     pub(crate) programs: Vec<RanProgram>,
     pub(crate) tests: Vec<SuiteTest>,
-    /// What several tests use and one of them changes.
+    /// The resources that several tests use and one of them changes.
     pub(crate) resources: Vec<Resource>,
     /// Failures of tests that ran without a common key. They are numbered after the resources.
     pub(crate) failures: Vec<String>,
-    /// What tests use of which changes cannot be seen.
+    /// Descriptions of the used resources whose changes cannot be seen.
     pub(crate) opaque: Vec<String>,
 }
 
 impl ObservedUses {
-    /// Notes that these tests need a common key for a reason that is not known.
+    /// Records that one of these tests failed without a common key, so they need one, though no shared resource was observed.
     pub(crate) fn add_failure(&mut self, tests: impl Iterator<Item = usize>, failure: String) {
         let number = self.resources.len() + self.failures.len();
         self.failures.push(failure);
@@ -50,11 +50,11 @@ impl ObservedUses {
     }
 }
 
-/// What becomes of one key of an attribute.
+/// The outcome for one key of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Removed,
-    /// It becomes a key of the tests that use this resource.
+    /// It is replaced by a key that only the tests of this resource take.
     Split {
         key: String,
         resource: Resource,
@@ -64,7 +64,7 @@ pub(crate) enum Fate {
         resource: Resource,
         tests: [String; 2],
     },
-    /// A test failed without it.
+    /// A test failed in a run without it.
     Needed {
         why: String,
     },
@@ -73,14 +73,14 @@ pub(crate) enum Fate {
     },
 }
 
-/// A key of an attribute, and what becomes of it.
+/// A key of an attribute, and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RelaxedKey {
     pub(crate) file: PathBuf,
     pub(crate) line: usize,
     /// The source text of the attribute.
     pub(crate) text: String,
-    /// Tests of different locks never wait for each other: its number.
+    /// The number of the lock that the key stands for. Tests of different locks never wait for each other.
     pub(crate) lock: usize,
     /// The numbers of the tests that take it.
     pub(crate) tests: Vec<usize>,
@@ -115,7 +115,8 @@ struct Sites<'a> {
     without_source: BTreeSet<usize>,
 }
 
-/// Decides which keys the tests need. `uses` gets an entry for each test of the sources that did not run.
+/// Decides which keys the tests need, and returns the changes of the sources. A function with an attribute that did not run counts
+/// as a test whose uses are not known.
 pub(crate) fn relax(sources: &Sources, uses: &ObservedUses) -> Relaxation {
     let mut tests = uses.tests.clone();
     let sites = Sites::read(sources, uses, &mut tests);
@@ -141,7 +142,7 @@ pub(crate) fn relax(sources: &Sources, uses: &ObservedUses) -> Relaxation {
         let decision = decide(&members, reach, &tests, &uses.opaque, uses.resources.len());
         let mut groups: Vec<(String, Resource)> = Vec::new();
         for resource in decision.groups.iter().map(|number| &uses.resources[*number]) {
-            // Each process has its own variables, but one key of that name is enough.
+            // Groups of different processes can share a resource of the same name, such as a variable: one key serves both.
             let known = groups.iter().find(|(_, known)| known == resource);
             let name = known.map_or_else(|| key_names::new_key(resource, &taken), |(name, _)| name.clone());
             taken.insert(name.clone());
@@ -277,7 +278,7 @@ impl<'a> Sites<'a> {
         site.has_others |= same.count() > 1;
     }
 
-    /// Returns members for the tests that may take any key: of a macro, or under a condition.
+    /// Returns members for the tests that may take any key: those made by a macro, or with attributes under a condition.
     fn members_without_source(&self) -> impl Iterator<Item = Member> {
         self.without_source.iter().map(|test| Member {
             tests: BTreeSet::from([*test]),

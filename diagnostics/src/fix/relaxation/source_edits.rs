@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 /// The crates whose attributes keep tests apart.
 const CRATES: [&str; 2] = ["cofferdam", "serial_test"];
 
-/// An attribute that loses keys, or gets others.
+/// An attribute that loses some of its keys, or gets others.
 #[derive(Clone, Debug)]
 pub(super) struct AttributeEdit {
     pub(super) annotation: Annotation,
-    /// The keys that it takes afterwards; empty if it goes.
+    /// The keys that it takes afterwards; empty if the attribute is removed.
     pub(super) keys: Vec<String>,
 }
 
@@ -73,7 +73,7 @@ pub(super) fn apply(edits: &BTreeMap<PathBuf, Vec<AttributeEdit>>, sources: &Sou
     edited
 }
 
-/// Returns the crate that the package used for attributes only, if the last of them is gone.
+/// Returns the package's manifest and `serial_test` if the package depends on that crate and no longer mentions it.
 fn unused_crate(
     package: &Package,
     old: &BTreeMap<&Path, &str>,
@@ -180,7 +180,7 @@ fn module_around(file: &SourceFile<'_>, tokens: &[TokenTree], at: usize) -> Opti
     let mut around = tokens.iter().filter(|token| is_group(token, Delimiter::Brace));
     let around = around.find(|token| file.range(token).contains(&at))?;
     let inside = inner(around);
-    // The braces of `use {…}` are no module.
+    // The braces of `use {…}` are not a module.
     let is_of_use = !inside
         .iter()
         .any(|token| matches!(token, TokenTree::Punct(sign) if sign.as_char() == ';'));
@@ -205,7 +205,7 @@ mod tests {
     use super::super::super::scan::scan;
     use super::*;
 
-    /// Returns the file after its attributes got these keys, by line; the others lose all.
+    /// Returns the file after the attributes in these lines got these keys and all others were removed.
     fn edited(text: &str, keys: &[(usize, &[&str])]) -> String {
         let program = scan(Path::new("lib.rs"), Some("serial_test"), &|_| Ok(text.to_owned()));
         let annotations = program
