@@ -86,7 +86,7 @@ mod tests {
             harness_arguments: Vec::new(),
             tests: Tests::Each(vec!["a".to_owned(), "b".to_owned()]),
         };
-        assert_eq!(parse(list.as_bytes()).unwrap(), [wanted.clone()]);
+        assert_eq!(parse(list.as_bytes()).unwrap(), std::slice::from_ref(&wanted));
         let filtered = list.replace(r#""reason":"ignored""#, r#""reason":"expression""#);
         let wanted = ListedProgram {
             is_filtered: true,

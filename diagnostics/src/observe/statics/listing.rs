@@ -42,8 +42,10 @@ impl Listing {
                 let is_known = KnownStatic::of(&name).is_some();
                 let type_name = declaration.map_or("", |declaration| &declaration.type_name);
                 // Such a lock guards something else, and holds no value.
-                let is_empty =
-                    type_name.contains("<()>") || type_name.ends_with(", ()>") || type_name == "Once";
+                let is_empty = type_name.contains("<()>")
+                    || type_name == "Once"
+                    // One of lock_api has the type of its raw lock first.
+                    || (type_name.ends_with(", ()>") && LOCKS.iter().any(|word| type_name.starts_with(word)));
                 // The cofferdam library may be a path dependency, as the user's own crates are.
                 let is_wanted = (declaration.is_some() || is_known)
                     && (with_locks || !is_empty)

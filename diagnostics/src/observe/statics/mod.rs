@@ -183,8 +183,10 @@ pub(super) fn listed(folder: &Path, pid: u32) -> Vec<ListedStatic> {
 fn listed_in(table: &[u8]) -> Option<Vec<ListedStatic>> {
     let count = |at: usize| Some(u64::from_ne_bytes(table.get(at..at + 8)?.try_into().ok()?) as usize);
     let (sites, statics) = (count(8)?, count(16)?);
-    let entries = table.get(HEADER + sites * size_of::<Site>()..)?;
-    let (entries, texts) = entries.split_at_checked(statics * size_of::<Static>())?;
+    let begin = sites.checked_mul(size_of::<Site>())?.checked_add(HEADER)?;
+    let (entries, texts) = table
+        .get(begin..)?
+        .split_at_checked(statics.checked_mul(size_of::<Static>())?)?;
     let listed = entries.chunks(size_of::<Static>()).map(|entry| {
         let word = |at: usize| Some(u32::from_ne_bytes(entry.get(at..at + 4)?.try_into().ok()?));
         let length = |at: usize| Some(u16::from_ne_bytes(entry.get(at..at + 2)?.try_into().ok()?).into());
@@ -332,6 +334,9 @@ mod tests {
         };
         assert_eq!(listed_in(&bytes), Some(vec![listed]));
         assert_eq!(listed_in(&bytes[..bytes.len() - 1]), None);
+        let mut huge = bytes;
+        huge[8..16].fill(u8::MAX);
+        assert_eq!(listed_in(&huge), None);
     }
 
     #[test]
