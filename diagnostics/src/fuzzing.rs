@@ -1,6 +1,6 @@
 //! Targets for libFuzzer: readers of files that a killed process, a full disk or another program may have damaged.
 //!
-//! `COFFERDAM_FUZZ` names the target, so that one program has all of them. `.ci/long fuzzing` builds and runs it.
+//! `COFFERDAM_TEST_TARGET` names the target, so that one program has all of them. `.ci/long fuzzing` builds and runs it.
 
 use crate::cli::Cli;
 use crate::observe;
@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 
 static TARGET: LazyLock<String> = LazyLock::new(|| {
     #[expect(clippy::disallowed_methods, reason = "libFuzzer takes the arguments")]
-    std::env::var("COFFERDAM_FUZZ").unwrap_or_default()
+    std::env::var("COFFERDAM_TEST_TARGET").unwrap_or_default()
 });
 
 /// The directory of the files to read, in memory.
