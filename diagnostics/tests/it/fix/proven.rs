@@ -124,6 +124,10 @@ fn what_ends_a_failure_is_kept_and_what_does_not_is_taken_back() {
         .as_array_mut()
         .unwrap();
     tests.iter_mut().find(|test| test["name"] == "pears").unwrap()["name"] = "holiday".into();
+    // On a busy machine a few runs may pass by chance: a lower rate asks for more.
+    for reproduction in observed["reproductions"].as_array_mut().unwrap() {
+        reproduction["with"] = serde_json::json!({ "failed": 3, "runs": 6 });
+    }
     fs::write(observation(&package), observed.to_string()).unwrap();
 
     let output = fix(&package, &[], &command);
