@@ -278,7 +278,7 @@ impl HelpContext<'_> {
             }
             (None, StaticPlace::Production, SuiteApi::Cofferdam) => format!(
                 "put `{last}` in a function that returns a `cofferdam::WorkerLocal` under `cfg(feature = \"testing\")`, and \
-                 the static otherwise (docs/guide/statics.md)"
+                 the static otherwise (guide: *Statics*, *In production code*)"
             ),
             (None, StaticPlace::Production, SuiteApi::SerialTest | SuiteApi::Std) => {
                 "pass the value as an argument, so that each test can have its own".to_owned()

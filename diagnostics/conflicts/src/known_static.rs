@@ -55,8 +55,12 @@ impl KnownStatic {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::PanicHook => "a process has one panic hook: a test that sets it sets it for all",
-            Self::LogLevel => "a process has one maximum level of log: a test that sets it sets it for all",
-            Self::Logger => "a process has one logger of log: the first test that sets it sets it for all",
+            Self::LogLevel => {
+                "a process has one maximum level of the crate log: a test that sets it sets it for all"
+            }
+            Self::Logger => {
+                "a process has one logger of the crate log: the first test that sets it sets it for all"
+            }
             Self::Subscriber => {
                 "a process has one global subscriber of tracing: the first test that sets it sets it for all"
             }

@@ -234,23 +234,7 @@ impl Command {
             Self::Observe(args) => Some(&args.report),
             Self::Check(args) => Some(&args.report),
             Self::Hunt(args) => Some(&args.report),
-            Self::Rerun(_)
-            | Self::Fix(_)
-            | Self::Submit(_)
-            | Self::Guard(_)
-            | Self::Host(_)
-            | Self::Env(_)
-            | Self::Clean(_)
-            | Self::Locks(_)
-            | Self::Status(_)
-            | Self::List(_)
-            | Self::Show(_)
-            | Self::Backup(_)
-            | Self::Metrics(_)
-            | Self::Completions(_)
-            | Self::Config(_)
-            | Self::Man(_)
-            | Self::Shards(_) => None,
+            _ => None,
         }
     }
 }

@@ -48,9 +48,15 @@ fn is_below(file: &SourceFile<'_>, mut tokens: &[TokenTree], line: usize) -> boo
 }
 
 fn is_of_tests(attribute: &TokenTree) -> bool {
-    let words = || attribute.to_string();
     is_attribute(attribute, "test")
-        || is_attribute(attribute, "cfg") && words().contains("test") && !words().contains("not")
+        || is_attribute(attribute, "cfg") && has_word(attribute, "test") && !has_word(attribute, "not")
+}
+
+/// Returns whether a group has an identifier of this name: `"latest"` in `feature = "latest"` is none.
+fn has_word(group: &TokenTree, word: &str) -> bool {
+    inner(group)
+        .iter()
+        .any(|token| matches!(token, TokenTree::Ident(name) if name == word) || has_word(token, word))
 }
 
 #[cfg(test)]
@@ -75,6 +81,10 @@ mod checks {
 fn counts() {
     static E: Mutex<u32> = Mutex::new(4);
 }
+#[cfg(feature = \"latest\")]
+static F: u32 = 1;
+#[cfg(all(test, feature = \"notify\"))]
+static G: u32 = 1;
 ";
 
     #[test]
@@ -91,6 +101,8 @@ fn counts() {
             (Some("src/lib.rs:8"), StaticPlace::Production),
             (Some("src/lib.rs:11"), StaticPlace::Tests),
             (Some("src/lib.rs:17"), StaticPlace::Tests),
+            (Some("src/lib.rs:20"), StaticPlace::Production),
+            (Some("src/lib.rs:22"), StaticPlace::Tests),
             (Some("src/lib.rs:99"), StaticPlace::Production),
             (Some("src/gone.rs:1"), StaticPlace::Production),
             (Some("tests/it.rs:2"), StaticPlace::Tests),

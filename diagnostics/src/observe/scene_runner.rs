@@ -495,7 +495,7 @@ fn read_statics(
     if let Some(id) = plan.put_back.iter().find(|id| !is_put_back(id)) {
         let why = match listed.iter().find(|one| one.id == *id) {
             _ if seen.unobserved.is_some() => "no table of statics could be used",
-            None => "it is no static of this program",
+            None => "this program has no such static",
             Some(one) if !one.can_be_put_back() => "it is larger than 64 KiB",
             Some(_) => "the last test did not begin after all others",
         };

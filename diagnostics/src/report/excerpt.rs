@@ -1,12 +1,13 @@
 //! The source lines at which two tests conflict, in the compiler's style, for terminals.
 
 use super::source_place::{main_use, split};
+use super::source_quotes::SourceQuotes;
 use super::text::plain;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use cofferdam::Access;
 use cofferdam_conflicts::{Conflict, Severity};
 use std::io::{self, IsTerminal as _, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The width of a terminal that reports none.
 const WIDTH: usize = 100;
@@ -15,10 +16,9 @@ const LEAST_WIDTH: usize = 40;
 const INDENTATION: &str = "  ";
 
 /// Shows source lines, or nothing without a terminal.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Excerpts {
-    /// The directory that reported paths are relative to.
-    dir: PathBuf,
+    sources: SourceQuotes,
     width: Option<usize>,
 }
 
@@ -39,7 +39,7 @@ impl Excerpts {
             columns.filter(|columns| *columns >= LEAST_WIDTH).unwrap_or(WIDTH)
         });
         Self {
-            dir: dir.to_owned(),
+            sources: SourceQuotes::new(dir),
             width,
         }
     }
@@ -118,9 +118,7 @@ impl Excerpts {
 
     /// Returns the text of a line; `None` if it is blank or cannot be read.
     fn line(&self, file: &str, line: u32) -> Option<String> {
-        let text = std::fs::read_to_string(self.dir.join(file)).ok()?;
-        let text = text.lines().nth((line as usize).checked_sub(1)?)?;
-        let text = plain(&text.replace('\t', "    ")).into_owned();
+        let text = plain(&self.sources.line(file, line)?).into_owned();
         (!text.trim().is_empty()).then_some(text)
     }
 }
@@ -132,7 +130,7 @@ mod tests {
 
     fn text(dir: &Path, width: Option<usize>, conflict: &Conflict) -> String {
         let excerpts = Excerpts {
-            dir: dir.to_owned(),
+            sources: SourceQuotes::new(dir),
             width,
         };
         let mut out = Vec::new();

@@ -42,7 +42,7 @@ pub(super) fn statics(
         }
         Experiment::Pause => writeln!(
             out,
-            "    with one test run while the other stood at a use of {what}, the test failed in {with}; one after the other, in \
+            "    with one test run while the other paused at a use of {what}, the test failed in {with}; one after the other, in \
              {without}"
         ),
     }
@@ -150,7 +150,7 @@ mod tests {
             (
                 Experiment::Pause,
                 vec![vec![lazy]],
-                "  through static shop::ALL: Lazy<u8> (src/lib.rs:3)\n    with one test run while the other stood at a use of it, \
+                "  through static shop::ALL: Lazy<u8> (src/lib.rs:3)\n    with one test run while the other paused at a use of it, \
                  the test failed in 0 of 6 runs; one after the other, in 3 of 3 runs\n",
             ),
         ] {

@@ -47,6 +47,7 @@ mod sharded;
 mod shell_line;
 mod show;
 mod source_place;
+mod source_quotes;
 mod status;
 mod status_line;
 mod style;

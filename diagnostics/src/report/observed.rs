@@ -139,9 +139,9 @@ fn static_lines(conflict: &Conflict, facts: &StaticFacts) -> Vec<String> {
     let mut lines = Vec::new();
     let type_name = Some(&facts.type_name).filter(|name| !name.is_empty());
     match (&facts.declared, type_name) {
-        (Some(place), Some(type_name)) => lines.push(format!("a {type_name}, declared at {place}")),
+        (Some(place), Some(type_name)) => lines.push(format!("of type {type_name}, declared at {place}")),
         (Some(place), None) => lines.push(format!("declared at {place}")),
-        (None, Some(type_name)) => lines.push(format!("a {type_name}")),
+        (None, Some(type_name)) => lines.push(format!("of type {type_name}")),
         (None, None) => {}
     }
     let path = conflict.resource.as_ref().map_or("", Resource::as_str);

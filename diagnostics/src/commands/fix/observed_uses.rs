@@ -30,12 +30,9 @@ pub(super) struct Observed {
 type Numbers = HashMap<(PathBuf, String, String), usize>;
 
 /// The words of declared types that hide no change: a change of the value in one of these locks or cells is seen.
-const PLAIN: [&str; 46] = [
+const PLAIN: [&str; 48] = [
     "static",
-    "ref",
-    "pub",
     "mut",
-    "crate",
     "std",
     "sync",
     "cell",
@@ -72,11 +69,16 @@ const PLAIN: [&str; 46] = [
     "u16",
     "u32",
     "u64",
+    "u128",
     "usize",
+    "i8",
+    "i16",
     "i32",
     "i64",
-    "f64",
+    "i128",
     "isize",
+    "f32",
+    "f64",
 ];
 
 /// Reads the result of an observation in `dir`.
@@ -94,14 +96,13 @@ pub(super) fn read(mut result: ObservationResult, dir: &Path) -> Observed {
                 binary: ran.binary.clone(),
                 name: name.clone(),
             };
-            let of_test = result
-                .results
-                .iter()
-                .find(|one| one.binary == ran.binary && one.name == *name);
+            // Programs of two packages may have the same name: what is not known of one of them is not known of the test.
+            let same = |one: &&TestResult| one.binary == ran.binary && one.name == *name;
+            let of_test: Vec<&TestResult> = result.results.iter().filter(same).collect();
             let unseen = if result.own_processes.contains(&(ran.binary.clone(), name.clone())) {
                 Some("ran in a process of its own")
             } else {
-                why_unseen(of_test)
+                why_unseen(&of_test)
             };
             observed.uses.tests.push(SuiteTest {
                 name: name.clone(),
@@ -110,9 +111,13 @@ pub(super) fn read(mut result: ObservationResult, dir: &Path) -> Observed {
                 starts_programs: result.starters.contains(&(ran.binary.clone(), name.clone())),
                 ..SuiteTest::default()
             });
-            observed
-                .durations
-                .push(of_test.and_then(duration).unwrap_or_default());
+            observed.durations.push(
+                of_test
+                    .iter()
+                    .filter_map(|one| duration(one))
+                    .max()
+                    .unwrap_or_default(),
+            );
             observed.ids.push(id);
         }
         observed.uses.programs.push(RanProgram {
@@ -147,13 +152,19 @@ pub(super) fn read(mut result: ObservationResult, dir: &Path) -> Observed {
     observed
 }
 
-fn why_unseen(result: Option<&TestResult>) -> Option<&'static str> {
-    match result.map(|one| one.outcome) {
-        Some(ReportedOutcome::Passed) => None,
-        Some(ReportedOutcome::Failed) => Some("failed in the observed run"),
-        Some(ReportedOutcome::Ignored) => Some("did not run"),
-        Some(ReportedOutcome::Unknown) | None => Some("has no known result in the observed run"),
-    }
+/// Returns why the uses of the test with these results are not known.
+fn why_unseen(results: &[&TestResult]) -> Option<&'static str> {
+    const UNKNOWN: &str = "has no known result in the observed run";
+    let why = |one: &&TestResult| match one.outcome {
+        ReportedOutcome::Passed => None,
+        ReportedOutcome::Failed => Some("failed in the observed run"),
+        ReportedOutcome::Ignored => Some("did not run"),
+        ReportedOutcome::Unknown => Some(UNKNOWN),
+    };
+    results
+        .iter()
+        .find_map(why)
+        .or(results.is_empty().then_some(UNKNOWN))
 }
 
 fn duration(result: &TestResult) -> Option<Duration> {
@@ -295,15 +306,28 @@ fn what_is_opaque(one: &ListedAccess, written: &BTreeSet<&Resource>, dir: &Path)
     (!is_plain).then(|| format!("{} ({declared}), whose type may hide changes", one.resource))
 }
 
-/// Returns the source of a static from the line of its declaration to the first `=` or `;`, or `None` if five lines have neither.
+/// Returns the source of a static from the line of its declaration to its value, or `None` if that does not begin within five
+/// lines.
 fn declaration(place: &str, dir: &Path) -> Option<String> {
     let (file, line) = place.rsplit_once(':')?;
     let text = fs::read_to_string(dir.join(file)).ok()?;
     let from = text.lines().skip(line.parse::<usize>().ok()?.checked_sub(1)?);
     let from: Vec<&str> = from.take(5).collect();
-    let from = from.join("\n");
-    let end = from.find(['=', ';'])?;
-    Some(from[..end].to_owned())
+    without_value(&from.join("\n")).map(str::to_owned)
+}
+
+/// Returns the text before the first `=` or `;` outside of brackets: `[u8; 4]` is a type.
+fn without_value(text: &str) -> Option<&str> {
+    let mut depth = 0_i32;
+    let end = text.find(|letter| {
+        match letter {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth -= 1,
+            _ => {}
+        }
+        depth <= 0 && matches!(letter, '=' | ';')
+    })?;
+    Some(&text[..end])
 }
 
 /// Returns whether a declared type is built from known types only.
@@ -330,9 +354,14 @@ mod tests {
             ("pub(crate) static POOL: OnceLock<Pool> ", false),
             ("static FLAG: AtomicBool ", false),
             ("static PARSER: Box<dyn Fn()> ", false),
+            ("static PAIR: ([u8; 2], Box<dyn Fn()>) ", false),
             ("macro!(X)", false),
         ] {
             assert_eq!(is_plain(declaration), plain, "{declaration}");
+            for value in ["= [1; 2];", "= f(|x| x == 1);", ";"] {
+                let source = format!("{declaration}{value}");
+                assert_eq!(without_value(&source), Some(declaration), "{source}");
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use super::observed_uses::{self, Observed};
 use super::{FixEvent, shown};
 use crate::cli::FixArgs;
 use crate::commands::suite::collect_and_end;
+use crate::commands::test_command::{self, TestRunner};
 use crate::commands::{Interrupted, Refused, here, observed_variables, recordings, run_in_foreground};
 use crate::exit_code::{self, Ended};
 use crate::findings::{Account, Entry};
@@ -102,11 +103,7 @@ impl Relaxed {
 ///
 /// The command cannot be observed or fails, or the changes could not be written.
 pub(crate) fn relax(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result<Relaxed, Box<dyn Error>> {
-    if args
-        .command
-        .iter()
-        .any(|word| word == "nextest" || word == "cargo-nextest")
-    {
+    if let Some((TestRunner::Nextest, _)) = test_command::runner(&args.command) {
         return Err(Refused::new(
             &"nextest gives each test a process of its own, which shows nothing about tests that are threads of one process: \
               use `cargo test`",

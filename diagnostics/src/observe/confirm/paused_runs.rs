@@ -76,12 +76,9 @@ impl<'a> PausedRuns<'a> {
         within: &WithinUse,
         resource: &Resource,
     ) -> Option<io::Result<Vec<Outcome>>> {
-        if self.rerunner.is_over() {
-            return None;
-        }
-        let runnables: Option<Vec<Runnable>> = tests.iter().map(|test| self.runnable(test)).collect();
-        let Some(runnables) = runnables else {
-            return Some(Err(io::ErrorKind::NotFound.into()));
+        let runnables = match self.runnables(tests)? {
+            Ok(runnables) => runnables,
+            Err(error) => return Some(Err(error)),
         };
         let mut order: Vec<usize> = (0..runnables.len()).collect();
         order.sort_by_key(|at| runnables[*at].id() != within.held);
@@ -107,12 +104,9 @@ impl<'a> PausedRuns<'a> {
         pauses: Option<Pauses>,
         alone: Duration,
     ) -> Option<io::Result<Vec<Outcome>>> {
-        if self.rerunner.is_over() {
-            return None;
-        }
-        let runnables: Option<Vec<Runnable>> = tests.iter().map(|test| self.runnable(test)).collect();
-        let Some(runnables) = runnables else {
-            return Some(Err(io::ErrorKind::NotFound.into()));
+        let runnables = match self.runnables(tests)? {
+            Ok(runnables) => runnables,
+            Err(error) => return Some(Err(error)),
         };
         let all: Vec<&Runnable> = runnables.iter().collect();
         // nextest runs the tests of such a group one after the other.
@@ -142,6 +136,17 @@ impl<'a> PausedRuns<'a> {
             TestOutcome::Stopped => Outcome::Unknown,
         };
         Some(Ok(outcomes.into_iter().map(outcome).collect()))
+    }
+
+    /// Returns what starts the tests, or `None` if the time is over.
+    fn runnables(&self, tests: &[TestId]) -> Option<io::Result<Vec<Runnable>>> {
+        let all = || {
+            tests
+                .iter()
+                .map(|test| self.runnable(test))
+                .collect::<Option<_>>()
+        };
+        (!self.rerunner.is_over()).then(|| all().ok_or_else(|| io::ErrorKind::NotFound.into()))
     }
 
     fn runnable(&self, test: &TestId) -> Option<Runnable> {

@@ -124,7 +124,10 @@ impl Trial {
             Run::Alone(test) => self.alone[test].add(failed[test]),
             // A failure after one of the first test may be a consequence of it.
             Run::After { first } => self.after[1 - first].add(failed[1 - first] && !failed[first]),
-            Run::Restored { first, of } => self.restored[1 - first][of].add(failed[1 - first]),
+            // Nor is a pass after it a sign that the static was the cause.
+            Run::Restored { first, of } => {
+                self.restored[1 - first][of].add(failed[1 - first] || failed[first])
+            }
             Run::Within(at) => {
                 let rates = self.within.entry(at).or_default();
                 for (rate, failed) in rates.iter_mut().zip(failed) {

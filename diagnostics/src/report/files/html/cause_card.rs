@@ -2,11 +2,11 @@
 
 use super::escaped::{Plain, YOUR_COMMAND, YOUR_COMMAND_MEANS, with_code};
 use super::quoted;
-use super::source_quotes::SourceQuotes;
 use crate::commands::hunt::{Cause, Hunted};
 use crate::findings::SharedUse;
 use crate::hunt::Class;
 use crate::report::hunt;
+use crate::report::source_quotes::SourceQuotes;
 use crate::report::text::count;
 use maud::{Markup, html};
 

@@ -2,11 +2,11 @@
 
 use super::escaped::{Plain, time, with_code};
 use super::quoted;
-use super::source_quotes::SourceQuotes;
 use super::timeline::{Timeline, percent, verb};
 use crate::commands::Findings;
 use crate::findings::TestTime;
 use crate::report::finding::about_conflict;
+use crate::report::source_quotes::SourceQuotes;
 use crate::report::text::count;
 use crate::report::{confirmed, observed};
 use cofferdam::Access;

@@ -1,7 +1,7 @@
 //! The report as one self-contained page: it loads nothing, and all of it can be read without its script.
 //!
 //! `conflict_card` and `cause_card` show findings, `timeline` and `test_table` tests on an `axis`, and `frame` puts them together.
-//! `proposed_changes` shows a diff, `source_quotes` reads lines of the checkout, `quoted` shows them, `escaped` escapes texts,
+//! `proposed_changes` shows a diff, `quoted` source lines, `escaped` escapes texts,
 //! and `content_security` hashes the script and the style that the page may use.
 
 mod axis;
@@ -15,7 +15,6 @@ mod frame;
 mod page_tests;
 mod proposed_changes;
 mod quoted;
-mod source_quotes;
 mod test_table;
 mod timeline;
 
@@ -30,6 +29,7 @@ use crate::hunt::Regime;
 use crate::report::hunt as hunt_report;
 use crate::report::reported::Reported;
 use crate::report::shell_line::shell_line;
+use crate::report::source_quotes::SourceQuotes;
 use crate::report::text::count;
 use crate::report::{baseline, batch, confirmed, last_line, observed, summary};
 use anstream::StripStream;
@@ -38,7 +38,6 @@ use conflict_card::{Cards, Form, HEADINGS};
 use escaped::{Plain, YOUR_COMMAND, YOUR_COMMAND_MEANS};
 use frame::{Page, Tone};
 use maud::{Markup, html};
-use source_quotes::SourceQuotes;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Write};

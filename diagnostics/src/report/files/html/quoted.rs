@@ -1,7 +1,7 @@
 //! A place in the page: file and line, with the lines around it.
 
 use super::escaped::Plain;
-use super::source_quotes::SourceQuotes;
+use crate::report::source_quotes::SourceQuotes;
 use maud::{Markup, html};
 
 /// Writes a place, and quotes it if it is in the checkout. `at` is the moment of the use, or 0 if that is not known; without `is_new`,

@@ -1,6 +1,6 @@
 //! Lines of the checkout, quoted around a place.
 
-use crate::report::source_place;
+use super::source_place;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,7 @@ pub(super) struct Quote {
 }
 
 /// The source files of a checkout, each read once.
+#[derive(Debug)]
 pub(super) struct SourceQuotes {
     /// The directory that places are relative to.
     dir: PathBuf,
@@ -34,6 +35,7 @@ pub(super) struct SourceQuotes {
     files: RefCell<HashMap<String, Option<Rc<SourceFile>>>>,
 }
 
+#[derive(Debug)]
 struct SourceFile {
     lines: Vec<String>,
     /// The time of its last change, in microseconds since 1970.
@@ -68,6 +70,12 @@ impl SourceQuotes {
             lines: file.lines[first..=last].to_vec(),
             is_newer: file.changed > at,
         })
+    }
+
+    /// Returns one line of a source file of the checkout, with spaces for tabs.
+    pub(super) fn line(&self, file: &str, line: u32) -> Option<String> {
+        let index = (line as usize).checked_sub(1)?;
+        self.file(file)?.lines.get(index).cloned()
     }
 
     fn file(&self, name: &str) -> Option<Rc<SourceFile>> {
@@ -122,6 +130,8 @@ mod tests {
             assert_eq!(quoted(place), None, "{place}");
         }
         assert!(quotes.quote("a.rs:1", 5).unwrap().is_newer);
+        assert_eq!(quotes.line("a.rs", 3).as_deref(), Some("    three"));
+        assert_eq!((quotes.line("a.rs", 0), quotes.line("a.rs", 7)), (None, None));
     }
 
     #[test]
