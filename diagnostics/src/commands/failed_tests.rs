@@ -150,13 +150,7 @@ fn scene(run: Run, id: &TestId, suite: &SuitePrograms) -> Option<Scene> {
             all[..=preceding].iter().map(to_id).collect()
         }
     };
-    Some(Scene {
-        tests,
-        arrangement: Arrangement::InOrder,
-        load: 0,
-        twice: false,
-        empty_temp: false,
-    })
+    Some(Scene::of(tests, Arrangement::InOrder))
 }
 
 fn enter(examination: &mut Examination, run: Run, id: &TestId, result: &SceneResult) {

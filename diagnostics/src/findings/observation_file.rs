@@ -233,13 +233,7 @@ mod tests {
                     test_place: None,
                     help: String::new(),
                 }],
-                scene: Scene {
-                    tests: vec![test_id("a"), test_id("b")],
-                    arrangement: Arrangement::Parallel,
-                    load: 0,
-                    twice: false,
-                    empty_temp: false,
-                },
+                scene: Scene::of(vec![test_id("a"), test_id("b")], Arrangement::Parallel),
                 paused: Some(PausedAt {
                     resources: vec![Resource::file("/w/report.csv"), Resource::cwd()],
                     first: 80,

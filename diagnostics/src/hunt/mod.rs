@@ -502,13 +502,7 @@ mod tests {
         // Each needs what another sets, and in the serial orders one always came before.
         let mut suite = with_steps(9, &[(0, &[SET]), (4, &[Step::FailUnless("a")]), (8, &[SET])]);
         let all = suite.tests.clone();
-        let result = suite.run(&Scene {
-            tests: all.clone(),
-            arrangement: Arrangement::InOrder,
-            load: 0,
-            twice: false,
-            empty_temp: false,
-        });
+        let result = suite.run(&Scene::of(all.clone(), Arrangement::InOrder));
         let as_is = result.unwrap();
         let options = HuntOptions {
             alone_for_all: true,

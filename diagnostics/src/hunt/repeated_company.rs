@@ -82,13 +82,7 @@ fn unexplained(verdict: Verdict, rate: FailureRate, tests: &[TestId]) -> Verdict
 }
 
 fn beside(tests: &[TestId]) -> Scene {
-    Scene {
-        tests: tests.to_vec(),
-        arrangement: Arrangement::Parallel,
-        load: 0,
-        twice: false,
-        empty_temp: false,
-    }
+    Scene::of(tests.to_vec(), Arrangement::Parallel)
 }
 
 /// Runs the tests beside each other until one has failed often enough for a rate. Returns the one that failed most, its rate,

@@ -136,13 +136,7 @@ mod model {
 
         /// Runs the user's command: in parallel.
         pub(in crate::hunt) fn as_is(&mut self) -> SceneResult {
-            let scene = Scene {
-                tests: self.tests.clone(),
-                arrangement: Arrangement::Parallel,
-                load: 0,
-                twice: false,
-                empty_temp: false,
-            };
+            let scene = Scene::of(self.tests.clone(), Arrangement::Parallel);
             self.result(&scene, &StaticsPlan::default())
         }
 

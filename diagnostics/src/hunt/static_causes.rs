@@ -280,7 +280,7 @@ impl Experiments<'_> {
             return Ok(Shown::Nothing);
         };
         let mut tests = vec![culprit.clone(), verdict.test.clone()];
-        let order = plain(tests.clone(), Arrangement::InOrder);
+        let order = Scene::of(tests.clone(), Arrangement::InOrder);
         let uses = match self.observe(&order)? {
             Ok(uses) => uses,
             Err(reason) => return Ok(reason.map_or(Shown::Nothing, Shown::Unobserved)),
@@ -291,11 +291,11 @@ impl Experiments<'_> {
         }
         let mut without = self.rate(&order)?;
         tests.reverse();
-        let reversed = plain(tests.clone(), Arrangement::InOrder);
+        let reversed = Scene::of(tests.clone(), Arrangement::InOrder);
         let more = self.rate(&reversed)?;
         without.failed += more.failed;
         without.runs += more.runs;
-        let beside = plain(tests, Arrangement::Parallel);
+        let beside = Scene::of(tests, Arrangement::Parallel);
         let mut shown = Vec::new();
         for id in &candidates {
             if let Some(with) = self.fails_at(&beside, id, [&verdict.test, culprit])?
@@ -380,17 +380,7 @@ fn order_of(verdict: &Verdict) -> Scene {
     };
     tests.retain(|test| *test != verdict.test);
     tests.push(verdict.test.clone());
-    plain(tests, Arrangement::InOrder)
-}
-
-fn plain(tests: Vec<TestId>, arrangement: Arrangement) -> Scene {
-    Scene {
-        tests,
-        arrangement,
-        load: 0,
-        twice: false,
-        empty_temp: false,
-    }
+    Scene::of(tests, Arrangement::InOrder)
 }
 
 /// Returns minimal parts of a list that have the effect, found by halving: disjoint parts, as long as one of the halves has the
@@ -573,7 +563,7 @@ mod tests {
             culprits: vec![suite.tests[0].clone()],
             with: FailureRate::default(),
             without: FailureRate::default(),
-            scene: plain(suite.tests.clone(), Arrangement::InOrder),
+            scene: Scene::of(suite.tests.clone(), Arrangement::InOrder),
             reruns: 0,
             paused: None,
         }

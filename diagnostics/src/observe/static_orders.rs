@@ -26,7 +26,7 @@ pub(super) fn add(candidates: &mut StaticCandidates, runner: &SceneRunner<'_>, s
         let mut results = Vec::new();
         for tests in [tests, reversed] {
             // Once the time is over, there is no result.
-            results.extend(runner.run_observed_in_order(&scene(tests)));
+            results.extend(runner.run_observed_in_order(&Scene::of(tests, Arrangement::InOrder)));
         }
         let suspects = failing(&results);
         candidates
@@ -54,16 +54,6 @@ fn tests_of(candidates: &StaticCandidates, program: &TestProgram) -> Vec<TestId>
         users.any(|test| id.is_named(&test.binary, test.name()))
     };
     ids.filter(uses_one).collect()
-}
-
-fn scene(tests: Vec<TestId>) -> Scene {
-    Scene {
-        tests,
-        arrangement: Arrangement::InOrder,
-        load: 0,
-        twice: false,
-        empty_temp: false,
-    }
 }
 
 /// Returns the tests that failed in any of the orders.

@@ -613,13 +613,10 @@ mod tests {
         Verdict {
             test: test("total"),
             class,
-            scene: Scene {
-                tests: [&[test("total")], culprits.as_slice()].concat(),
-                arrangement: Arrangement::Parallel,
-                load: 0,
-                twice: false,
-                empty_temp: false,
-            },
+            scene: Scene::of(
+                [&[test("total")], culprits.as_slice()].concat(),
+                Arrangement::Parallel,
+            ),
             culprits,
             with,
             without,

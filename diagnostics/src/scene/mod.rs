@@ -78,6 +78,19 @@ pub(crate) struct Scene {
     pub(crate) empty_temp: bool,
 }
 
+impl Scene {
+    /// Returns a scene of these tests under no other conditions.
+    pub(crate) fn of(tests: Vec<TestId>, arrangement: Arrangement) -> Self {
+        Self {
+            tests,
+            arrangement,
+            load: 0,
+            twice: false,
+            empty_temp: false,
+        }
+    }
+}
+
 /// The outcome of a test in a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Outcome {

@@ -470,13 +470,7 @@ impl Prover<'_> {
         relaxation: &Relaxation,
         see: &mut dyn FnMut(FixEvent<'_>),
     ) -> Result<Vec<Failure>, Box<dyn Error>> {
-        let scene = Scene {
-            tests: self.suite.tests(),
-            arrangement: Arrangement::Parallel,
-            load: 0,
-            twice: false,
-            empty_temp: false,
-        };
+        let scene = Scene::of(self.suite.tests(), Arrangement::Parallel);
         for run in 0..SUITE_RUNS {
             see(FixEvent::RunningTogether {
                 tests: scene.tests.len(),

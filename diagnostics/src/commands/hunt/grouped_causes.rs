@@ -153,13 +153,7 @@ mod tests {
             culprits: culprits.iter().map(|name| test(name)).collect(),
             with: FailureRate::default(),
             without: FailureRate::default(),
-            scene: Scene {
-                tests: vec![test(name)],
-                arrangement: Arrangement::Parallel,
-                load: 0,
-                twice: false,
-                empty_temp: false,
-            },
+            scene: Scene::of(vec![test(name)], Arrangement::Parallel),
             reruns: 1,
             paused: None,
         }

@@ -161,13 +161,10 @@ mod tests {
     }
 
     fn scene(names: &[&str]) -> Scene {
-        Scene {
-            tests: names.iter().map(|name| test(name)).collect(),
-            arrangement: Arrangement::InOrder,
-            load: 0,
-            twice: false,
-            empty_temp: false,
-        }
+        Scene::of(
+            names.iter().map(|name| test(name)).collect(),
+            Arrangement::InOrder,
+        )
     }
 
     fn result(name: &str, outcome: Outcome) -> SceneResult {

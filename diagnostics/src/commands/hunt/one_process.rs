@@ -35,13 +35,7 @@ pub(super) fn enter<'a>(
     see(HuntProgress::InOneProcess { tests: tests.len() });
     let mut passed = BTreeSet::new();
     for _ in 0..2 {
-        let scene = Scene {
-            tests: tests.clone(),
-            arrangement: Arrangement::InOrder,
-            load: 0,
-            twice: false,
-            empty_temp: false,
-        };
+        let scene = Scene::of(tests.clone(), Arrangement::InOrder);
         let Some(result) = scenes.run(&scene) else {
             let what = "the tests that always fail, in one process";
             report.untried.push(what.to_owned());

@@ -178,13 +178,7 @@ impl RepeatedCommand {
                 class,
                 with,
                 without,
-                scene: Scene {
-                    tests: Vec::new(),
-                    arrangement: Arrangement::Parallel,
-                    load: 0,
-                    twice: false,
-                    empty_temp: false,
-                },
+                scene: Scene::of(Vec::new(), Arrangement::Parallel),
                 reruns: self.rate.runs - 1,
                 paused: None,
             }

@@ -270,7 +270,7 @@ impl Confirmation<'_> {
                 test: tests[victim].clone(),
                 culprits: vec![tests[1 - victim].clone()],
                 uses: Vec::new(),
-                scene: scene(tests.to_vec(), Arrangement::Parallel),
+                scene: Scene::of(tests.to_vec(), Arrangement::Parallel),
                 paused: Some(paused),
                 with,
                 without,
@@ -294,7 +294,7 @@ impl Confirmation<'_> {
             finding,
             Reproduction {
                 class: ReproducedClass::Brittle,
-                scene: scene(vec![test.clone()], Arrangement::Alone),
+                scene: Scene::of(vec![test.clone()], Arrangement::Alone),
                 test,
                 culprits: vec![culprit],
                 uses: Vec::new(),
@@ -314,15 +314,5 @@ impl Confirmation<'_> {
             let why = format!("{}; {why}", grade::OVERLAPPED);
             self.grades.enter(finding, positions, Grade::Unguarded, why, 1);
         }
-    }
-}
-
-fn scene(tests: Vec<TestId>, arrangement: Arrangement) -> Scene {
-    Scene {
-        tests,
-        arrangement,
-        load: 0,
-        twice: false,
-        empty_temp: false,
     }
 }

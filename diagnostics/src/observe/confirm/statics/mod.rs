@@ -505,13 +505,7 @@ fn reproduction(
     Some(Reproduction {
         class,
         uses: shared_uses(&test, &culprits, is_race, candidates),
-        scene: Scene {
-            tests: vec![culprit, test.clone()],
-            arrangement,
-            load: 0,
-            twice: false,
-            empty_temp: false,
-        },
+        scene: Scene::of(vec![culprit, test.clone()], arrangement),
         test,
         culprits,
         paused: failure.within.map(|at| PausedAt {
