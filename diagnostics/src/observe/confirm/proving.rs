@@ -12,7 +12,7 @@ use super::subjects::{RerunSuite, lasted, positions, resources, runnables, solo_
 use super::task_queue::Task;
 use crate::findings::{PausedAt, ReproducedClass, Reproduction};
 use crate::rates::FailureRate;
-use crate::scene::{Arrangement, Scene, TestId};
+use crate::scene::{Arrangement, Scene};
 use cofferdam::Resource;
 use cofferdam_conflicts::Grade;
 use std::collections::{BTreeMap, BTreeSet};
