@@ -76,19 +76,15 @@ fn unexplained(verdict: Verdict, rate: FailureRate, tests: &[TestId]) -> Verdict
     Verdict {
         class: Class::Unexplained { why: why.to_owned() },
         with: rate,
-        scene: beside(tests),
+        scene: Scene::of(tests.to_vec(), Arrangement::Parallel),
         ..verdict
     }
-}
-
-fn beside(tests: &[TestId]) -> Scene {
-    Scene::of(tests.to_vec(), Arrangement::Parallel)
 }
 
 /// Runs the tests beside each other until one has failed often enough for a rate. Returns the one that failed most, its rate,
 /// and the result of a run in which it failed.
 fn first_failure(tests: &[TestId], scenes: &mut dyn Scenes) -> Option<(TestId, FailureRate, SceneResult)> {
-    let scene = beside(tests);
+    let scene = Scene::of(tests.to_vec(), Arrangement::Parallel);
     let mut rates: BTreeMap<TestId, (FailureRate, SceneResult)> = BTreeMap::new();
     for _ in 0..RUNS {
         let Some(result) = scenes.run(&scene) else { break };
