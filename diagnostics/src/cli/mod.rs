@@ -221,10 +221,8 @@ impl Command {
 
     /// Returns the settings file that it runs the jobs of, if it does.
     pub(crate) fn runs_jobs_of(&self) -> Option<&Path> {
-        match self {
-            Self::Run(args) => args.source.settings_file(),
-            _ => None,
-        }
+        let Self::Run(args) = self else { return None };
+        args.source.settings_file()
     }
 
     /// Returns the report files of the command and its setting for GitHub, if it has them.
