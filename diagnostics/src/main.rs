@@ -22,6 +22,8 @@ mod fuzzing;
 #[cfg(has_observer)]
 mod hunt;
 #[cfg(has_observer)]
+mod minimal_set;
+#[cfg(has_observer)]
 mod observe;
 #[cfg_attr(
     not(has_observer),
@@ -36,6 +38,8 @@ mod report;
 mod scene;
 mod settings;
 mod shards;
+#[cfg(has_observer)]
+mod static_causes;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 use cli::{CleanArgs, Cli, Command, FixArgs, HostArgs, ListFormat, ReportArgs};

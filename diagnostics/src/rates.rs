@@ -66,6 +66,20 @@ pub(crate) fn p_value(beside: FailureRate, alone: FailureRate) -> f64 {
     tail.sum::<f64>() / choose(all, failed)
 }
 
+/// The numbers of runs beside or after the other test after which its rate is compared with that alone.
+pub(crate) const CHECKPOINTS: [u32; 2] = [4, 10];
+/// The number of solo runs under the same conditions.
+pub(crate) const SOLO_RUNS: u32 = 10;
+/// The significance level over all checkpoints together.
+const ACCEPTED: f64 = 0.05;
+
+/// Returns the p-value if the test fails significantly more often beside the other. Each checkpoint is a chance to find that
+/// by accident, so they share the level (Bonferroni).
+pub(crate) fn significance(beside: FailureRate, alone: FailureRate) -> Option<f64> {
+    let p = p_value(beside, alone);
+    (alone.runs >= SOLO_RUNS && p < ACCEPTED / CHECKPOINTS.len() as f64).then_some(p)
+}
+
 /// Returns the number of ways to choose `some` of `all`; 0 if there are fewer.
 fn choose(all: u32, some: u32) -> f64 {
     if some > all {
@@ -98,6 +112,29 @@ mod tests {
             (rate(3, 4), rate(1, 4), 17.0 / 70.0),
         ] {
             assert!((p_value(beside, alone) - p).abs() < 1e-12, "{beside:?} {alone:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_shown_by_its_rate_and_not_by_a_single_run() {
+        for (beside, alone, is_shown) in [
+            (rate(4, 4), rate(0, 10), true),
+            (rate(3, 4), rate(0, 10), true),
+            (rate(2, 4), rate(0, 10), false),
+            (rate(5, 10), rate(0, 10), true),
+            (rate(4, 10), rate(0, 10), false),
+            // A test that fails three of five times alone.
+            (rate(4, 4), rate(6, 10), false),
+            (rate(10, 10), rate(6, 10), false),
+            (rate(10, 10), rate(2, 10), true),
+            // Too few runs alone.
+            (rate(4, 4), rate(0, 9), false),
+        ] {
+            assert_eq!(
+                significance(beside, alone).is_some(),
+                is_shown,
+                "{beside:?} {alone:?}"
+            );
         }
     }
 

@@ -19,7 +19,6 @@ pub(crate) use folded::{Fold, folded};
 pub(crate) use folded::{is_random_name, numbers};
 pub(crate) use observation_file::VERSION;
 #[cfg(has_observer)]
-pub(crate) use reproduction::WithinUse;
 pub(crate) use reproduction::{PausedAt, ReproducedClass, Reproduction};
 #[cfg(has_observer)]
 pub(crate) use shared_statics::StaticUse;

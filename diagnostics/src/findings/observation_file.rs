@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 /// The version of the file that this build writes and reads.
-pub(crate) const VERSION: u64 = 4;
+pub(crate) const VERSION: u64 = 5;
 /// Where the files are, below cofferdam's own folder.
 const FOLDER: &str = "observed";
 /// The name of the newest.

@@ -2,7 +2,7 @@
 
 use super::SharedUse;
 use crate::rates::FailureRate;
-use crate::scene::{Scene, TestId};
+use crate::scene::{Scene, StaticPause, TestId};
 use cofferdam::Resource;
 use serde::{Deserialize, Serialize};
 
@@ -58,17 +58,7 @@ pub(crate) struct PausedAt {
     /// After each of the others.
     pub(crate) others: u64,
     /// The only use with a pause, if the resource is a static.
-    #[serde(default)]
-    pub(crate) within: Option<WithinUse>,
-}
-
-/// A use of a static by one test, at which the other one runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct WithinUse {
-    /// The test that pauses.
-    pub(crate) held: TestId,
-    /// The number of its uses of the static before that one.
-    pub(crate) skipped: u32,
+    pub(crate) within: Option<StaticPause>,
 }
 
 impl Reproduction {

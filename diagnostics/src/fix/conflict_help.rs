@@ -128,7 +128,7 @@ mod tests {
                    "pair_count": 1})
         };
         serde_json::from_value(json!({
-            "version": 4, "session": "1-1", "dir": "/w", "confirmed": true, "tests": 3, "command": 0,
+            "version": 5, "session": "1-1", "dir": "/w", "confirmed": true, "tests": 3, "command": 0,
             "account": {"started": 0, "recorded": 0, "complete": 0, "incomplete": 0, "lost": [], "out_of_reach": []},
             "conflicts": conflicts.iter().map(conflict).collect::<Vec<_>>(), "locked": [], "ran": [],
         }))

@@ -1,9 +1,9 @@
 //! Tests that fail only because another failed before them and poisoned a lock: shown for all of them at once.
 
 use super::evidence::is_higher;
-use super::runs::{Runs, Setup, Stopped};
+use super::runs::{Runs, Setup};
 use crate::rates::FailureRate;
-use crate::scene::{Arrangement, Outcome};
+use crate::scene::{Arrangement, Outcome, Stopped};
 use std::collections::HashSet;
 
 /// The number of runs, at most: the first failure may be a rare one.

@@ -2,8 +2,9 @@
 
 use super::evidence::is_higher;
 use super::predecessors::Proof;
-use super::runs::{Runs, Seen, Setup, Stopped, rate};
+use super::runs::{Runs, Seen, Setup, rate};
 use crate::rates::FailureRate;
+use crate::scene::Stopped;
 use std::collections::HashSet;
 
 // For a failure that is known to be rare, the numbers of runs with other tests are multiplied by its rarity.

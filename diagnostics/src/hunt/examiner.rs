@@ -2,13 +2,14 @@
 
 use super::cascades::{self, Root};
 use super::companions::{self, Company};
-use super::minimal_set::{halve, minimal};
 use super::predecessors::{self, Answer, Proof, Question, always_failed};
 use super::regimes::{self, Regime, RegimeRun, RegimeTable};
-use super::runs::{Runs, Seen, Setup, Stopped, rate};
+use super::runs::{Runs, Seen, Setup, rate};
 use super::verdict::{Class, Verdict};
 use super::{HuntEvent, HuntOptions, open_examination};
+use crate::minimal_set::{halve, minimal};
 use crate::rates::{FailureRate, p_value};
+use crate::scene::Stopped;
 use std::collections::BTreeSet;
 
 /// The number of runs alone before anything else is tried: with fewer, a test that fails every other time would often look as

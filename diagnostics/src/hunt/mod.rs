@@ -3,8 +3,8 @@
 //! The suite runs in regimes that separate the classes (`regimes`); a test that failed in one and not in all is examined
 //! (`examiner`). `predecessors` finds the tests after which another fails, or passes; `companions` those beside which
 //! it fails; `cascades` the failure that poisoned a lock; `repeated_company` rare failures of tests that share something;
-//! `static_causes` the static through which they fail. `minimal_set` bisects, `evidence` decides when a result is more than
-//! chance, and `runs` starts the scenes and keeps their results.
+//! `static_causes` the static through which they fail. `evidence` decides when a result is more than chance,
+//! and `runs` starts the scenes and keeps their results.
 //!
 //! A claim needs its failing scene twice and the contrast twice, and more where chance could have made them.
 
@@ -12,7 +12,6 @@ mod cascades;
 mod companions;
 mod evidence;
 mod examiner;
-mod minimal_set;
 mod predecessors;
 mod regimes;
 mod repeated_company;
@@ -23,7 +22,6 @@ mod verdict;
 pub(crate) use evidence::is_higher;
 pub(crate) use regimes::{Regime, RegimeReport};
 pub(crate) use repeated_company::repeat_company;
-pub(crate) use runs::Stopped;
 pub(crate) use static_causes::{Experiment, Shown, StaticCause, TypedStatic, static_cause};
 pub(crate) use verdict::{Class, Verdict, grouped};
 

@@ -1,9 +1,10 @@
 //! The tests after which a test fails, or passes: a minimal set of those that ran before it.
 
 use super::evidence::is_no_chance;
-use super::minimal_set::{halve, minimal};
-use super::runs::{Runs, Seen, Stopped, rate};
+use super::runs::{Runs, Seen, rate};
+use crate::minimal_set::{halve, minimal};
 use crate::rates::FailureRate;
+use crate::scene::Stopped;
 use std::collections::HashSet;
 
 /// The number of suspects that are tried one by one.

@@ -3,9 +3,9 @@
 //! As long as all tests pass, one regime has several conditions where it can: forward is a second time after the command as it is,
 //! and two copies run in a random order. Once a test has failed or has no result, these conditions are also tried one by one.
 
-use super::runs::{Runs, Seen, Setup, Stopped};
+use super::runs::{Runs, Seen, Setup};
 use super::{HuntEvent, HuntOptions};
-use crate::scene::{Arrangement, Outcome, SceneResult, TestId};
+use crate::scene::{Arrangement, Outcome, SceneResult, Stopped, TestId};
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 

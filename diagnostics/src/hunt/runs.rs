@@ -2,12 +2,8 @@
 
 use super::{HuntEvent, Scenes};
 use crate::rates::FailureRate;
-use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
+use crate::scene::{Arrangement, Outcome, Scene, SceneResult, Stopped, TestId};
 use std::collections::{HashMap, HashSet};
-
-/// No further scene may run: the time budget ended, or the user interrupted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stopped;
 
 /// A scene by numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]

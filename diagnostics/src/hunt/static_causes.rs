@@ -1,31 +1,21 @@
-//! Finds the static through which a test is made to fail, by experiments on its bytes and on the time of its uses.
-//!
-//! For a failure after other tests, the cause is the static that, put back after the culprits, changes the test's result. For a
-//! race it is the static such that the test fails if the other test runs at one of its uses, and passes if that one runs before
-//! or after it, or at a use of another static.
+//! Finds the static through which a test is made to fail: observes its scene, and makes the experiments of
+//! [`static_causes`](crate::static_causes) with the statics that its tests used.
 
-use super::minimal_set::minimal;
-use super::runs::Stopped;
 use super::{Class, HuntEvent, Scenes, Verdict};
 use crate::rates::{FailureRate, p_value};
-use crate::scene::{
-    Arrangement, BY_SIGNAL, Outcome, Scene, SceneResult, StaticId, StaticPause, StaticsPlan, TestId,
-};
+use crate::scene::{Arrangement, Scene, SceneResult, StaticId, StaticsPlan, Stopped, TestId};
+use crate::static_causes::{Experiments, Order, Pair};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::time::Duration;
 
-/// The number of runs of an order without a change, and the minimum and maximum number with statics put back.
+/// The number of runs of an order without a change.
 const ORDER_RUNS: u32 = 3;
-const CHANGED_RUNS: (u32, u32) = (2, 40);
-/// The maximum numbers of statics of a race to try and of uses of each by each test, and the number of further runs at a use
-/// at which the test has failed.
+/// The maximum number of statics of a race to try, and the uses of each by each test, by the number of uses before it.
 const STATICS: usize = 8;
-const USES: u32 = 12;
-const PAUSED_RUNS: u32 = 5;
-/// The greatest accepted probability that a pause makes no difference.
+const USES: Range<u32> = 0..12;
+/// The greatest accepted probability that a pause makes no difference to one test after the other.
 const ACCEPTED: f64 = 0.01;
-/// The maximum length in milliseconds of the pause in which the other test runs. One that waits for the paused test takes all
-/// of it and shows nothing.
-const PAUSE: u32 = 1500;
 
 /// A static of the user's code, with the name of its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,23 +74,28 @@ pub(crate) fn static_cause(
     if !has_shared_process {
         return Ok(Shown::Nothing);
     }
-    let mut experiments = Experiments {
+    let mut run = |scene: &Scene, plan: &StaticsPlan| {
+        see(HuntEvent::Trying {
+            test: &verdict.test,
+            scene,
+        });
+        scenes.run_with_statics(scene, plan).ok_or(Stopped)
+    };
+    let mut search = Search {
         test: &verdict.test,
-        scenes,
-        see,
+        experiments: Experiments::new(&mut run),
         types: BTreeMap::new(),
     };
     match verdict.class {
-        Class::Victim | Class::Brittle | Class::Cascade => experiments.of_order(verdict),
-        Class::Race => experiments.of_race(verdict),
+        Class::Victim | Class::Brittle | Class::Cascade => search.of_order(verdict),
+        Class::Race => search.of_race(verdict),
         _ => Ok(Shown::Nothing),
     }
 }
 
-struct Experiments<'e> {
+struct Search<'e> {
     test: &'e TestId,
-    scenes: &'e mut dyn Scenes,
-    see: &'e mut dyn FnMut(HuntEvent<'_>),
+    experiments: Experiments<'e>,
     types: BTreeMap<StaticId, String>,
 }
 
@@ -113,42 +108,16 @@ struct Uses {
     /// Statics that the test and another used, and one of them changed.
     changed_beside: BTreeSet<StaticId>,
     too_large: BTreeSet<StaticId>,
+    lasted: Duration,
 }
 
-impl Experiments<'_> {
-    fn run(&mut self, scene: &Scene, plan: &StaticsPlan) -> Result<SceneResult, Stopped> {
-        (self.see)(HuntEvent::Trying {
-            test: self.test,
-            scene,
-        });
-        self.scenes.run_with_statics(scene, plan).ok_or(Stopped)
-    }
-
-    /// Returns whether the test failed; `None` if the scene has no result.
-    fn failed(&self, result: &SceneResult) -> Option<bool> {
-        match result.outcome(self.test) {
-            _ if result.void.is_some() => None,
-            Outcome::Passed => Some(false),
-            Outcome::Failed => Some(true),
-            Outcome::Unknown => None,
-        }
-    }
-
-    /// Returns whether a signal ended the test, as may happen if other state refers to a static that was put back.
-    fn has_crashed(&self, result: &SceneResult) -> bool {
-        let failure = result.failures.get(self.test);
-        failure.is_some_and(|text| text.starts_with(BY_SIGNAL))
-    }
-
+impl Search<'_> {
     /// Counts the failures in some runs without a change.
     fn rate(&mut self, scene: &Scene) -> Result<FailureRate, Stopped> {
         let mut rate = FailureRate::default();
-        for _ in 0..ORDER_RUNS {
-            let result = self.run(scene, &StaticsPlan::default())?;
-            if let Some(failed) = self.failed(&result) {
-                rate.add(failed);
-            }
-        }
+        let unchanged = (scene, &StaticsPlan::default());
+        self.experiments
+            .add_runs(&mut rate, ORDER_RUNS, self.test, unchanged)?;
         Ok(rate)
     }
 
@@ -158,7 +127,7 @@ impl Experiments<'_> {
             observes: true,
             ..StaticsPlan::default()
         };
-        let result = self.run(scene, &plan)?;
+        let result = self.experiments.run(scene, &plan)?;
         if result.void.is_some() || result.statics.unobserved.is_some() {
             return Ok(Err(result.statics.unobserved));
         }
@@ -173,6 +142,7 @@ impl Experiments<'_> {
             changed_before: BTreeSet::new(),
             changed_beside: BTreeSet::new(),
             too_large: seen.too_large,
+            lasted: result.lasted,
         };
         for (id, other) in others.flat_map(|(_, uses)| uses) {
             if other.changed {
@@ -211,64 +181,27 @@ impl Experiments<'_> {
         if uses.changed_before.is_empty() {
             return Ok(unknown);
         }
-        // A brittle test passes after the others, and fails if the statics that they set are put back.
-        let is_shown_by = verdict.class != Class::Brittle;
         let without = self.rate(&scene)?;
-        let shown = FailureRate {
-            failed: if is_shown_by {
-                without.failed
-            } else {
-                without.runs - without.failed
-            },
-            ..without
-        };
-        let Some(runs) = shown.runs_to_refute() else {
-            return Ok(Shown::Nothing);
-        };
-        let runs = runs.clamp(CHANGED_RUNS.0, CHANGED_RUNS.1);
         // The statics that the test used come first. The others matter only if it builds a value anew from them.
         let mut candidates: Vec<StaticId> = uses.changed_before.iter().cloned().collect();
         let used = candidates.len();
         candidates.extend(uses.changed.difference(&uses.changed_before).cloned());
-        let mut with = BTreeMap::new();
-        let mut put_back = |some: &[usize]| {
-            let set: Vec<StaticId> = some.iter().map(|one| candidates[*one].clone()).collect();
-            let plan = StaticsPlan {
-                put_back: set.iter().cloned().collect(),
-                ..StaticsPlan::default()
-            };
-            let mut rate = FailureRate::default();
-            for _ in 0..runs {
-                let result = self.run(&scene, &plan)?;
-                let failed = self.failed(&result).filter(|_| !self.has_crashed(&result));
-                match failed {
-                    Some(failed) if failed != is_shown_by => rate.add(failed),
-                    _ => return Ok(false),
-                }
-            }
-            with.insert(set, rate);
-            Ok(true)
+        let one_by_one: Vec<BTreeSet<StaticId>> = candidates.iter().map(|id| [id.clone()].into()).collect();
+        let order = Order {
+            scene,
+            // A brittle test passes after the others, and fails if the statics that they set are put back.
+            fails: verdict.class != Class::Brittle,
+            rate: without,
+            failed: &|result| SceneResult::failed(result, &verdict.test),
         };
-        let all: Vec<usize> = (0..candidates.len()).collect();
-        let mut found = alternatives(&all[..used], &mut put_back)?;
-        if found.is_empty() && used < all.len() {
-            found = alternatives(&all, &mut put_back)?;
-        }
-        let sets: Vec<Vec<StaticId>> = found
-            .into_iter()
-            .map(|set| set.into_iter().map(|one| candidates[one].clone()).collect())
-            .collect();
-        let rate = sets.first().and_then(|set| with.get(set)).copied();
-        let Some(with) = rate else {
+        let Some(found) = self.experiments.curing_sets(&order, &one_by_one, used)? else {
             return Ok(unknown);
         };
+        let typed = |set: &Vec<usize>| set.iter().map(|one| self.typed(&candidates[*one])).collect();
         Ok(Shown::Cause(StaticCause {
-            sets: sets
-                .iter()
-                .map(|set| set.iter().map(|id| self.typed(id)).collect())
-                .collect(),
+            sets: found.sets.iter().map(typed).collect(),
             experiment: Experiment::PutBack,
-            with,
+            with: found.rate,
             without,
         }))
     }
@@ -291,17 +224,25 @@ impl Experiments<'_> {
         }
         let mut without = self.rate(&order)?;
         tests.reverse();
-        let reversed = Scene::of(tests.clone(), Arrangement::InOrder);
+        let reversed = Scene::of(tests, Arrangement::InOrder);
         let more = self.rate(&reversed)?;
         without.failed += more.failed;
         without.runs += more.runs;
-        let beside = Scene::of(tests, Arrangement::Parallel);
+        let mut pair = Pair {
+            tests: [verdict.test.clone(), culprit.clone()],
+            alone: [verdict.without, FailureRate::default()],
+            lasted: uses.lasted,
+        };
         let mut shown = Vec::new();
         for id in &candidates {
-            if let Some(with) = self.fails_at(&beside, id, [&verdict.test, culprit])?
-                && p_value(with, without) < ACCEPTED
-            {
-                shown.push((id, with));
+            for held in 0..2 {
+                let found = self.experiments.failing_use(&mut pair, &[0], id, held, USES)?;
+                if let Some(at) = found {
+                    if p_value(at.with, without) < ACCEPTED {
+                        shown.push((id, at.with));
+                    }
+                    break;
+                }
             }
         }
         let Some((_, with)) = shown.first() else {
@@ -313,60 +254,6 @@ impl Experiments<'_> {
             with: *with,
             without,
         }))
-    }
-
-    /// Returns whether the test failed; `None` unless the pause was made and the other test ended in it. Tests that overlap
-    /// afterwards may fail for any reason.
-    fn failed_in_pause(&self, result: &SceneResult) -> Option<bool> {
-        let seen = &result.statics;
-        self.failed(result)
-            .filter(|_| seen.paused && !seen.has_overlapped)
-    }
-
-    /// Looks for a use of a static by one of two tests such that the test fails if the other runs there, and returns its
-    /// failure rate. The run that found the use does not count.
-    fn fails_at(
-        &mut self,
-        beside: &Scene,
-        at: &StaticId,
-        tests: [&TestId; 2],
-    ) -> Result<Option<FailureRate>, Stopped> {
-        let [one, other] = tests;
-        for (held, late) in [(one, other), (other, one)] {
-            for skipped in 0..USES {
-                let plan = StaticsPlan {
-                    pause: Some(StaticPause {
-                        at: at.clone(),
-                        held: held.clone(),
-                        skipped,
-                        late: late.clone(),
-                        most_millis: PAUSE,
-                    }),
-                    ..StaticsPlan::default()
-                };
-                let result = self.run(beside, &plan)?;
-                let Some(failed) = self.failed_in_pause(&result) else {
-                    if result.statics.has_overlapped {
-                        continue;
-                    }
-                    break;
-                };
-                if !failed {
-                    continue;
-                }
-                let mut rate = FailureRate::default();
-                for _ in 0..PAUSED_RUNS {
-                    let result = self.run(beside, &plan)?;
-                    if let Some(failed) = self.failed_in_pause(&result) {
-                        rate.add(failed);
-                    }
-                }
-                if rate.failed > rate.runs / 2 {
-                    return Ok(Some(rate));
-                }
-            }
-        }
-        Ok(None)
     }
 }
 
@@ -383,39 +270,12 @@ fn order_of(verdict: &Verdict) -> Scene {
     Scene::of(tests, Arrangement::InOrder)
 }
 
-/// Returns minimal parts of a list that have the effect, found by halving: disjoint parts, as long as one of the halves has the
-/// effect, or else a single part with elements in both.
-fn alternatives<E>(
-    list: &[usize],
-    has_effect: &mut dyn FnMut(&[usize]) -> Result<bool, E>,
-) -> Result<Vec<Vec<usize>>, E> {
-    if !has_effect(list)? {
-        return Ok(Vec::new());
-    }
-    if list.len() <= 1 {
-        return Ok(vec![list.to_vec()]);
-    }
-    let (earlier, later) = list.split_at(list.len() / 2);
-    let mut found = alternatives(earlier, has_effect)?;
-    found.extend(alternatives(later, has_effect)?);
-    if found.is_empty() {
-        let part = minimal(list, has_effect)?;
-        // The last attempt need not have been the part itself.
-        if has_effect(&part)? {
-            found.push(part);
-        }
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::hunt::simulated_suite::{SimulatedSuite, Step};
     use crate::hunt::tests::hunted;
     use crate::hunt::{HuntOptions, HuntReport};
-    use proptest::prelude::*;
-    use std::convert::Infallible;
 
     /// Hunts in a suite of twelve tests of which some have steps, and returns the statics of the only verdict.
     fn named(steps: &[(usize, &[Step])]) -> String {
@@ -589,25 +449,6 @@ mod tests {
             let verdict = verdict_on(&suite, Class::Victim);
             let found = static_cause(&verdict, &mut suite, &mut |_| {});
             assert_eq!(found, Ok(Shown::Nothing), "{seed}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_single_part_is_found_and_so_are_two_that_suffice(
-            length in 1_usize..40, one in 0_usize..40, other in 0_usize..40
-        ) {
-            let (one, other) = (one % length, other % length);
-            let list: Vec<usize> = (0..length).collect();
-            let wanted: BTreeSet<usize> = [one, other].into();
-            let Ok(found) = alternatives(&list, &mut |some| {
-                Ok::<_, Infallible>(some.contains(&one) || some.contains(&other))
-            });
-            prop_assert_eq!(found, wanted.iter().map(|one| vec![*one]).collect::<Vec<_>>());
-            let Ok(found) = alternatives(&list, &mut |some| {
-                Ok::<_, Infallible>(some.contains(&one) && some.contains(&other))
-            });
-            prop_assert_eq!(found, vec![wanted.into_iter().collect::<Vec<_>>()]);
         }
     }
 }

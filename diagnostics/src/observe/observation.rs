@@ -1,6 +1,6 @@
 //! One observation, from the launch to the conflicts.
 
-use super::confirm::{ConfirmEvent, ConfirmOptions, RerunReport, StaticCandidates, confirm};
+use super::confirm::{ConfirmEvent, ConfirmOptions, RUN_LIMIT, RerunReport, StaticCandidates, confirm};
 use super::format;
 use super::format::{Kind, header};
 use super::interpret::reading;
@@ -28,7 +28,7 @@ use cofferdam_conflicts::{Conflict, StaticFacts, Test, Use};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The observation of one command's test processes.
 #[derive(Debug)]
@@ -228,6 +228,10 @@ impl ObservedCommand {
             let listed = types
                 .entry(pid)
                 .or_insert_with(|| statics::listed(self.launch.folder(), pid));
+            let is_too_large = |one: &&ListedStatic| put_back.contains(&one.id) && !one.can_be_put_back();
+            if listed.iter().find(is_too_large).is_some() {
+                put_back.clear();
+            }
             if let (Some(facts), Some(one)) = (
                 &mut conflict.static_facts,
                 listed.iter().find(|listed| listed.id == id),
@@ -236,7 +240,7 @@ impl ObservedCommand {
                 facts.captured = captured.map(ToString::to_string).collect();
             }
             candidates.conflicts.push(conflict);
-            candidates.put_back.push(put_back);
+            candidates.ids.push((id, put_back));
         }
         candidates
     }
@@ -391,8 +395,7 @@ impl ObservedCommand {
         interruption: &Interruption,
         see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
     ) -> RerunReport {
-        let statics = StaticCandidates::default();
-        confirm(&self.launch, conflicts, &statics, options, interruption, see)
+        confirm(&self.launch, conflicts, None, options, interruption, see)
     }
 
     /// Runs the tests of all conflicts again, and grades the conflicts. A shared static becomes a conflict if a failure through
@@ -412,17 +415,24 @@ impl ObservedCommand {
         statics
             .suspects
             .extend(failed.map(|result| (result.binary.clone(), result.name.clone())));
+        let suite;
+        let mut reruns = None;
         if !statics.conflicts.is_empty() {
-            let suite = self.programs(observed.results.iter());
-            let runner = self
-                .scene_runner(&suite, interruption)
-                .deadline(now() + options.budget / 4);
-            static_orders::add(&mut statics, &runner, &suite);
+            suite = self.programs(observed.results.iter());
+            let runner = || self.scene_runner(&suite, interruption);
+            static_orders::add(
+                &mut statics,
+                &runner().deadline(now() + options.budget / 4),
+                &suite,
+            );
+            let longest = observed.results.iter().filter_map(TestResult::duration).max();
+            let longest = Duration::from_micros(longest.unwrap_or_default());
+            reruns = Some((&statics, runner().limit(RUN_LIMIT + 4 * longest)));
         }
         let report = confirm(
             &self.launch,
             &mut observed.conflicts,
-            &statics,
+            reruns,
             options,
             interruption,
             see,

@@ -114,6 +114,10 @@ impl<'a> SceneRunner<'a> {
         self
     }
 
+    pub(super) fn suite(&self) -> &'a SuitePrograms {
+        self.suite
+    }
+
     fn is_over(&self) -> bool {
         self.interruption.is_requested() || self.deadline.is_some_and(|deadline| now() >= deadline)
     }
@@ -197,7 +201,8 @@ impl<'a> SceneRunner<'a> {
                         .cloned()
                         .collect();
                     if !tests.is_empty() {
-                        let can_begin_at_once = at_once && self.can_begin_at_once(program, &tests);
+                        let can_begin_at_once =
+                            at_once && can_begin_at_once(program, &tests, plan.pause.is_some());
                         let threads = if can_begin_at_once {
                             Threads::AtOnce
                         } else {
@@ -261,14 +266,6 @@ impl<'a> SceneRunner<'a> {
         let runs = repeats.entry(scene.clone()).or_default();
         *runs += 1;
         (*runs).is_multiple_of(2)
-    }
-
-    /// Returns whether each of these tests may have a thread of its own: the command sets no other number of threads.
-    fn can_begin_at_once(&self, program: &TestProgram, tests: &[TestId]) -> bool {
-        let started = tests.first().and_then(|test| program.started(&test.name));
-        let sets_threads =
-            started.is_none_or(|started| !threads_argument(started).is_empty()) || environment_sets_threads();
-        tests.len() > 1 && !program.takes_one_name && !sets_threads
     }
 
     fn has_own_process(&self, test: &TestId) -> bool {
@@ -361,12 +358,15 @@ impl<'a> SceneRunner<'a> {
         let temp = scene.empty_temp.then(tempfile::tempdir).transpose()?;
         command.envs(temp.as_ref().map(|temp| ("TMPDIR", temp.path())));
         command.envs(plan.pause.as_ref().map(|pause| hold(pause).variable()));
+        let begun = now();
         let mut running = [TestProcess::begin(&mut command)?];
-        let until = self.limit.map(|limit| now() + limit);
+        let until = self.limit.map(|limit| begun + limit);
         wait_for_all(&mut running, &|| {
             self.is_over() || until.is_some_and(|until| now() >= until)
         });
-        let mut result = self.read(&dir, &running[0], tests, threads);
+        let lasted = begun.elapsed();
+        let mut result = self.read(&dir, &running[0], plan, tests, threads);
+        result.lasted = lasted;
         if wanted.is_some() {
             read_statics(&dir, &running[0], plan, tests, &mut result);
         }
@@ -377,7 +377,14 @@ impl<'a> SceneRunner<'a> {
 
 impl SceneRunner<'_> {
     /// Reads the outcomes of a process from its log.
-    fn read(&self, dir: &Path, process: &TestProcess, tests: &[TestId], threads: Threads) -> SceneResult {
+    fn read(
+        &self,
+        dir: &Path,
+        process: &TestProcess,
+        plan: &StaticsPlan,
+        tests: &[TestId],
+        threads: Threads,
+    ) -> SceneResult {
         let (account, logs) = account_file::read(dir);
         let own = || logs.iter().filter(|log| log.pid() == process.id());
         // A lost child of a test says nothing about what the harness printed.
@@ -406,7 +413,7 @@ impl SceneRunner<'_> {
         }
         if result.void.is_none()
             && !process.was_stopped
-            && let Some((test, why)) = ended_by(process, tests, &reported)
+            && let Some((test, why)) = ended_by(process, plan, tests, &reported)
         {
             result.outcomes.insert(test.clone(), Outcome::Failed);
             result.failures.insert(test.clone(), why);
@@ -532,9 +539,11 @@ fn statics_of(log: &Log, tests: &[TestId]) -> SeenStatics {
     seen
 }
 
-/// Returns the test that ended its process, by an abort or an exit of its own, and how: it is the only one that was running.
+/// Returns the test that ended its process, by an abort or an exit of its own, and how: it is the only one that was running, or
+/// the one that ran in the pause of the other.
 fn ended_by<'t>(
     process: &TestProcess,
+    plan: &StaticsPlan,
     tests: &'t [TestId],
     reported: &[TestResult],
 ) -> Option<(&'t TestId, String)> {
@@ -544,6 +553,10 @@ fn ended_by<'t>(
         (Some(result), None, _) => tests.iter().find(|test| test.name == result.name)?,
         // A harness that reports nothing.
         (None, None, [test]) if reported.is_empty() && !status.success() => test,
+        (Some(_), Some(_), _) => {
+            let late = &plan.pause.as_ref()?.late;
+            tests.iter().find(|test| *test == late)?
+        }
         _ => return None,
     };
     let how = match (status.signal(), status.code()) {
@@ -582,6 +595,15 @@ fn threads_argument(started: &StartedProgram) -> Vec<OsString> {
     Vec::new()
 }
 
+/// Returns whether each of these tests may have a thread of its own: one of them pauses, or the command sets no other number of
+/// threads.
+fn can_begin_at_once(program: &TestProgram, tests: &[TestId], pauses: bool) -> bool {
+    let started = tests.first().and_then(|test| program.started(&test.name));
+    let sets_threads =
+        || started.is_none_or(|started| !threads_argument(started).is_empty()) || environment_sets_threads();
+    tests.len() > 1 && !program.takes_one_name && (pauses || !sets_threads())
+}
+
 fn environment_sets_threads() -> bool {
     #[expect(clippy::disallowed_methods, reason = "the test programs inherit it")]
     std::env::var_os("RUST_TEST_THREADS").is_some()
@@ -598,6 +620,7 @@ fn merge(result: &mut SceneResult, part: SceneResult) {
     result.failures.extend(part.failures);
     result.void = result.void.take().or(part.void);
     result.statics.merge(part.statics);
+    result.lasted += part.lasted;
 }
 
 /// Returns the maximum number of processes at one time, where each test has its own: nextest's default.

@@ -117,7 +117,14 @@ pub(crate) struct SceneResult {
     /// The observed uses of statics, if requested. They are not saved for a resumed hunt.
     #[serde(skip)]
     pub(crate) statics: SeenStatics,
+    /// The sum of the durations of its processes. Not saved either.
+    #[serde(skip)]
+    pub(crate) lasted: Duration,
 }
+
+/// No further scene may run: the time budget ended, or the user interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stopped;
 
 impl SceneResult {
     /// Notes that a test failed because it did not end within this time.
@@ -141,5 +148,15 @@ impl SceneResult {
 
     pub(crate) fn outcome(&self, test: &TestId) -> Outcome {
         self.outcomes.get(test).copied().unwrap_or(Outcome::Unknown)
+    }
+
+    /// Returns whether a test failed; `None` if the scene has no result for it.
+    pub(crate) fn failed(&self, test: &TestId) -> Option<bool> {
+        match self.outcome(test) {
+            _ if self.void.is_some() => None,
+            Outcome::Passed => Some(false),
+            Outcome::Failed => Some(true),
+            Outcome::Unknown => None,
+        }
     }
 }

@@ -39,6 +39,7 @@ pub(crate) struct StaticsPlan {
 /// A pause of a test at one of its uses of a static.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StaticPause {
+    /// Without a line, it stands for each static of this name.
     pub(crate) at: StaticId,
     pub(crate) held: TestId,
     /// The number of its uses before that one. A method of an atomic may count as two if it is not a single instruction.

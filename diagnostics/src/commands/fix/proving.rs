@@ -14,7 +14,7 @@ use crate::observe::confirm::PausedRuns;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{Interruption, SceneRunner, SuitePrograms};
 use crate::rates::FailureRate;
-use crate::scene::{Outcome, Scene, TestId, rerun_words};
+use crate::scene::{Outcome, Scene, StaticPause, StaticsPlan, TestId, rerun_words};
 use cofferdam_conflicts::Conflict;
 use std::error::Error;
 use std::time::Instant;
@@ -213,15 +213,35 @@ impl Repeater<'_> {
         (rate, outcome)
     }
 
+    fn find(&self, test: &TestId) -> Result<TestId, String> {
+        let found = self.suite.find(test);
+        found.ok_or_else(|| format!("the command does not run {test}"))
+    }
+
     /// Returns the scene of a failure with the tests of this suite, and the test that failed.
     fn scene(&self, failure: &Reproduction) -> Result<(Scene, TestId), String> {
-        let missing = |test: &TestId| format!("the command does not run {test}");
-        let find = |test: &TestId| self.suite.find(test).ok_or_else(|| missing(test));
+        let tests = failure.scene.tests.iter().map(|test| self.find(test));
         let scene = Scene {
-            tests: failure.scene.tests.iter().map(find).collect::<Result<_, _>>()?,
+            tests: tests.collect::<Result<_, _>>()?,
             ..failure.scene.clone()
         };
-        Ok((scene, find(&failure.test)?))
+        Ok((scene, self.find(&failure.test)?))
+    }
+
+    /// Returns the plan with the pause at a use of a static that brought out a failure; an empty one if none did.
+    fn plan(&self, failure: &Reproduction) -> Result<StaticsPlan, String> {
+        let within = failure.paused.as_ref().and_then(|paused| paused.within.clone());
+        let with_tests = |mut pause: StaticPause| {
+            pause.held = self.find(&pause.held)?;
+            pause.late = self.find(&pause.late)?;
+            // A change may have moved the declaration.
+            pause.at.line.clear();
+            Ok::<_, String>(pause)
+        };
+        Ok(StaticsPlan {
+            pause: within.map(with_tests).transpose()?,
+            ..StaticsPlan::default()
+        })
     }
 
     /// Returns the words of `rerun` for the scene of a failure; none if it needs pauses.
@@ -241,6 +261,7 @@ impl Repeater<'_> {
         see: &mut dyn FnMut(FixEvent<'_>),
     ) -> Result<(), String> {
         let (scene, judged) = self.scene(failure)?;
+        let plan = self.plan(failure)?;
         let needed = failure
             .with
             .runs_to_refute()
@@ -252,9 +273,11 @@ impl Repeater<'_> {
                 needed,
             });
             let (outcome, why) = match &failure.paused {
-                Some(paused) => (self.paused.run(&scene.tests, &judged, paused), None),
-                None => {
-                    let result = self.runner.run(&scene);
+                Some(paused) if plan.pause.is_none() => {
+                    (self.paused.run(&scene.tests, &judged, paused), None)
+                }
+                _ => {
+                    let result = self.runner.run_with_statics(&scene, &plan);
                     let outcome = result.as_ref().map(|result| match result.void {
                         Some(_) => Outcome::Unknown,
                         None => result.outcome(&judged),

@@ -2,8 +2,9 @@
 
 use super::HuntProgress;
 use super::grouped_causes::Cause;
-use crate::hunt::{Class, Scenes, Shown, Stopped, static_cause};
+use crate::hunt::{Class, Scenes, Shown, static_cause};
 use crate::observe::SuitePrograms;
+use crate::scene::Stopped;
 use std::collections::BTreeSet;
 
 /// Enters the static of each cause whose tests run in a process of these programs. Returns what could not be tried, in

@@ -31,12 +31,13 @@ mod timelines;
 use super::interruption::Interruption;
 use super::launch::Launch;
 use super::leftovers::FileSnapshot;
+use super::scene_runner::SceneRunner;
 use crate::findings::{ReproducedClass, Reproduction, shared_uses};
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
 pub(crate) use paused_runs::PausedRuns;
 use rerun::Rerunner;
-pub(crate) use rerun::StoppedRun;
+pub(crate) use rerun::{RUN_LIMIT, StoppedRun};
 pub(crate) use statics::StaticCandidates;
 use statics::StaticResults;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -94,7 +95,7 @@ pub(crate) enum ConfirmEvent<'a> {
 pub(crate) fn confirm(
     launch: &Launch,
     conflicts: &mut Vec<Conflict>,
-    static_candidates: &StaticCandidates,
+    statics: Option<(&StaticCandidates, SceneRunner<'_>)>,
     options: ConfirmOptions,
     interruption: &Interruption,
     see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
@@ -147,10 +148,10 @@ pub(crate) fn confirm(
             .is_none_or(|finding| !consequences.contains(&finding))
     });
     let mut of_statics = StaticResults::default();
-    if !static_candidates.conflicts.is_empty() {
+    if let Some((candidates, runner)) = statics {
         rerunner.allow(2 * options.budget);
-        let suite = RerunSuite::of(launch, &static_candidates.conflicts);
-        of_statics = statics::try_pairs(&rerunner, &suite, static_candidates, conflicts, options, see);
+        let suite = RerunSuite::of(launch, &candidates.conflicts);
+        of_statics = statics::try_pairs(&rerunner, runner, &suite, candidates, conflicts, options, see);
         conflicts.extend(of_statics.reproduced);
     }
     see(ConfirmEvent::Over { left });

@@ -2,7 +2,7 @@
 
 use super::pauses::Pauses;
 use super::rerun::{Rerunner, Runnable, TestOutcome, held_at_once};
-use crate::findings::{PausedAt, WithinUse};
+use crate::findings::PausedAt;
 use crate::observe::interruption::Interruption;
 use crate::observe::launch::Launch;
 use crate::observe::suite_programs::SuitePrograms;
@@ -39,10 +39,7 @@ impl<'a> PausedRuns<'a> {
             others: paused.others,
             ..Pauses::USUAL
         };
-        let outcomes = match paused.within.as_ref().zip(paused.resources.first()) {
-            Some((within, resource)) => self.outcomes_within(tests, within, resource)?,
-            None => self.outcomes(tests, &paused.resources, Some(pauses), Duration::ZERO)?,
-        };
+        let outcomes = self.outcomes(tests, &paused.resources, Some(pauses), Duration::ZERO)?;
         let position = tests.iter().position(|test| test == judged)?;
         let of_judged = outcomes.ok().and_then(|outcomes| outcomes.get(position).copied());
         Some(of_judged.unwrap_or(Outcome::Unknown))
@@ -67,34 +64,6 @@ impl<'a> PausedRuns<'a> {
             .collect();
         let pauses = (!held.is_empty()).then_some(Pauses::ONCE);
         self.outcomes(tests, &held, pauses, alone)
-    }
-
-    /// Runs the other tests while the held one pauses at the resource. Returns the outcomes in the order of `tests`.
-    fn outcomes_within(
-        &self,
-        tests: &[TestId],
-        within: &WithinUse,
-        resource: &Resource,
-    ) -> Option<io::Result<Vec<Outcome>>> {
-        let runnables = match self.runnables(tests)? {
-            Ok(runnables) => runnables,
-            Err(error) => return Some(Err(error)),
-        };
-        let mut order: Vec<usize> = (0..runnables.len()).collect();
-        order.sort_by_key(|at| runnables[*at].id() != within.held);
-        let ordered: Vec<&Runnable> = order.iter().map(|at| &runnables[*at]).collect();
-        let run = self
-            .rerunner
-            .run_within(&ordered, resource.as_str(), within.skipped, Duration::ZERO);
-        let by_order = match run {
-            Ok(result) => result.outcomes,
-            Err(error) => return Some(Err(error)),
-        };
-        let mut outcomes = vec![TestOutcome::Stopped; tests.len()];
-        for (at, outcome) in order.into_iter().zip(by_order) {
-            outcomes[at] = outcome;
-        }
-        self.known(outcomes)
     }
 
     fn outcomes(

@@ -1,7 +1,7 @@
 //! Statistical proof that a test fails because of the other one.
 
 use super::pauses::Pauses;
-use crate::rates::{FailureRate, p_value};
+use crate::rates::{FailureRate, SOLO_RUNS, p_value};
 
 /// Pauses that may cause a failure: the usual ones, then ones that overlap differently.
 pub(super) const PAUSES: [Pauses; 3] = [
@@ -17,20 +17,8 @@ pub(super) const PAUSES: [Pauses; 3] = [
         ..Pauses::USUAL
     },
 ];
-/// The numbers of runs beside the other test after which the rates are compared.
-pub(super) const CHECKPOINTS: [u32; 2] = [4, 10];
-/// The number of solo runs with the same pauses.
-pub(super) const SOLO_RUNS: u32 = 10;
-/// The significance level over all checkpoints together.
+/// The greatest accepted probability that the other test makes no difference.
 const ACCEPTED: f64 = 0.05;
-
-/// Returns the p-value if the test fails significantly more often beside the other. Each checkpoint is a chance to find that
-/// by accident, so they share the level (Bonferroni).
-pub(super) fn significance(beside: FailureRate, alone: FailureRate) -> Option<f64> {
-    let p = p_value(beside, alone);
-    (alone.runs >= SOLO_RUNS && p < ACCEPTED / CHECKPOINTS.len() as f64).then_some(p)
-}
-
 /// The maximum number of runs beside the other test for a test that fails alone.
 pub(super) const BESIDE_RUNS: u32 = 4;
 
@@ -72,29 +60,6 @@ mod tests {
 
     fn rate(failed: u32, runs: u32) -> FailureRate {
         FailureRate { failed, runs }
-    }
-
-    #[test]
-    fn a_failure_is_shown_by_its_rate_and_not_by_a_single_run() {
-        for (beside, alone, is_shown) in [
-            (rate(4, 4), rate(0, 10), true),
-            (rate(3, 4), rate(0, 10), true),
-            (rate(2, 4), rate(0, 10), false),
-            (rate(5, 10), rate(0, 10), true),
-            (rate(4, 10), rate(0, 10), false),
-            // A test that fails three of five times alone.
-            (rate(4, 4), rate(6, 10), false),
-            (rate(10, 10), rate(6, 10), false),
-            (rate(10, 10), rate(2, 10), true),
-            // Too few runs alone.
-            (rate(4, 4), rate(0, 9), false),
-        ] {
-            assert_eq!(
-                significance(beside, alone).is_some(),
-                is_shown,
-                "{beside:?} {alone:?}"
-            );
-        }
     }
 
     #[test]

@@ -4,14 +4,14 @@
 use super::grade;
 use super::pairs::TestPair;
 use super::pauses::Pauses;
-use super::proof::{self, CHECKPOINTS, SOLO_RUNS};
+use super::proof;
 use super::rerun::{Runnable, TestOutcome, held_at_once};
 use super::sorted;
 use super::steps::Confirmation;
 use super::subjects::{RerunSuite, lasted, positions, resources, runnables, solo_fails, startable};
 use super::task_queue::Task;
 use crate::findings::{PausedAt, ReproducedClass, Reproduction};
-use crate::rates::FailureRate;
+use crate::rates::{CHECKPOINTS, FailureRate, SOLO_RUNS, significance};
 use crate::scene::{Arrangement, Scene};
 use cofferdam::Resource;
 use cofferdam_conflicts::Grade;
@@ -107,7 +107,7 @@ impl Confirmation<'_> {
             let [victim_name, other] =
                 [runnables[victim], runnables[1 - victim]].map(|runnable| runnable.name.as_str());
             let rates = proof::rates(victim_name, other, beside[victim], rate);
-            if let Some(p) = proof::significance(beside[victim], rate) {
+            if let Some(p) = significance(beside[victim], rate) {
                 let why = format!("{rates} ({})", proof::chance(p));
                 let named = self.isolated(suite, pair, victim, pauses, findings)?;
                 // The test that failed comes first.

@@ -1,7 +1,7 @@
 //! Reruns single tests of a suite under the observer.
 
 use super::env_lock::EnvLockWaits;
-use super::pauses::{LONGEST_PAUSE, Pauses};
+use super::pauses::Pauses;
 use super::timelines::{Timeline, timelines};
 use crate::findings::ReportedOutcome;
 use crate::observe::causes::paused_path;
@@ -11,13 +11,12 @@ use crate::observe::interpret::ports::number_of;
 use crate::observe::interpret::{Effect, FileAccess, effects};
 use crate::observe::interruption::Interruption;
 use crate::observe::launch::hold_request::HoldRequest;
-use crate::observe::launch::order_request::{self, Begin};
 use crate::observe::launch::{Launch, StartedProgram};
 use crate::observe::log::results;
-use crate::observe::log::{Log, account_file, test_order};
+use crate::observe::log::{Log, account_file};
 use crate::observe::statics::Wanted;
 use crate::observe::test_process::{TestProcess, wait_for_all};
-use crate::scene::{StaticId, TestId};
+use crate::scene::TestId;
 use cofferdam::Resource;
 use cofferdam::format::ResourceKind;
 use std::collections::BTreeSet;
@@ -30,9 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The time limit of a run beyond twice the duration of its tests when they ran alone.
-const RUN_LIMIT: Duration = Duration::from_secs(30);
-/// The minimum length in milliseconds of the pause at a use of a static. It ends with the test that runs in it.
-pub(super) const WITHIN: u64 = 300;
+pub(crate) const RUN_LIMIT: Duration = Duration::from_secs(30);
 /// The time that running tests have after the end of the budget before they are stopped.
 const OVERTIME: Duration = Duration::from_secs(5);
 
@@ -70,15 +67,6 @@ pub(super) struct RunResult {
     pub(super) outcomes: Vec<TestOutcome>,
     pub(super) timelines: Vec<Timeline>,
     pub(super) lasted: Duration,
-}
-
-/// The outcome of a run of one test during a pause of another at a use of a static.
-#[derive(Clone, Debug, Default)]
-pub(super) struct WithinResult {
-    pub(super) outcomes: Vec<TestOutcome>,
-    pub(super) has_paused: bool,
-    /// Set if the other test had not ended by the end of the pause: it waits for the paused test, or takes longer.
-    pub(super) has_overlapped: bool,
 }
 
 /// A run that was stopped, because it took too long or the time was over.
@@ -138,6 +126,11 @@ impl<'a> Rerunner<'a> {
 
     fn deadline(&self) -> Instant {
         self.begun + Duration::from_millis(self.deadline.load(Ordering::Relaxed))
+    }
+
+    /// Returns the moment at which running tests are stopped.
+    pub(super) fn end(&self) -> Instant {
+        self.deadline() + OVERTIME
     }
 
     /// Runs these tests at the same time, with pauses at the resources if `pauses` is given. The tests belong to one program, or
@@ -222,7 +215,12 @@ impl<'a> Rerunner<'a> {
             pauses.unwrap_or(Pauses::USUAL),
             &env_access,
         );
-        self.note_stopped(runnables, &outcomes, lasted, &logs);
+        let tests = runnables.iter().zip(&outcomes);
+        let was_stopped = tests.filter(|(_, outcome)| **outcome == TestOutcome::Stopped);
+        let stopped: Vec<String> = was_stopped.map(|(runnable, _)| runnable.name.clone()).collect();
+        if !stopped.is_empty() {
+            self.note_stopped(stopped, lasted, created(&logs));
+        }
         let _ = fs::remove_dir_all(folder);
         Ok(RunResult {
             outcomes,
@@ -231,135 +229,14 @@ impl<'a> Rerunner<'a> {
         })
     }
 
-    /// Runs two tests of one program one after the other in one process. Between them, the statics in `put_back` get the
-    /// bytes that they had before the first test. `alone` is the sum of the tests' durations when they ran alone.
-    ///
-    /// # Errors
-    /// If the tests could not be started, did not run in this order, or a static could not be put back.
-    pub(super) fn run_in_order(
-        &self,
-        runnables: [&Runnable; 2],
-        put_back: &BTreeSet<StaticId>,
-        alone: Duration,
-    ) -> io::Result<[TestOutcome; 2]> {
-        let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let wanted = (!put_back.is_empty()).then(|| Wanted {
-            put_back_before: 2,
-            put_back: put_back.clone(),
-            ..Wanted::default()
-        });
-        let (folder, instructions) =
-            self.launch
-                .create_rerun_dir(&format!("again-{run}"), false, wanted.as_ref())?;
-        let file = folder.join("order");
-        let names = runnables.map(|runnable| runnable.name.as_str());
-        let result = order_request::write(&file, &names, Begin::InOrder, RUN_LIMIT)
-            .and_then(|request| self.run_one(&runnables, &folder, &instructions, request, alone))
-            .and_then(|(outcomes, logs)| {
-                let records = logs.iter().flat_map(Log::records);
-                let restored = records.filter(|record| record.kind == Kind::PutBack).count();
-                match logs.iter().filter_map(test_order::kept).find_map(Result::err) {
-                    _ if outcomes.contains(&TestOutcome::Stopped) => {}
-                    Some(why) => return Err(io::Error::other(why)),
-                    None if restored < put_back.len() => {
-                        return Err(io::Error::other("the static could not be put back"));
-                    }
-                    None => {}
-                }
-                Ok([outcomes[0], outcomes[1]])
-            });
-        let _ = fs::remove_dir_all(folder);
-        result
-    }
-
-    /// Runs tests of one program in one process. The first pauses at its use number `skipped + 1` of the static with this
-    /// path, and the second begins in that pause.
-    ///
-    /// # Errors
-    /// If the tests could not be started.
-    pub(super) fn run_within(
-        &self,
-        runnables: &[&Runnable],
-        path: &str,
-        skipped: u32,
-        alone: Duration,
-    ) -> io::Result<WithinResult> {
-        let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let wanted = Wanted::uses();
-        let (folder, instructions) =
-            self.launch
-                .create_rerun_dir(&format!("again-{run}"), false, Some(&wanted))?;
-        let most = u64::try_from((2 * alone).as_millis()).unwrap_or(LONGEST_PAUSE);
-        let mut request = HoldRequest::new((0, 0), (most.clamp(WITHIN, LONGEST_PAUSE), 0));
-        for (target, runnable) in [Target::Test, Target::Late].into_iter().zip(runnables) {
-            request.add(target, runnable.name.as_ref());
-        }
-        request.add(Target::Skipped, skipped.to_string().as_ref());
-        request.add(Target::Static, path.as_ref());
-        let result = self.run_one(runnables, &folder, &instructions, request.variable(), alone);
-        let _ = fs::remove_dir_all(folder);
-        let (outcomes, logs) = result?;
-        let records = || logs.iter().flat_map(Log::records);
-        let has_paused = records().any(|record| record.kind == Kind::UseStatic && record.pause().is_some());
-        Ok(WithinResult {
-            outcomes,
-            has_paused,
-            has_overlapped: records().any(|record| record.kind == Kind::Waits),
-        })
-    }
-
-    /// Runs tests of one program in one process, and returns their outcomes and the log of that process.
-    fn run_one(
-        &self,
-        runnables: &[&Runnable],
-        folder: &Path,
-        instructions: &OsStr,
-        request: (&str, OsString),
-        alone: Duration,
-    ) -> io::Result<(Vec<TestOutcome>, Vec<Log>)> {
-        let begun = now();
-        let until = self.limit(begun, alone);
-        let mut running = [begin(self.launch, runnables, instructions, Some(request))?];
-        wait_for_all(&mut running, &|| {
-            self.interruption.is_requested() || now() >= until
-        });
-        let [process] = &running;
-        let (_, mut logs) = account_file::read(folder);
-        let outcomes = runnables
-            .iter()
-            .map(|runnable| outcome_of(process, runnable, &logs));
-        let outcomes: Vec<TestOutcome> = outcomes.collect();
-        self.note_stopped(runnables, &outcomes, begun.elapsed(), &logs);
-        logs.retain(|log| log.pid() == process.id());
-        Ok((outcomes, logs))
-    }
-
     /// Returns the moment at which a run is stopped.
     fn limit(&self, begun: Instant, alone: Duration) -> Instant {
-        (begun + RUN_LIMIT + 2 * alone).min(self.deadline() + OVERTIME)
+        (begun + RUN_LIMIT + 2 * alone).min(self.end())
     }
 
-    fn note_stopped(
-        &self,
-        runnables: &[&Runnable],
-        outcomes: &[TestOutcome],
-        lasted: Duration,
-        logs: &[Log],
-    ) {
-        if !outcomes.contains(&TestOutcome::Stopped) {
-            return;
-        }
-        let was_stopped = runnables
-            .iter()
-            .zip(outcomes)
-            .filter(|(_, outcome)| **outcome == TestOutcome::Stopped);
-        let stopped = StoppedRun {
-            tests: was_stopped.map(|(runnable, _)| runnable.name.clone()).collect(),
-            after: lasted,
-            left: created(logs),
-        };
+    pub(super) fn note_stopped(&self, tests: Vec<String>, after: Duration, left: Vec<PathBuf>) {
         let mut all = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(stopped);
+        all.push(StoppedRun { tests, after, left });
     }
 }
 

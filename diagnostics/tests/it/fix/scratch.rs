@@ -221,7 +221,7 @@ impl Scratch {
     /// Returns the command of `fix` with the compile check.
     pub(super) fn command(&self, args: &[&str]) -> Command {
         let findings = json!({
-            "version": 4, "session": "1-1", "dir": self.path(), "confirmed": true, "tests": 6,
+            "version": 5, "session": "1-1", "dir": self.path(), "confirmed": true, "tests": 6,
             "command": self.command.0, "ended_early": self.command.1,
             "account": {
                 "started": 0, "recorded": 0, "complete": 0, "incomplete": 0, "lost": [], "out_of_reach": [],

@@ -1,27 +1,31 @@
 //! Reruns pairs of tests that share statics: one after the other in both orders, and one within a pause of the other. Only a
 //! reproduced failure makes a shared static a conflict.
 //!
-//! `trial` decides about one pair and `common_causes` about all pairs, without I/O; this file runs the tests.
+//! `trial` decides about one pair and `common_causes` about all pairs, without I/O; this file chooses the pairs and runs their
+//! scenes.
 
 mod common_causes;
 mod trial;
 
 use super::pairs::{self, EXHAUSTIVE, TestPair};
 use super::proof;
-use super::rerun::{Rerunner, Runnable, TestOutcome, WITHIN};
-use super::subjects::{RerunSuite, may_meet, name, positions, resources, runnables, startable};
+use super::rerun::{Rerunner, Runnable};
+use super::subjects::{RerunSuite, may_meet, name, positions, runnables, startable};
 use super::task_queue::{Task, run_all};
 use super::{ConfirmEvent, ConfirmOptions, sorted};
-use crate::findings::{PausedAt, ReproducedClass, Reproduction, WithinUse, shared_uses};
-use crate::rates::FailureRate;
-use crate::scene::{Arrangement, Scene, StaticId, TestId};
+use crate::findings::{PausedAt, ReproducedClass, Reproduction, shared_uses};
+use crate::observe::scene_runner::SceneRunner;
+use crate::rates::{FailureRate, significance};
+use crate::scene::{Arrangement, Scene, SceneResult, StaticId, StaticsPlan, Stopped, TestId};
+use crate::static_causes::{Experiments, Pair as TrialPair};
+use cofferdam::format::ResourceKind;
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Test};
 use common_causes::{ReproducedStatics, StaticCause};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use trial::{Failure, Run, SharedStatic, Step, Trial, UseOfStatic, Verdict};
+use trial::{Failure, SharedStatic, Trial};
 
 /// The number of reproduced pairs after which a static is proven. Further pairs add little.
 const PROOFS: usize = 3;
@@ -31,8 +35,9 @@ const PROOFS: usize = 3;
 pub(crate) struct StaticCandidates {
     /// The statics as conflicts, those that a test changes first.
     pub(crate) conflicts: Vec<Conflict>,
-    /// The statics to put back to undo the effect of each: itself, and the statics that its initializer read.
-    pub(crate) put_back: Vec<BTreeSet<StaticId>>,
+    /// Each static, and the statics to put back to undo its effect: itself, and the statics that its initializer read. None if
+    /// one of them is too large.
+    pub(crate) ids: Vec<(StaticId, BTreeSet<StaticId>)>,
     /// The number of statics that a test changes. The others are tried only with suspects.
     pub(crate) changed: usize,
     /// The programs and names of tests that failed in the suite or in a serial run.
@@ -43,7 +48,7 @@ impl StaticCandidates {
     /// Moves a static to those that a test changes.
     pub(crate) fn promote(&mut self, index: usize) {
         self.conflicts.swap(self.changed, index);
-        self.put_back.swap(self.changed, index);
+        self.ids.swap(self.changed, index);
         self.changed += 1;
     }
 
@@ -66,13 +71,14 @@ pub(super) struct StaticResults {
 #[derive(Debug)]
 struct TriedPair {
     pair: TestPair,
-    verdict: Verdict,
+    failure: Option<Failure>,
     tries: u32,
 }
 
 /// Tries the pairs of tests that share statics. `others` has the conflicts on other resources.
 pub(super) fn try_pairs(
     rerunner: &Rerunner<'_>,
+    runner: SceneRunner<'_>,
     suite: &RerunSuite,
     candidates: &StaticCandidates,
     others: &[Conflict],
@@ -82,10 +88,10 @@ pub(super) fn try_pairs(
     let conflicts = &candidates.conflicts[..];
     let trials = Trials {
         rerunner,
+        runner: runner.deadline(rerunner.end()),
         suite,
         candidates,
         alone: Mutex::default(),
-        lasted: Mutex::default(),
         begun: Mutex::default(),
         tried: Mutex::default(),
     };
@@ -139,10 +145,7 @@ pub(super) fn try_pairs(
     };
     let failures: Vec<(&TriedPair, &Failure)> = tried
         .iter()
-        .filter_map(|tried| match &tried.verdict {
-            Verdict::Reproduced(failure) => Some((tried, failure)),
-            Verdict::FailsAlone(_) | Verdict::Nothing | Verdict::Chance => None,
-        })
+        .filter_map(|tried| Some((tried, tried.failure.as_ref()?)))
         // The failure may come from another resource that the tests share.
         .filter(|(tried, failure)| !failure.causes.is_empty() || !share_more(suite, tried.pair.tests, others))
         .collect();
@@ -198,12 +201,11 @@ fn with_suspects(conflict: &Conflict, candidates: &StaticCandidates) -> Vec<[usi
 /// Runs the trials.
 struct Trials<'a> {
     rerunner: &'a Rerunner<'a>,
+    runner: SceneRunner<'a>,
     suite: &'a RerunSuite,
     candidates: &'a StaticCandidates,
     /// The rates of tests alone.
     alone: Mutex<HashMap<usize, FailureRate>>,
-    /// The durations of tests alone.
-    lasted: Mutex<HashMap<usize, Duration>>,
     /// The pairs whose trial has begun.
     begun: Mutex<HashSet<[usize; 2]>>,
     tried: Mutex<Vec<TriedPair>>,
@@ -226,21 +228,18 @@ impl Trials<'_> {
             return;
         }
         // The trial is left out if the time was over, or if a run failed or had to be stopped.
-        if let Some((verdict, tries)) = self.verdict(&pair) {
+        if let Some((failure, tries)) = self.try_pair(&pair) {
             let mut all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-            all.push(TriedPair { pair, verdict, tries });
+            all.push(TriedPair { pair, failure, tries });
         }
     }
 
     /// Returns whether enough pairs show that a static is the cause.
     fn is_proven(&self, finding: usize) -> bool {
         let all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-        let shows = |tried: &&TriedPair| match &tried.verdict {
-            Verdict::Reproduced(failure) => failure
-                .causes
-                .iter()
-                .any(|of| tried.pair.findings[*of] == finding),
-            Verdict::FailsAlone(_) | Verdict::Nothing | Verdict::Chance => false,
+        let shows = |tried: &&TriedPair| {
+            let mut causes = tried.failure.iter().flat_map(|failure| &failure.causes);
+            causes.any(|of| tried.pair.findings[*of] == finding)
         };
         all.iter().filter(shows).count() >= PROOFS
     }
@@ -249,9 +248,9 @@ impl Trials<'_> {
     fn has_open_suspect(&self, pair: &TestPair) -> bool {
         let all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
         let is_explained = |test: &usize| {
-            all.iter().any(|tried| match &tried.verdict {
-                Verdict::Reproduced(failure) => tried.pair.tests[failure.victim] == *test,
-                Verdict::FailsAlone(_) | Verdict::Nothing | Verdict::Chance => false,
+            all.iter().any(|tried| {
+                let failure = tried.failure.as_ref();
+                failure.is_some_and(|failure| tried.pair.tests[failure.victim] == *test)
             })
         };
         pair.tests.iter().any(|test| {
@@ -267,109 +266,72 @@ impl Trials<'_> {
         begun.insert(tests)
     }
 
-    fn verdict(&self, pair: &TestPair) -> Option<(Verdict, u32)> {
+    /// Returns the failure that a trial shows, if any, and its runs of both tests. Returns `None` if the trial did not end.
+    fn try_pair(&self, pair: &TestPair) -> Option<(Option<Failure>, u32)> {
         let shared = pair.findings.iter().filter_map(|finding| {
             let entry = self.suite.conflict_tests[*finding].as_ref()?;
             let positions = positions(self.suite, *finding, pair.tests)?;
+            let (id, put_back) = &self.candidates.ids[*finding];
             Some(SharedStatic {
+                id: id.clone(),
+                put_back: put_back.clone(),
                 writes: positions.map(|test| entry.members[test].writes),
                 is_unchanged: *finding >= self.candidates.changed,
             })
         });
-        let mut trial = Trial::new(shared.collect());
+        let shared: Vec<SharedStatic> = shared.collect();
         let known = || self.alone.lock().unwrap_or_else(PoisonError::into_inner);
-        for (position, test) in pair.tests.iter().enumerate() {
-            if let Some(rate) = known().get(test) {
-                trial.set_alone(position, *rate);
-            }
-        }
-        let verdict = loop {
-            match trial.next() {
-                Step::Run(run) => self.enter(&mut trial, pair, run)?,
-                Step::Over(verdict) => break verdict,
-            }
+        let ids: Vec<TestId> = pair.tests.iter().filter_map(|test| self.id(*test)).collect();
+        let alone = pair
+            .tests
+            .map(|test| known().get(&test).copied().unwrap_or_default());
+        let mut of_trial = TrialPair {
+            tests: ids.try_into().ok()?,
+            alone,
+            lasted: Duration::ZERO,
         };
-        for (position, test) in pair.tests.iter().enumerate() {
-            known().insert(*test, trial.alone(position));
-        }
-        Some((verdict, trial.tries()))
+        let mut tries = 0;
+        let mut run = |scene: &Scene, plan: &StaticsPlan| {
+            tries += u32::from(scene.tests.len() == 2);
+            self.run_scene(scene, plan)
+        };
+        let mut trial = Trial {
+            experiments: Experiments::new(&mut run),
+            pair: &mut of_trial,
+            shared: &shared,
+        };
+        let failure = trial.failure().ok()?;
+        known().extend(pair.tests.into_iter().zip(of_trial.alone));
+        Some((failure, tries))
     }
 
-    /// Makes a run and enters its result. Returns `None` if the time was over, or the run failed or had to be stopped.
-    fn enter(&self, trial: &mut Trial, pair: &TestPair, run: Run) -> Option<()> {
+    /// Returns the name of a test in the suite's programs.
+    fn id(&self, test: usize) -> Option<TestId> {
+        let runnable = self.suite.subjects[test].runnable.as_ref()?;
+        let started = || Some((*runnable.started).clone());
+        self.runner
+            .suite()
+            .test(&runnable.binary, &runnable.name, started)
+    }
+
+    /// Runs a scene. The trial is over if the time was over, or the run failed or had to be stopped.
+    fn run_scene(&self, scene: &Scene, plan: &StaticsPlan) -> Result<SceneResult, Stopped> {
         if self.rerunner.is_over() {
-            return None;
+            return Err(Stopped);
         }
-        let both = runnables(self.suite, &pair.tests)?;
-        let both: [&Runnable; 2] = both.try_into().ok()?;
-        let time = pair.tests.iter().map(|test| self.lasted(*test)).sum();
-        let mut failed = [false; 2];
-        match run {
-            Run::Alone(test) => {
-                let result = self.rerunner.run(&[both[test]], &[], None, Duration::ZERO).ok()?;
-                let mut all = self.lasted.lock().unwrap_or_else(PoisonError::into_inner);
-                all.insert(pair.tests[test], result.lasted);
-                failed[test] = has_failed(result.outcomes[0])?;
-            }
-            Run::After { first } | Run::Restored { first, .. } => {
-                let order = [both[first], both[1 - first]];
-                let outcomes = match run {
-                    Run::Restored { of, .. } => {
-                        let ids = &self.candidates.put_back[pair.findings[of]];
-                        match self.rerunner.run_in_order(order, ids, time) {
-                            Ok(outcomes) => outcomes,
-                            // A static that cannot be put back is treated as one that does not help.
-                            Err(_) => [TestOutcome::Passed, TestOutcome::Failed],
-                        }
-                    }
-                    _ => self.rerunner.run_in_order(order, &BTreeSet::new(), time).ok()?,
-                };
-                failed[first] = has_failed(outcomes[0])?;
-                failed[1 - first] = has_failed(outcomes[1])?;
-            }
-            Run::Within(at) => {
-                let order = [both[at.held], both[1 - at.held]];
-                let result = self
-                    .rerunner
-                    .run_within(&order, self.path(pair, at), at.skipped, time)
-                    .ok()?;
-                if !result.has_paused {
-                    trial.enter_missing(at);
-                    return Some(());
-                }
-                let held = has_failed(result.outcomes[0])?;
-                let late = has_failed(result.outcomes[1])?;
-                // A test that had not ended by then did not run entirely within the pause.
-                failed[at.held] = held && !result.has_overlapped;
-                failed[1 - at.held] = late && !result.has_overlapped;
-            }
-            Run::AloneWithin(at) => {
-                let result = self
-                    .rerunner
-                    .run_within(&[both[at.held]], self.path(pair, at), at.skipped, time)
-                    .ok()?;
-                failed[at.held] = has_failed(result.outcomes[0])?;
-            }
+        let result = self.runner.run_with_statics(scene, plan);
+        let was_stopped = |result: &SceneResult| result.hung().next().is_some();
+        if result.as_ref().is_none_or(was_stopped) {
+            let tests = scene.tests.iter().map(|test| test.name.clone()).collect();
+            let lasted = result.map_or(Duration::ZERO, |result| result.lasted);
+            self.rerunner.note_stopped(tests, lasted, Vec::new());
+            return Err(Stopped);
         }
-        trial.enter(run, failed);
-        Some(())
+        // A static that cannot be put back is treated as one that does not help.
+        result
+            .filter(|result| result.void.is_none() || !plan.put_back.is_empty())
+            .ok_or(Stopped)
     }
-
-    /// Returns the duration of the last run of a test alone.
-    fn lasted(&self, test: usize) -> Duration {
-        let all = self.lasted.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&test).copied().unwrap_or_default()
-    }
-
-    /// Returns the path of the static of a use.
-    fn path(&self, pair: &TestPair, at: UseOfStatic) -> &str {
-        let conflict = &self.candidates.conflicts[pair.findings[at.of]];
-        conflict.resource.as_ref().map_or("", Resource::as_str)
-    }
-}
-
-fn has_failed(outcome: TestOutcome) -> Option<bool> {
-    (outcome != TestOutcome::Stopped).then_some(outcome == TestOutcome::Failed)
 }
 
 /// Returns the findings on statics that both tests use and one of them changes, then those on statics that no test changes.
@@ -467,16 +429,16 @@ fn reason(suite: &RerunSuite, tried: &TriedPair, failure: &Failure, cause: &Stat
         "after"
     };
     let rates = proof::rates_of(victim, how, other, failure.with, failure.alone);
-    let chance = proof::significance(failure.with, failure.alone)
+    let chance = significance(failure.with, failure.alone)
         .map(proof::chance)
         .unwrap_or_default();
-    let why = match (cause.one_of.is_empty(), failure.within) {
+    let why = match (cause.one_of.is_empty(), &failure.within) {
         (true, None) => format!("; it passed when the static was reset after {other}"),
         (true, Some(at)) => {
             let [held, late] = [at.held, 1 - at.held].map(|test| name(suite, tried.pair.tests[test]));
             format!(
                 "; {late} ran before use {} of the static by {held}",
-                at.skipped + 1
+                at.pause.skipped + 1
             )
         }
         (false, _) => "; no single static was shown to be the cause".to_owned(),
@@ -508,14 +470,11 @@ fn reproduction(
         scene: Scene::of(vec![culprit, test.clone()], arrangement),
         test,
         culprits,
-        paused: failure.within.map(|at| PausedAt {
-            resources: resources(suite, &tried.pair.findings[at.of..=at.of]),
-            first: WITHIN,
+        paused: failure.within.as_ref().map(|at| PausedAt {
+            resources: vec![Resource::new(ResourceKind::Static, &at.pause.at.name)],
+            first: at.pause.most_millis.into(),
             others: 0,
-            within: Some(WithinUse {
-                held: both[at.held].clone(),
-                skipped: at.skipped,
-            }),
+            within: Some(at.pause.clone()),
         }),
         with: failure.with,
         without: failure.alone,

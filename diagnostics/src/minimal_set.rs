@@ -2,7 +2,7 @@
 
 /// Narrows the list to one element by halving, as if a single one had the effect: tries the later half, and takes the other
 /// if it has none. The last list that had the effect comes with it, for the assumption may be wrong.
-pub(super) fn halve<E>(
+pub(crate) fn halve<E>(
     list: &[usize],
     has_effect: &mut dyn FnMut(&[usize]) -> Result<bool, E>,
 ) -> Result<(usize, Vec<usize>), E> {
@@ -20,7 +20,7 @@ pub(super) fn halve<E>(
 
 /// Returns a minimal part of a list that has the effect as a list, in its order. Exact if more elements never end the effect
 /// (Junker's QuickXplain: of `k` of `n` elements, about `2k·log(n/k)` attempts).
-pub(super) fn minimal<E>(
+pub(crate) fn minimal<E>(
     list: &[usize],
     has_effect: &mut dyn FnMut(&[usize]) -> Result<bool, E>,
 ) -> Result<Vec<usize>, E> {
@@ -60,10 +60,36 @@ fn joined(some: &[usize], more: &[usize]) -> Vec<usize> {
     joined
 }
 
+/// Returns minimal parts of a list that have the effect, found by halving: disjoint parts, as long as one of the halves has the
+/// effect, or else a single part with elements in both.
+pub(crate) fn alternatives<E>(
+    list: &[usize],
+    has_effect: &mut dyn FnMut(&[usize]) -> Result<bool, E>,
+) -> Result<Vec<Vec<usize>>, E> {
+    if !has_effect(list)? {
+        return Ok(Vec::new());
+    }
+    if list.len() <= 1 {
+        return Ok(vec![list.to_vec()]);
+    }
+    let (earlier, later) = list.split_at(list.len() / 2);
+    let mut found = alternatives(earlier, has_effect)?;
+    found.extend(alternatives(later, has_effect)?);
+    if found.is_empty() {
+        let part = minimal(list, has_effect)?;
+        // The last attempt need not have been the part itself.
+        if has_effect(&part)? {
+            found.push(part);
+        }
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
     use std::convert::Infallible;
 
     fn shuffled(length: usize) -> impl Strategy<Value = Vec<usize>> {
@@ -103,6 +129,23 @@ mod tests {
                 prop_assert!(needed.remove(&element));
             }
             prop_assert!(needed.is_empty());
+        }
+
+        #[test]
+        fn a_single_part_is_found_and_so_are_two_that_suffice(
+            length in 1_usize..40, one in 0_usize..40, other in 0_usize..40
+        ) {
+            let (one, other) = (one % length, other % length);
+            let list: Vec<usize> = (0..length).collect();
+            let wanted: BTreeSet<usize> = [one, other].into();
+            let Ok(found) = alternatives(&list, &mut |some| {
+                Ok::<_, Infallible>(some.contains(&one) || some.contains(&other))
+            });
+            prop_assert_eq!(found, wanted.iter().map(|one| vec![*one]).collect::<Vec<_>>());
+            let Ok(found) = alternatives(&list, &mut |some| {
+                Ok::<_, Infallible>(some.contains(&one) && some.contains(&other))
+            });
+            prop_assert_eq!(found, vec![wanted.into_iter().collect::<Vec<_>>()]);
         }
     }
 }
