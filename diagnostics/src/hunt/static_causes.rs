@@ -4,7 +4,7 @@
 use super::{Class, HuntEvent, Scenes, Verdict};
 use crate::rates::{FailureRate, p_value};
 use crate::scene::{Arrangement, Scene, SceneResult, StaticId, StaticsPlan, Stopped, TestId};
-use crate::static_causes::{Experiments, Order, Pair};
+use crate::static_causes::{Experiments, Order, ProgramPair};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
@@ -194,7 +194,7 @@ impl Search<'_> {
             rate: without,
             failed: &|result| SceneResult::failed(result, &verdict.test),
         };
-        let Some(found) = self.experiments.curing_sets(&order, &one_by_one, used)? else {
+        let Some(found) = order.curing_sets(&mut self.experiments, &one_by_one, used)? else {
             return Ok(unknown);
         };
         let typed = |set: &Vec<usize>| set.iter().map(|one| self.typed(&candidates[*one])).collect();
@@ -228,7 +228,7 @@ impl Search<'_> {
         let more = self.rate(&reversed)?;
         without.failed += more.failed;
         without.runs += more.runs;
-        let mut pair = Pair {
+        let mut pair = ProgramPair {
             tests: [verdict.test.clone(), culprit.clone()],
             alone: [verdict.without, FailureRate::default()],
             lasted: uses.lasted,
@@ -236,7 +236,7 @@ impl Search<'_> {
         let mut shown = Vec::new();
         for id in &candidates {
             for held in 0..2 {
-                let found = self.experiments.failing_use(&mut pair, &[0], id, held, USES)?;
+                let found = pair.failing_use(&mut self.experiments, &[0], id, held, USES)?;
                 if let Some(at) = found {
                     if p_value(at.with, without) < ACCEPTED {
                         shown.push((id, at.with));

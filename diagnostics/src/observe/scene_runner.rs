@@ -22,6 +22,7 @@ use std::fs;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -413,7 +414,8 @@ impl SceneRunner<'_> {
         }
         if result.void.is_none()
             && !process.was_stopped
-            && let Some((test, why)) = ended_by(process, plan, tests, &reported)
+            && let Some(status) = process.status
+            && let Some((test, why)) = ended_by(status, plan.pause.as_ref(), tests, &reported)
         {
             result.outcomes.insert(test.clone(), Outcome::Failed);
             result.failures.insert(test.clone(), why);
@@ -542,19 +544,18 @@ fn statics_of(log: &Log, tests: &[TestId]) -> SeenStatics {
 /// Returns the test that ended its process, by an abort or an exit of its own, and how: it is the only one that was running, or
 /// the one that ran in the pause of the other.
 fn ended_by<'t>(
-    process: &TestProcess,
-    plan: &StaticsPlan,
+    status: ExitStatus,
+    pause: Option<&StaticPause>,
     tests: &'t [TestId],
     reported: &[TestResult],
 ) -> Option<(&'t TestId, String)> {
-    let status = process.status?;
     let mut unfinished = reported.iter().filter(|result| result.is_unfinished());
     let test = match (unfinished.next(), unfinished.next(), tests) {
         (Some(result), None, _) => tests.iter().find(|test| test.name == result.name)?,
         // A harness that reports nothing.
         (None, None, [test]) if reported.is_empty() && !status.success() => test,
         (Some(_), Some(_), _) => {
-            let late = &plan.pause.as_ref()?.late;
+            let late = &pause?.late;
             tests.iter().find(|test| *test == late)?
         }
         _ => return None,
@@ -712,6 +713,32 @@ mod tests {
         let of_put_back = wanted(&put_back).unwrap();
         assert_eq!((of_put_back.uses, of_put_back.put_back_before), (false, 2));
         assert_eq!(wanted(&StaticsPlan::default()), None);
+    }
+
+    #[test]
+    fn of_two_unfinished_tests_the_one_that_ran_in_the_pause_of_the_other_ended_the_process() {
+        let tests = [test("a"), test("b")];
+        let unfinished = |test: &TestId| TestResult {
+            binary: test.binary.clone(),
+            name: test.name.clone(),
+            outcome: ReportedOutcome::Unknown,
+            failure: None,
+            pid: 7,
+            began: 1,
+            ended: None,
+        };
+        let reported = tests.each_ref().map(unfinished);
+        let status = ExitStatus::from_raw(11);
+        let pause = StaticPause {
+            at: id("SET"),
+            held: test("a"),
+            skipped: 1,
+            late: test("b"),
+            most_millis: 300,
+        };
+        assert_eq!(ended_by(status, None, &tests, &reported), None);
+        let (by, why) = ended_by(status, Some(&pause), &tests, &reported).unwrap();
+        assert_eq!((by, why.as_str()), (&tests[1], "signal 11 ended its process"));
     }
 
     #[test]

@@ -6,11 +6,11 @@
 mod paused_use;
 mod put_back;
 
-pub(crate) use paused_use::{Pair, UseOfStatic};
+pub(crate) use paused_use::{ProgramPair, UseOfStatic};
 pub(crate) use put_back::Order;
 
 use crate::rates::FailureRate;
-use crate::scene::{Arrangement, Scene, SceneResult, StaticsPlan, Stopped, TestId};
+use crate::scene::{Scene, SceneResult, StaticsPlan, Stopped, TestId};
 
 /// Runs the scenes of experiments.
 pub(crate) struct Experiments<'e> {
@@ -41,11 +41,39 @@ impl<'e> Experiments<'e> {
         }
         Ok(())
     }
+}
 
-    /// Runs one of two tests alone until there are that many results.
-    pub(crate) fn add_alone(&mut self, pair: &mut Pair, test: usize, runs: u32) -> Result<(), Stopped> {
-        let id = &pair.tests[test];
-        let scene = Scene::of(vec![id.clone()], Arrangement::Alone);
-        self.add_runs(&mut pair.alone[test], runs, id, (&scene, &StaticsPlan::default()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::{Outcome, StaticId};
+
+    #[test]
+    fn a_test_that_fails_in_a_pause_without_the_other_names_no_static() {
+        let test = |name: &str| TestId {
+            binary: "shop".to_owned(),
+            name: name.to_owned(),
+        };
+        let id = StaticId {
+            name: "shop::TILL".to_owned(),
+            line: String::new(),
+        };
+        for (fails_alone, is_found) in [(false, true), (true, false)] {
+            let mut run = |scene: &Scene, plan: &StaticsPlan| {
+                let fails = plan.pause.is_some() && (fails_alone || scene.tests.len() == 2);
+                let outcome = if fails { Outcome::Failed } else { Outcome::Passed };
+                let mut result = SceneResult::default();
+                result.outcomes.insert(test("held"), outcome);
+                result.statics.paused = true;
+                Ok(result)
+            };
+            let mut pair = ProgramPair {
+                tests: [test("held"), test("late")],
+                alone: [FailureRate { failed: 0, runs: 10 }; 2],
+                lasted: std::time::Duration::ZERO,
+            };
+            let found = pair.failing_use(&mut Experiments::new(&mut run), &[0, 1], &id, 0, 1..4);
+            assert_eq!(found.unwrap().is_some(), is_found);
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 const PAUSE: (u32, u32) = (300, 2_500);
 
 /// Two tests of one program.
-pub(crate) struct Pair {
+pub(crate) struct ProgramPair {
     pub(crate) tests: [TestId; 2],
     /// Their failures alone.
     pub(crate) alone: [FailureRate; 2],
@@ -32,7 +32,7 @@ pub(crate) struct UseOfStatic {
     pub(crate) alone: FailureRate,
 }
 
-impl Pair {
+impl ProgramPair {
     /// Returns the pause of a test at one of its uses of a static.
     fn pause(&self, at: &StaticId, held: usize, skipped: u32) -> StaticPause {
         let most = u32::try_from(2 * self.lasted.as_millis()).unwrap_or(PAUSE.1);
@@ -51,40 +51,51 @@ impl Pair {
         let seen = &result.statics;
         seen.paused && !seen.has_overlapped && result.failed(&self.tests[test]) == Some(true)
     }
-}
 
-impl Experiments<'_> {
+    /// Runs one of the tests alone until there are that many results.
+    pub(crate) fn add_alone(
+        &mut self,
+        experiments: &mut Experiments<'_>,
+        test: usize,
+        runs: u32,
+    ) -> Result<(), Stopped> {
+        let id = &self.tests[test];
+        let scene = Scene::of(vec![id.clone()], Arrangement::Alone);
+        let unchanged = (&scene, &StaticsPlan::default());
+        experiments.add_runs(&mut self.alone[test], runs, id, unchanged)
+    }
+
     /// Looks for a use of the static by the test `held` such that one of the `victims` fails more often if the other test runs
     /// there than alone, with the same pause if it is the one that pauses. The run that found the use does not count.
     pub(crate) fn failing_use(
         &mut self,
-        pair: &mut Pair,
+        experiments: &mut Experiments<'_>,
         victims: &[usize],
         at: &StaticId,
         held: usize,
         uses: Range<u32>,
     ) -> Result<Option<UseOfStatic>, Stopped> {
-        let beside = Scene::of(pair.tests.to_vec(), Arrangement::Parallel);
+        let beside = Scene::of(self.tests.to_vec(), Arrangement::Parallel);
         for skipped in uses {
-            let pause = pair.pause(at, held, skipped);
+            let pause = self.pause(at, held, skipped);
             let plan = StaticsPlan {
                 pause: Some(pause.clone()),
                 ..StaticsPlan::default()
             };
-            let result = self.run(&beside, &plan)?;
+            let result = experiments.run(&beside, &plan)?;
             if !result.statics.paused {
                 break;
             }
-            if !victims.iter().any(|test| pair.failed_in_pause(*test, &result)) {
+            if !victims.iter().any(|test| self.failed_in_pause(*test, &result)) {
                 continue;
             }
             let mut rates = [FailureRate::default(); 2];
             let mut alone_in_pause = FailureRate::default();
             for look in CHECKPOINTS {
                 while rates[0].runs < look {
-                    let result = self.run(&beside, &plan)?;
+                    let result = experiments.run(&beside, &plan)?;
                     for (test, rate) in rates.iter_mut().enumerate() {
-                        rate.add(pair.failed_in_pause(test, &result));
+                        rate.add(self.failed_in_pause(test, &result));
                     }
                 }
                 let victim = victims
@@ -97,13 +108,13 @@ impl Experiments<'_> {
                     break;
                 }
                 let alone = if victim == held {
-                    let test = &pair.tests[held];
+                    let test = &self.tests[held];
                     let alone = Scene::of(vec![test.clone()], Arrangement::Parallel);
-                    self.add_runs(&mut alone_in_pause, SOLO_RUNS, test, (&alone, &plan))?;
+                    experiments.add_runs(&mut alone_in_pause, SOLO_RUNS, test, (&alone, &plan))?;
                     alone_in_pause
                 } else {
-                    self.add_alone(pair, victim, SOLO_RUNS)?;
-                    pair.alone[victim]
+                    self.add_alone(experiments, victim, SOLO_RUNS)?;
+                    self.alone[victim]
                 };
                 if significance(with, alone).is_some() {
                     return Ok(Some(UseOfStatic {

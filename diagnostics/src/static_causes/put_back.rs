@@ -28,19 +28,19 @@ pub(crate) struct CuringSets {
     pub(crate) rate: FailureRate,
 }
 
-impl Experiments<'_> {
+impl Order<'_> {
     /// Returns the minimal sets of candidates that, put back before the last test, change its result each time; `None` if there
     /// is none. A candidate is a static with those that have to be put back with it. All are tried if the first `likely`
     /// do not suffice.
     pub(crate) fn curing_sets(
-        &mut self,
-        order: &Order<'_>,
+        &self,
+        experiments: &mut Experiments<'_>,
         candidates: &[BTreeSet<StaticId>],
         likely: usize,
     ) -> Result<Option<CuringSets>, Stopped> {
-        let rate = order.rate;
+        let rate = self.rate;
         let usual = FailureRate {
-            failed: if order.fails {
+            failed: if self.fails {
                 rate.failed
             } else {
                 rate.runs - rate.failed
@@ -59,9 +59,9 @@ impl Experiments<'_> {
             };
             let mut rate = FailureRate::default();
             for _ in 0..runs {
-                let result = self.run(&order.scene, &plan)?;
-                match (order.failed)(&result).filter(|_| !has_crashed(order, &result)) {
-                    Some(failed) if failed != order.fails => rate.add(failed),
+                let result = experiments.run(&self.scene, &plan)?;
+                match (self.failed)(&result).filter(|_| !self.has_crashed(&result)) {
+                    Some(failed) if failed != self.fails => rate.add(failed),
                     _ => return Ok(false),
                 }
             }
@@ -76,11 +76,11 @@ impl Experiments<'_> {
         let rate = sets.first().and_then(|set| rates.get(set)).copied();
         Ok(rate.map(|rate| CuringSets { sets, rate }))
     }
-}
 
-/// Returns whether a signal ended the last test, as may happen if other state refers to a static that was put back.
-fn has_crashed(order: &Order<'_>, result: &SceneResult) -> bool {
-    let last = order.scene.tests.last();
-    let failure = last.and_then(|test| result.failures.get(test));
-    failure.is_some_and(|text| text.starts_with(BY_SIGNAL))
+    /// Returns whether a signal ended the last test, as may happen if other state refers to a static that was put back.
+    fn has_crashed(&self, result: &SceneResult) -> bool {
+        let last = self.scene.tests.last();
+        let failure = last.and_then(|test| result.failures.get(test));
+        failure.is_some_and(|text| text.starts_with(BY_SIGNAL))
+    }
 }

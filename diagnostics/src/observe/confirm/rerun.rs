@@ -332,7 +332,7 @@ fn target(resource: &Resource) -> Target {
     }
 }
 
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "people ask for a budget of time")]
     Instant::now()
 }

@@ -9,7 +9,7 @@ mod trial;
 
 use super::pairs::{self, EXHAUSTIVE, TestPair};
 use super::proof;
-use super::rerun::{Rerunner, Runnable};
+use super::rerun::{self, Rerunner, Runnable};
 use super::subjects::{RerunSuite, may_meet, name, positions, runnables, startable};
 use super::task_queue::{Task, run_all};
 use super::{ConfirmEvent, ConfirmOptions, sorted};
@@ -17,7 +17,7 @@ use crate::findings::{PausedAt, ReproducedClass, Reproduction, shared_uses};
 use crate::observe::scene_runner::SceneRunner;
 use crate::rates::{FailureRate, significance};
 use crate::scene::{Arrangement, Scene, SceneResult, StaticId, StaticsPlan, Stopped, TestId};
-use crate::static_causes::{Experiments, Pair as TrialPair};
+use crate::static_causes::{Experiments, ProgramPair};
 use cofferdam::format::ResourceKind;
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Test};
@@ -285,7 +285,7 @@ impl Trials<'_> {
         let alone = pair
             .tests
             .map(|test| known().get(&test).copied().unwrap_or_default());
-        let mut of_trial = TrialPair {
+        let mut of_trial = ProgramPair {
             tests: ids.try_into().ok()?,
             alone,
             lasted: Duration::ZERO,
@@ -319,12 +319,12 @@ impl Trials<'_> {
         if self.rerunner.is_over() {
             return Err(Stopped);
         }
+        let begun = rerun::now();
         let result = self.runner.run_with_statics(scene, plan);
         let was_stopped = |result: &SceneResult| result.hung().next().is_some();
         if result.as_ref().is_none_or(was_stopped) {
             let tests = scene.tests.iter().map(|test| test.name.clone()).collect();
-            let lasted = result.map_or(Duration::ZERO, |result| result.lasted);
-            self.rerunner.note_stopped(tests, lasted, Vec::new());
+            self.rerunner.note_stopped(tests, begun.elapsed(), Vec::new());
             return Err(Stopped);
         }
         // A static that cannot be put back is treated as one that does not help.

@@ -2,7 +2,7 @@
 
 use crate::rates::{CHECKPOINTS, FailureRate, SOLO_RUNS, significance};
 use crate::scene::{Arrangement, Scene, SceneResult, StaticId, StaticsPlan, Stopped};
-use crate::static_causes::{Experiments, Order, Pair, UseOfStatic};
+use crate::static_causes::{Experiments, Order, ProgramPair, UseOfStatic};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -38,7 +38,7 @@ pub(super) struct SharedStatic {
 /// A trial of two tests. `pair` keeps the rates alone for other trials.
 pub(super) struct Trial<'t, 'e> {
     pub(super) experiments: Experiments<'e>,
-    pub(super) pair: &'t mut Pair,
+    pub(super) pair: &'t mut ProgramPair,
     pub(super) shared: &'t [SharedStatic],
 }
 
@@ -47,10 +47,10 @@ impl Trial<'_, '_> {
     /// one of them fails alone.
     pub(super) fn failure(&mut self) -> Result<Option<Failure>, Stopped> {
         for test in 0..2 {
-            self.experiments.add_alone(self.pair, test, 1)?;
+            self.pair.add_alone(&mut self.experiments, test, 1)?;
             if self.pair.alone[test].failed == 1 {
                 // Leftovers of the suite may make it fail once.
-                self.experiments.add_alone(self.pair, test, 2)?;
+                self.pair.add_alone(&mut self.experiments, test, 2)?;
             }
             let alone = self.pair.alone[test];
             if alone.failed == alone.runs {
@@ -80,7 +80,7 @@ impl Trial<'_, '_> {
                     return Ok(None);
                 }
             }
-            self.experiments.add_alone(self.pair, victim, SOLO_RUNS)?;
+            self.pair.add_alone(&mut self.experiments, victim, SOLO_RUNS)?;
             let alone = self.pair.alone[victim];
             if significance(rate, alone).is_some() {
                 // Nor is a pass after it a sign that the static was the cause.
@@ -117,7 +117,7 @@ impl Trial<'_, '_> {
         all.extend(others);
         let candidates: Vec<BTreeSet<StaticId>> =
             all.iter().map(|of| self.shared[*of].put_back.clone()).collect();
-        let found = self.experiments.curing_sets(order, &candidates, likely)?;
+        let found = order.curing_sets(&mut self.experiments, &candidates, likely)?;
         // Statics that are needed together are no isolated cause.
         let single = |set: &Vec<usize>| match set[..] {
             [one] => Some(all[one]),
@@ -143,8 +143,8 @@ impl Trial<'_, '_> {
             // A test that only reads does not disturb the other one.
             for held in (0..2).filter(|held| shared.writes[1 - held]) {
                 let found = self
-                    .experiments
-                    .failing_use(self.pair, &[0, 1], &shared.id, held, USES)?;
+                    .pair
+                    .failing_use(&mut self.experiments, &[0, 1], &shared.id, held, USES)?;
                 if let Some(at) = found {
                     shown.push((of, at));
                     break;
@@ -261,7 +261,7 @@ mod tests {
                 is_unchanged: *is_unchanged,
             })
             .collect();
-        let mut pair = Pair {
+        let mut pair = ProgramPair {
             tests: [test(0), test(1)],
             alone: Default::default(),
             lasted: Duration::ZERO,
