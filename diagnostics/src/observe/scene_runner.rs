@@ -722,7 +722,7 @@ mod tests {
             binary: test.binary.clone(),
             name: test.name.clone(),
             outcome: ReportedOutcome::Unknown,
-            failure: None,
+            failure: Some(results::RUNNING_AT_END.to_owned()),
             pid: 7,
             began: 1,
             ended: None,

@@ -15,7 +15,7 @@ pub(super) struct Reported {
 }
 
 /// The reason for the missing result of a test that had begun.
-pub(super) const RUNNING_AT_END: &str = "it was running when its program ended";
+pub(in crate::observe) const RUNNING_AT_END: &str = "it was running when its program ended";
 
 /// The parts of a harness's text.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! The result of each test of an observed process, from what its harness printed and from the status of the process.
 
-use super::libtest_output::{RUNNING_AT_END, Reported, is_slow_note, outcomes};
+pub(in crate::observe) use super::libtest_output::RUNNING_AT_END;
+use super::libtest_output::{Reported, is_slow_note, outcomes};
 use super::process_facts::{ProcessFacts, ThreadName, binary_of, name_of};
 use crate::findings::{ReportedOutcome, TestResult};
 use crate::observe::format::{Kind, TRUNCATED};

@@ -140,8 +140,7 @@ impl Trial<'_, '_> {
             .enumerate()
             .filter(|(_, one)| !one.is_unchanged);
         for (of, shared) in changed {
-            // A test that only reads does not disturb the other one.
-            for held in (0..2).filter(|held| shared.writes[1 - held]) {
+            for held in 0..2 {
                 let found = self
                     .pair
                     .failing_use(&mut self.experiments, &[0, 1], &shared.id, held, USES)?;
@@ -204,13 +203,18 @@ mod tests {
         }
 
         fn run(&self, scene: &Scene, plan: &StaticsPlan) -> SceneResult {
-            let tests: Vec<usize> = scene.tests.iter().map(|id| usize::from(*id == test(1))).collect();
+            let tests = numbers(scene);
             result(
                 &tests,
                 self.failed(&tests, plan),
                 plan.pause.as_ref().is_some_and(|pause| pause.skipped < self.uses),
             )
         }
+    }
+
+    fn numbers(scene: &Scene) -> Vec<usize> {
+        let tests = scene.tests.iter();
+        tests.map(|id| usize::from(*id == test(1))).collect()
     }
 
     fn result(tests: &[usize], failed: [bool; 2], paused: bool) -> SceneResult {
@@ -373,14 +377,25 @@ mod tests {
     }
 
     #[test]
-    fn a_test_runs_only_at_uses_that_the_other_makes_and_where_it_changes_the_static() {
+    fn a_test_runs_only_at_uses_that_the_other_makes() {
         let truth = Truth {
             uses: 3,
             ..Truth::default()
         };
-        // In both orders, then at the second and the third use of the test that reads; the fourth is missing.
-        assert_eq!(found_in(&[A_WRITES], &truth), (None, 2 + 3));
-        assert_eq!(found_in(&[BOTH_WRITE], &truth), (None, 2 + 6));
+        // In both orders, then at the second and the third use of each; the fourth is missing.
+        assert_eq!(found_in(&[A_WRITES], &truth), (None, 2 + 6));
+    }
+
+    #[test]
+    fn a_test_that_reads_what_the_other_changes_for_a_moment_fails_in_its_pause() {
+        let (found, _) = found(&[A_WRITES], |scene, plan| {
+            let pause = plan.pause.as_ref();
+            let is_changed = pause.is_some_and(|pause| pause.held == test(0) && pause.skipped == 1);
+            result(&numbers(scene), [false, is_changed], pause.is_some())
+        });
+        let failure = found.unwrap();
+        assert_eq!((failure.victim, failure.causes), (1, vec![0]));
+        assert_eq!(failure.within.map(|at| at.held), Some(0));
     }
 
     #[test]
@@ -406,7 +421,7 @@ mod tests {
             1 => result(&[usize::from(scene.tests[0] == test(1))], [false; 2], false),
             _ => result(&[0, 1], [true; 2], false),
         });
-        assert_eq!((found, runs), (None, 3));
+        assert_eq!((found, runs), (None, 4));
     }
 
     proptest! {
@@ -441,12 +456,11 @@ mod tests {
                 }
                 None if fails_alone == [false; 2] => {
                     prop_assert!(truth.after.iter().all(Option::is_none));
-                    let is_made = |(of, skipped): &(usize, u32), held: usize| {
-                        *skipped < truth.uses
-                            && statics.get(*of).is_some_and(|(writes, unchanged)| !unchanged && writes[1 - held])
+                    let is_made = |(of, skipped): &(usize, u32)| {
+                        *skipped < truth.uses && statics.get(*of).is_some_and(|(_, is_unchanged)| !is_unchanged)
                     };
                     let races = truth.within.as_ref();
-                    prop_assert!(races.is_none_or(|(held, uses)| !uses.iter().any(|at| is_made(at, *held))));
+                    prop_assert!(races.is_none_or(|(_, uses)| !uses.iter().any(is_made)));
                 }
                 None => {}
             }
