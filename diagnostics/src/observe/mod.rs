@@ -25,7 +25,6 @@ pub(crate) mod observed_tests;
 mod scene_runner;
 #[path = "../../observer/site_table.rs"]
 mod site_table;
-mod static_orders;
 mod static_users;
 mod statics;
 mod suite_programs;

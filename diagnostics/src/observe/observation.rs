@@ -1,6 +1,6 @@
 //! One observation, from the launch to the conflicts.
 
-use super::confirm::{ConfirmEvent, ConfirmOptions, RUN_LIMIT, RerunReport, StaticCandidates, confirm};
+use super::confirm::{ConfirmEvent, ConfirmOptions, RerunReport, StaticCandidates, confirm};
 use super::format;
 use super::format::{Kind, header};
 use super::interpret::reading;
@@ -14,7 +14,6 @@ use super::log::source_lines::LineResolver;
 use super::log::{Log, ProcessFacts, account_file, test_order};
 use super::observed_tests::{ObservedTests, complete, ran};
 use super::scene_runner::SceneRunner;
-use super::static_orders;
 use super::static_users::{self, Captured, StaticUses, static_of};
 use super::statics::{self, ListedStatic};
 use super::suite_programs::SuitePrograms;
@@ -28,7 +27,7 @@ use cofferdam_conflicts::{Conflict, StaticFacts, Test, Use};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The observation of one command's test processes.
 #[derive(Debug)]
@@ -419,15 +418,9 @@ impl ObservedCommand {
         let mut reruns = None;
         if !statics.conflicts.is_empty() {
             suite = self.programs(observed.results.iter());
-            let runner = || self.scene_runner(&suite, interruption);
-            static_orders::add(
-                &mut statics,
-                &runner().deadline(now() + options.budget / 4),
-                &suite,
-            );
             let longest = observed.results.iter().filter_map(TestResult::duration).max();
-            let longest = Duration::from_micros(longest.unwrap_or_default());
-            reruns = Some((&statics, runner().limit(RUN_LIMIT + 4 * longest)));
+            statics.longest = Duration::from_micros(longest.unwrap_or_default());
+            reruns = Some((statics, self.scene_runner(&suite, interruption)));
         }
         let report = confirm(
             &self.launch,
@@ -574,9 +567,4 @@ fn name(log: &Log) -> String {
         || format!("process {}", log.pid()),
         |record| record.words().into_owned(),
     )
-}
-
-fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "people ask for a budget of time")]
-    Instant::now()
 }

@@ -259,7 +259,8 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         see,
     );
     report.verdicts.extend(repeated.verdicts(&named));
-    let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
+    // Grading and proving may each take this long.
+    let budget = (deadline.saturating_duration_since(now()) / 2).min(PAUSED_BUDGET);
     let mut conflicts = paused_races::to_try(&report, &kept.conflicts);
     let mut reproductions = Vec::new();
     let mut unguarded = Vec::new();

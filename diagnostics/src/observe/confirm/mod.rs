@@ -5,7 +5,7 @@
 //! - `pauses` computes how long the tests pause; `rerun` runs them; `timelines` reads the observer's logs of the rerun.
 //! - `grade` decides from timelines whether two tests overlapped or one waited. `env_lock` recognizes waits for std's own
 //!   lock, `reader_locks` distinguishes a reader-writer lock from no lock.
-//! - `statics` runs the pairs that share statics, in order and in parallel.
+//! - `static_orders` runs the tests that share statics in both orders, `statics` their pairs.
 //! - `proof` decides whether a failure is more than chance. `outcome` enters the grades into the conflicts.
 //!
 //! Only `rerun` starts processes. `cover`, `pairs`, `pauses`, `grade`, `reader_locks`, `proof` and `outcome` are
@@ -22,6 +22,7 @@ mod proof;
 mod proving;
 mod reader_locks;
 mod rerun;
+mod static_orders;
 mod statics;
 mod steps;
 mod subjects;
@@ -36,8 +37,8 @@ use crate::findings::{ReproducedClass, Reproduction, shared_uses};
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
 pub(crate) use paused_runs::PausedRuns;
-use rerun::Rerunner;
-pub(crate) use rerun::{RUN_LIMIT, StoppedRun};
+pub(crate) use rerun::StoppedRun;
+use rerun::{RUN_LIMIT, Rerunner};
 pub(crate) use statics::StaticCandidates;
 use statics::StaticResults;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -50,7 +51,7 @@ use subjects::RerunSuite;
 /// The limits of a confirmation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConfirmOptions {
-    /// The time for grading all pairs; proving that a test fails may take as long again.
+    /// The time for grading all pairs; proving that tests fail, also through statics, may take as long again.
     pub(crate) budget: Duration,
     /// The maximum number of runs at once.
     pub(crate) jobs: usize,
@@ -95,7 +96,7 @@ pub(crate) enum ConfirmEvent<'a> {
 pub(crate) fn confirm(
     launch: &Launch,
     conflicts: &mut Vec<Conflict>,
-    statics: Option<(&StaticCandidates, SceneRunner<'_>)>,
+    statics: Option<(StaticCandidates, SceneRunner<'_>)>,
     options: ConfirmOptions,
     interruption: &Interruption,
     see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
@@ -148,10 +149,16 @@ pub(crate) fn confirm(
             .is_none_or(|finding| !consequences.contains(&finding))
     });
     let mut of_statics = StaticResults::default();
-    if let Some((candidates, runner)) = statics {
-        rerunner.allow(2 * options.budget);
+    if let Some((mut candidates, runner)) = statics {
+        let until = options.budget.saturating_mul(2);
+        rerunner.allow(until.min(rerunner.elapsed().saturating_add(options.budget / 4)));
+        let runner = runner.deadline(rerunner.end());
+        static_orders::add(&mut candidates, &runner);
+        rerunner.allow(until);
+        let limit = RUN_LIMIT + 4 * candidates.longest;
+        let runner = runner.deadline(rerunner.end()).limit(limit);
         let suite = RerunSuite::of(launch, &candidates.conflicts);
-        of_statics = statics::try_pairs(&rerunner, runner, &suite, candidates, conflicts, options, see);
+        of_statics = statics::try_pairs(&rerunner, runner, &suite, &candidates, conflicts, options, see);
         conflicts.extend(of_statics.reproduced);
     }
     see(ConfirmEvent::Over { left });

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The time limit of a run beyond twice the duration of its tests when they ran alone.
-pub(crate) const RUN_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const RUN_LIMIT: Duration = Duration::from_secs(30);
 /// The time that running tests have after the end of the budget before they are stopped.
 const OVERTIME: Duration = Duration::from_secs(5);
 
@@ -112,7 +112,11 @@ impl<'a> Rerunner<'a> {
 
     /// Lets runs start for this time from now on.
     pub(super) fn allow_more(&self, budget: Duration) {
-        self.allow(self.begun.elapsed().saturating_add(budget));
+        self.allow(self.elapsed().saturating_add(budget));
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// Returns whether no run may start any more.

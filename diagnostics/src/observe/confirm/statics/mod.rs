@@ -42,6 +42,8 @@ pub(crate) struct StaticCandidates {
     pub(crate) changed: usize,
     /// The programs and names of tests that failed in the suite or in a serial run.
     pub(crate) suspects: BTreeSet<(String, String)>,
+    /// The duration of the longest test.
+    pub(crate) longest: Duration,
 }
 
 impl StaticCandidates {
@@ -88,7 +90,7 @@ pub(super) fn try_pairs(
     let conflicts = &candidates.conflicts[..];
     let trials = Trials {
         rerunner,
-        runner: runner.deadline(rerunner.end()),
+        runner,
         suite,
         candidates,
         alone: Mutex::default(),

@@ -1,10 +1,10 @@
 //! Two serial runs of each program, in the order of its tests and in reverse. They show the tests whose result depends on the
 //! order, and writes to statics that no breakpoint reports.
 
-use super::confirm::StaticCandidates;
-use super::scene_runner::SceneRunner;
-use super::static_users::static_of;
-use super::suite_programs::{SuitePrograms, TestProgram};
+use super::StaticCandidates;
+use crate::observe::scene_runner::SceneRunner;
+use crate::observe::static_users::static_of;
+use crate::observe::suite_programs::TestProgram;
 use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
 use cofferdam::Access;
 use cofferdam_conflicts::{Conflict, Test};
@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 
 /// Runs the tests of each program with shared statics in both orders, as far as the runner's time allows, and adds suspects and
 /// writes to the candidates.
-pub(super) fn add(candidates: &mut StaticCandidates, runner: &SceneRunner<'_>, suite: &SuitePrograms) {
-    for program in suite
+pub(super) fn add(candidates: &mut StaticCandidates, runner: &SceneRunner<'_>) {
+    for program in runner
+        .suite()
         .programs
         .iter()
         .filter(|program| !program.has_own_processes())
