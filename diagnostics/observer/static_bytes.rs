@@ -68,9 +68,10 @@ fn uses_of(index: usize) -> Option<&'static AtomicU8> {
         .then(|| unsafe { AtomicU8::from_ptr(memory.add(index)) })
 }
 
-/// Called on the thread of a test that begins.
-pub(crate) fn test_begins() {
-    if !IS_ON.load(Relaxed) {
+/// Called on the thread of a test that begins. One that begins within another test on its thread is a part of that one; `within`
+/// is the number of that other test, or 0.
+pub(crate) fn test_begins(within: u32) {
+    if within != 0 || !IS_ON.load(Relaxed) {
         return;
     }
     let begun = BEGUN.fetch_add(1, Relaxed) + 1;
@@ -124,8 +125,8 @@ pub(crate) fn used(index: usize, how: u8) {
 
 /// Called on the thread of a test that ends. Changed bytes count as a write by the test only if it has used the static:
 /// otherwise a thread of an earlier test has written to it.
-pub(crate) fn test_ends() {
-    if !IS_ON.load(Relaxed) {
+pub(crate) fn test_ends(within: u32) {
+    if within != 0 || !IS_ON.load(Relaxed) {
         return;
     }
     RUNNING.fetch_sub(1, Relaxed);

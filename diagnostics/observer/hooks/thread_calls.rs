@@ -74,7 +74,7 @@ pub unsafe extern "C" fn cofferdam_observer_begins(name: *const u8, length: usiz
         // SAFETY: the caller's promise.
         let name = unsafe { core::slice::from_raw_parts(name, length) };
         own.test.store(record_test(name, Some(before)), Relaxed);
-        static_bytes::test_begins();
+        static_bytes::test_begins(before);
         breakpoints::test_begins(before);
     }
     before
@@ -114,7 +114,7 @@ fn record_test(name: &[u8], within: Option<u32>) -> u32 {
 /// Records the end of the calling thread's test. `within` is the number that the thread had before.
 fn end_test(within: u32) {
     hold::test_ends();
-    static_bytes::test_ends();
+    static_bytes::test_ends(within);
     recording::append(&Record::new(Kind::TestOver, b""), false);
     breakpoints::test_ends(within);
 }
@@ -228,7 +228,7 @@ unsafe extern "C" fn begin(launch: *mut c_void) -> *mut c_void {
     }
     if is_test {
         hold::wait_for_change(own.test.load(Relaxed));
-        static_bytes::test_begins();
+        static_bytes::test_begins(0);
         breakpoints::test_begins(0);
     }
     // SAFETY: the start function that the program passed to `pthread_create`.

@@ -285,7 +285,7 @@ fn shared_statics_are_one_line_and_change_no_verdict() {
 
 /// A suite depends on it by a path, as on code of its own.
 #[test]
-fn the_statics_of_the_library_are_never_listed() {
+fn the_statics_of_the_library_are_never_listed_and_a_test_within_another_ends_no_comparison() {
     const SOURCE: &str = r#"
 use cofferdam::{Worker, WorkerLocal};
 static CALLS: WorkerLocal<u32> = WorkerLocal::new(|_| Ok(1));
@@ -293,13 +293,25 @@ static mut OWN: u32 = 0;
 fn uses_both() { unsafe { OWN += *CALLS.get() + Worker::current().id().len() as u32 } }
 #[test] fn a_uses_both() { uses_both() }
 #[test] fn b_uses_both() { uses_both() }
+
+/// Stores through a pointer, where no breakpoint is.
+struct Cell(std::cell::UnsafeCell<[u64; 4]>);
+unsafe impl Sync for Cell {}
+impl Cell {
+    fn set(&self, value: u64) { unsafe { (*self.0.get())[2] = value } }
+    fn get(&self) -> u64 { unsafe { (*self.0.get())[2] } }
+}
+static CELL: Cell = Cell(std::cell::UnsafeCell::new([0; 4]));
+#[test] fn c_begins_a_test() { Worker::begin("within").end(true) }
+#[test] fn d_sets() { CELL.set(7) }
+#[test] fn e_gets() { assert_ne!(CELL.get(), 1) }
 "#;
     let package = Package::with_library("borrowing", SOURCE);
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     let output = observe(&package, &["--format", "json", "--list-statics"], &command);
     assert_eq!(
         shared(&output.report()),
-        ["borrowing::OWN: 2 × 0"],
+        ["borrowing::CELL: 1 × 1", "borrowing::OWN: 2 × 0"],
         "{}",
         output.out
     );
