@@ -34,6 +34,7 @@ mod site_table;
 mod stack;
 mod start;
 mod static_bytes;
+mod static_locks;
 mod static_uses;
 mod sys;
 mod this_process;

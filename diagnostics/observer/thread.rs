@@ -7,7 +7,7 @@
 use crate::sys;
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
 
 global_asm!(
     ".pushsection .tbss,\"awT\",@nobits",
@@ -34,6 +34,8 @@ pub(crate) struct Thread {
     pub(crate) is_waiting: AtomicU8,
     /// The thread is a test that has not set its short name yet.
     pub(crate) awaits_name: AtomicU8,
+    /// The thread's number among those that tests have started; 0 for a test's own thread, `u16::MAX` for all that come late.
+    pub(crate) helper: AtomicU16,
     /// The observer's signals that are in the mask that the program sees. The real mask leaves them open.
     pub(crate) masked: AtomicU32,
     /// The observer's signals that wait for the program to unblock them, and are in the real mask too.
@@ -46,6 +48,8 @@ pub(crate) struct Thread {
     pub(crate) test: AtomicU32,
     /// A combined hash of the file locks that the thread holds.
     pub(crate) locks: AtomicU64,
+    /// The number of attempts to take a lock in a static, and of releases.
+    pub(crate) lock_events: AtomicU32,
     /// The number of pauses that the thread has made.
     pub(crate) pauses: AtomicU32,
     /// The same by target.

@@ -6,9 +6,9 @@ mod running_tests;
 pub(crate) mod table;
 
 use crate::log_format::{self, header};
-use crate::site_table::{BEHIND_ARGUMENT, IN_ARGUMENT, Site};
+use crate::site_table::{ATTEMPT, BEHIND_ARGUMENT, IN_ARGUMENT, RELEASE, Site};
 use crate::sys;
-use crate::{log, this_process, thread};
+use crate::{log, static_locks, this_process, thread};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 
@@ -18,12 +18,20 @@ const BREAKPOINT: u8 = 0xcc;
 const MOST_REPEATS: u8 = 16;
 /// The reports by threads of earlier tests that remove no breakpoint. After that, such a thread has cost enough.
 const MOST_STRAYS: u32 = 100_000;
+/// The same for sites that take or release locks: a pool may do so often.
+const MOST_STRAYS_AT_LOCKS: u32 = 2_000;
 /// The number of reports that remove no breakpoint while tests pause at a static: each thread has to reach it.
 const MOST_HELD: u32 = 10_000;
 /// How often [`MOST_REPEATS`] is halved for a site that brings nothing new.
 const MOST_HALVINGS: u8 = 4;
 /// The same for the entry of a function with one new report for each test: its next call may get another static.
 const MOST_HALVINGS_OF_ENTRIES: u8 = 3;
+/// The number of reports of locks after which the breakpoint of a site that takes or releases them is removed.
+const MOST_LOCKS: u8 = 200;
+/// [`MOST_REPEATS`] of such a site, if it has ever reported a lock.
+const MOST_REPEATS_OF_LOCKS: u8 = 64;
+/// In [`SiteState::halvings`]: the site has reported a lock.
+const HAS_LOCKS: u8 = u8::MAX;
 
 /// Set while breakpoints may be set.
 static IS_ON: AtomicBool = AtomicBool::new(false);
@@ -45,7 +53,8 @@ struct SiteState {
     /// Reports with something new.
     news: AtomicU8,
     repeats: AtomicU8,
-    /// How often the number of repeats was reached without news, for an entry with at most one new report for each test.
+    /// How often the number of repeats was reached without news, for an entry with at most one new report for each test; or
+    /// [`HAS_LOCKS`].
     halvings: AtomicU8,
 }
 
@@ -139,7 +148,7 @@ pub(crate) fn test_ends(within: u32) {
 }
 
 /// Returns whether the calling thread works for a test that is over.
-fn is_stray() -> bool {
+pub(crate) fn is_stray() -> bool {
     let test = thread::current().test.load(Relaxed);
     let word = OVER.get(test as usize / 64);
     word.is_some_and(|word| word.load(Relaxed) & 1 << (test % 64) != 0)
@@ -157,6 +166,9 @@ pub(crate) fn stop() {
         while this_process::is_itself() && is_set_by_another() {
             // SAFETY: only gives up the rest of this turn.
             unsafe { sys::sched_yield() };
+        }
+        if this_process::is_original() {
+            static_locks::lose_all();
         }
         table::sites().iter().for_each(remove_breakpoint);
         if this_process::is_original() {
@@ -178,19 +190,32 @@ pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool) 
     let Some(state) = state_of(index) else {
         return true;
     };
-    if is_stray() && STRAYS.fetch_add(1, Relaxed) < MOST_STRAYS {
+    let takes_locks = site.how & (ATTEMPT | RELEASE) != 0;
+    let most = if takes_locks {
+        MOST_STRAYS_AT_LOCKS
+    } else {
+        MOST_STRAYS
+    };
+    if is_stray() && STRAYS.fetch_add(1, Relaxed) < most {
         return IS_ON.load(Relaxed);
     }
     if is_news && is_held && HELD.fetch_add(1, Relaxed) < MOST_HELD {
         return IS_ON.load(Relaxed);
     }
-    let is_entry = site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) != 0;
+    let is_entry = takes_locks || site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) != 0;
     let own = running_tests::bit_of(thread::current().test.load(Relaxed));
     let seen = state.seen.fetch_or(own, SeqCst) | own;
     let running = running_tests::bits();
     let is_complete = |running: Option<u64>| !is_entry && running.is_some_and(|running| running & !seen == 0);
-    if !is_complete(running) && may_bring_news(state, is_entry, is_news, seen) {
+    let may_bring_news = || match takes_locks {
+        true => may_bring_locks(state, is_news),
+        false => may_bring_news(state, is_entry, is_news, seen),
+    };
+    if !is_complete(running) && may_bring_news() {
         return IS_ON.load(Relaxed);
+    }
+    if takes_locks {
+        static_locks::lose(index, state.halvings.load(Relaxed) == HAS_LOCKS);
     }
     remove_breakpoint(site);
     // A test has begun meanwhile, and may have set the breakpoint before it was removed here.
@@ -218,6 +243,24 @@ fn may_bring_news(state: &SiteState, is_entry: bool, is_news: bool, seen: u64) -
         _ => 0,
     };
     if !may_bring && halvings < most {
+        state.halvings.store(halvings + 1, Relaxed);
+    }
+    may_bring
+}
+
+/// The same for a site that takes or releases locks.
+fn may_bring_locks(state: &SiteState, is_news: bool) -> bool {
+    if is_news {
+        state.halvings.store(HAS_LOCKS, Relaxed);
+        return state.news.fetch_add(1, Relaxed) < MOST_LOCKS;
+    }
+    let halvings = state.halvings.load(Relaxed);
+    let repeats = state.repeats.fetch_add(1, Relaxed).saturating_add(1);
+    if halvings == HAS_LOCKS {
+        return repeats < MOST_REPEATS_OF_LOCKS;
+    }
+    let may_bring = repeats < MOST_REPEATS >> halvings;
+    if !may_bring && halvings < MOST_HALVINGS {
         state.halvings.store(halvings + 1, Relaxed);
     }
     may_bring
