@@ -26,12 +26,8 @@ const MOST_HELD: u32 = 10_000;
 const MOST_HALVINGS: u8 = 4;
 /// The same for the entry of a function with one new report for each test: its next call may get another static.
 const MOST_HALVINGS_OF_ENTRIES: u8 = 3;
-/// The number of reports of locks after which the breakpoint of a site that takes or releases them is removed.
-const MOST_LOCKS: u8 = 200;
-/// [`MOST_REPEATS`] of such a site, if it has ever reported a lock.
-const MOST_REPEATS_OF_LOCKS: u8 = 64;
-/// In [`SiteState::halvings`]: the site has reported a lock.
-const HAS_LOCKS: u8 = u8::MAX;
+/// The number of reports after which the breakpoint of a site that takes or releases locks is removed.
+const MOST_LOCKS: u8 = 64;
 
 /// Set while breakpoints may be set.
 static IS_ON: AtomicBool = AtomicBool::new(false);
@@ -53,8 +49,7 @@ struct SiteState {
     /// Reports with something new.
     news: AtomicU8,
     repeats: AtomicU8,
-    /// How often the number of repeats was reached without news, for an entry with at most one new report for each test; or
-    /// [`HAS_LOCKS`].
+    /// How often the number of repeats was reached without news, for an entry with at most one new report for each test.
     halvings: AtomicU8,
 }
 
@@ -168,7 +163,7 @@ pub(crate) fn stop() {
             unsafe { sys::sched_yield() };
         }
         if this_process::is_original() {
-            static_locks::lose_all();
+            static_locks::lose(None);
         }
         table::sites().iter().for_each(remove_breakpoint);
         if this_process::is_original() {
@@ -202,20 +197,18 @@ pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool) 
     if is_news && is_held && HELD.fetch_add(1, Relaxed) < MOST_HELD {
         return IS_ON.load(Relaxed);
     }
-    let is_entry = takes_locks || site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) != 0;
+    let is_entry = site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) != 0;
     let own = running_tests::bit_of(thread::current().test.load(Relaxed));
     let seen = state.seen.fetch_or(own, SeqCst) | own;
     let running = running_tests::bits();
-    let is_complete = |running: Option<u64>| !is_entry && running.is_some_and(|running| running & !seen == 0);
-    let may_bring_news = || match takes_locks {
-        true => may_bring_locks(state, is_news),
-        false => may_bring_news(state, is_entry, is_news, seen),
-    };
-    if !is_complete(running) && may_bring_news() {
+    let may_go = !is_entry && !takes_locks;
+    let is_complete = |running: Option<u64>| may_go && running.is_some_and(|running| running & !seen == 0);
+    let is_spent = || takes_locks && state.news.load(Relaxed) >= MOST_LOCKS;
+    if !is_complete(running) && may_bring_news(state, is_entry, is_news, seen) && !is_spent() {
         return IS_ON.load(Relaxed);
     }
     if takes_locks {
-        static_locks::lose(index, state.halvings.load(Relaxed) == HAS_LOCKS);
+        static_locks::lose(Some((index, site)));
     }
     remove_breakpoint(site);
     // A test has begun meanwhile, and may have set the breakpoint before it was removed here.
@@ -243,24 +236,6 @@ fn may_bring_news(state: &SiteState, is_entry: bool, is_news: bool, seen: u64) -
         _ => 0,
     };
     if !may_bring && halvings < most {
-        state.halvings.store(halvings + 1, Relaxed);
-    }
-    may_bring
-}
-
-/// The same for a site that takes or releases locks.
-fn may_bring_locks(state: &SiteState, is_news: bool) -> bool {
-    if is_news {
-        state.halvings.store(HAS_LOCKS, Relaxed);
-        return state.news.fetch_add(1, Relaxed) < MOST_LOCKS;
-    }
-    let halvings = state.halvings.load(Relaxed);
-    let repeats = state.repeats.fetch_add(1, Relaxed).saturating_add(1);
-    if halvings == HAS_LOCKS {
-        return repeats < MOST_REPEATS_OF_LOCKS;
-    }
-    let may_bring = repeats < MOST_REPEATS >> halvings;
-    if !may_bring && halvings < MOST_HALVINGS {
         state.halvings.store(halvings + 1, Relaxed);
     }
     may_bring

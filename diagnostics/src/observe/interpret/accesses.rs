@@ -97,6 +97,18 @@ pub(crate) struct TestAccess {
     pub(crate) via_foreign_cwd: bool,
 }
 
+fn matters_for_static_locks(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Test
+            | Kind::TakesLock
+            | Kind::ReleasesLock
+            | Kind::LocksInUse
+            | Kind::UsesLock
+            | Kind::LocksUnseen
+    )
+}
+
 /// The working directories of the processes of a log.
 #[derive(Debug, Default)]
 pub(crate) struct WorkingDirs {
@@ -239,12 +251,7 @@ impl<'o> Accesses<'o> {
                     | Kind::LeasedPort
                     | Kind::Execute
                     | Kind::UseStatic
-                    | Kind::Test
-                    | Kind::TakesLock
-                    | Kind::ReleasesLock
-                    | Kind::UsesLock
-                    | Kind::LocksUnseen
-            )
+            ) || matters_for_static_locks(record.kind)
         };
         for record in log.records().filter(matters) {
             let number = record.number().unwrap_or_default();
@@ -259,14 +266,10 @@ impl<'o> Accesses<'o> {
                 self.statics.add(log, &record);
                 continue;
             }
-            if record.kind == Kind::Test {
-                if let Some(test) = attribution.test_of(index, record.value) {
-                    self.static_locks.begin(index, test, &record);
-                }
-                continue;
-            }
             let test = attribution.test(index, &record);
-            if record.kind >= Kind::TakesLock && record.kind <= Kind::LocksUnseen {
+            if matters_for_static_locks(record.kind) {
+                let begun = (record.kind == Kind::Test).then_some(record.value);
+                let test = begun.map_or(test, |begun| attribution.test_of(index, begun));
                 self.static_locks.add(index, test, &record, &mut self.locks);
                 continue;
             }

@@ -320,6 +320,7 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
         | Kind::PutBack
         | Kind::TakesLock
         | Kind::ReleasesLock
+        | Kind::LocksInUse
         | Kind::UsesLock
         | Kind::LocksUnseen => {}
     }

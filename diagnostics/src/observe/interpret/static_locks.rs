@@ -2,10 +2,10 @@
 //!
 //! What is seen is the beginning of an attempt, which may fail, and the beginning of a release, which may be inlined. A lock
 //! counts as held between an attempt and the release that is the thread's next event at that lock. After an attempt without such
-//! a release, and before a release without such an attempt, the lock is perhaps held.
+//! a release, and before a release without such an attempt, the lock is perhaps held. It is not held where its memory said so.
 
 use super::file_locks::FileLocks;
-use crate::observe::format::{ALL_SITES, Kind, SHARED};
+use crate::observe::format::{Kind, SHARED};
 use crate::observe::log::Record;
 use cofferdam::Access;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,7 +26,7 @@ impl Moment {
         Self { log, position, at }
     }
 
-    /// Returns whether it is before another one; records of different logs that have one time are not in order.
+    /// Returns whether it is before another one. Of two moments in different logs that have one time, none is.
     fn is_before(self, other: Self) -> bool {
         if self.log == other.log {
             self.position < other.position
@@ -48,7 +48,7 @@ struct Event {
 enum State {
     Free,
     Perhaps { is_shared: bool },
-    Held { is_shared: bool },
+    Held { is_shared: bool, until: Moment },
 }
 
 /// Returns the state at a moment, from a thread's events at one lock in their order.
@@ -66,6 +66,7 @@ fn state_at(events: &[Event], moment: Moment) -> State {
     match (attempt, release) {
         (Some(attempt), Some(release)) if attempt.is_shared == release.is_shared => State::Held {
             is_shared: attempt.is_shared,
+            until: release.moment,
         },
         (Some(event), _) | (None, Some(event)) => State::Perhaps {
             is_shared: event.is_shared,
@@ -93,12 +94,24 @@ struct LockStatic {
     users: BTreeSet<usize>,
 }
 
-/// Locks of which events may be missing from some moment on.
-#[derive(Debug)]
-struct UnseenLocks {
+/// A lock of which events may be missing from some moment on.
+#[derive(Clone, Copy, Debug)]
+struct UnseenLock {
     from: Moment,
-    locks: Vec<usize>,
+    lock: usize,
+    is_shared: bool,
 }
+
+/// A site that reports nothing from some moment on; `None` if none reports anything any more.
+#[derive(Clone, Copy, Debug)]
+struct LostSite {
+    from: Moment,
+    site: Option<u32>,
+    is_shared: bool,
+}
+
+/// A thread of a test: its log, process, number of the test, and number of the thread.
+type ThreadKey = (usize, u32, u32, u16);
 
 /// The locks that guarded an access, and those that perhaps did. They have the numbers of [`FileLocks`].
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -112,19 +125,17 @@ pub(crate) struct HeldLocks {
 pub(crate) struct StaticLocks {
     of_tests: HashMap<usize, Vec<ThreadLock>>,
     statics: BTreeMap<(usize, Vec<u8>), LockStatic>,
-    /// The moments from which on a site reported nothing.
-    lost: Vec<(Moment, u32)>,
+    lost: Vec<LostSite>,
     begun: HashMap<(usize, usize), Moment>,
-    unseen: HashMap<usize, Vec<UnseenLocks>>,
+    unseen: HashMap<usize, Vec<UnseenLock>>,
+    /// The places of each lock in the masks of a log, with the moments since when they have a meaning.
+    places: HashMap<usize, BTreeMap<u32, Moment>>,
+    /// The masks of the locks in use at a thread's accesses, by the position from which on they hold.
+    masks: HashMap<ThreadKey, BTreeMap<usize, u64>>,
 }
 
 impl StaticLocks {
-    /// Notes the beginning of a test.
-    pub(crate) fn begin(&mut self, log: usize, test: usize, record: &Record<'_>) {
-        self.begun.entry((log, test)).or_insert(Moment::of(log, record));
-    }
-
-    /// Notes a record about a lock; `test` is that of its thread.
+    /// Notes a record that is about locks, or the beginning of a test. `test` is that of its thread, or that which begins.
     pub(crate) fn add(
         &mut self,
         log: usize,
@@ -132,27 +143,43 @@ impl StaticLocks {
         record: &Record<'_>,
         locks: &mut FileLocks,
     ) {
-        let moment = Moment::of(log, record);
+        let (moment, number) = (Moment::of(log, record), record.number().unwrap_or_default());
+        let (address, site) = (number as u32, (number >> 32) as u32);
+        let is_shared = u64::from(record.value) & SHARED != 0;
         if record.kind == Kind::LocksUnseen {
-            self.lost.push((moment, record.value));
+            self.lost.push(LostSite {
+                from: moment,
+                site: (site != u32::MAX).then_some(site),
+                is_shared,
+            });
             return;
         }
         let Some(test) = test else { return };
+        match record.kind {
+            Kind::Test => {
+                self.begun.entry((log, test)).or_insert(moment);
+                return;
+            }
+            Kind::LocksInUse => {
+                let masks = self.masks.entry(thread_of(log, record)).or_default();
+                masks.insert(record.position, number);
+                return;
+            }
+            _ => {}
+        }
         let one = self.statics.entry((log, record.text.to_vec())).or_default();
         one.users.insert(test);
         if record.kind == Kind::UsesLock {
             return;
         }
-        let number = record.number().unwrap_or_default();
-        let name = format!(
-            "lock at {:#x} in {} of process {}",
-            number as u32,
-            record.words(),
-            record.pid
-        );
+        let name = format!("lock at {address:#x} of process {}", record.pid);
         let lock = locks.number(Path::new(&name));
-        one.sites.insert((number >> 32) as u32);
+        one.sites.insert(site);
         one.locks.insert(lock);
+        if record.kind == Kind::TakesLock {
+            let places = self.places.entry(lock).or_default();
+            places.entry(record.value >> 8).or_insert(moment);
+        }
         let of_test = self.of_tests.entry(test).or_default();
         let is_own = |one: &ThreadLock| (one.log, one.helper, one.lock) == (log, record.helper, lock);
         let place = of_test.iter().position(is_own).unwrap_or_else(|| {
@@ -167,32 +194,36 @@ impl StaticLocks {
         of_test[place].events.push(Event {
             moment,
             is_attempt: record.kind == Kind::TakesLock,
-            is_shared: u64::from(record.value) & SHARED != 0,
+            is_shared,
         });
     }
 
     /// Finds out which events may be missing, once all records were added.
     pub(crate) fn find_unseen(&mut self, locks: &mut FileLocks) {
-        if self.lost.is_empty() {
-            return;
-        }
         for ((log, name), one) in &mut self.statics {
-            if one.locks.is_empty() {
+            let is_of_log = |lost: &&LostSite| {
+                let may_report = |site| one.sites.is_empty() || one.sites.contains(&site);
+                lost.from.log == *log && lost.site.is_none_or(may_report)
+            };
+            let lost: Vec<LostSite> = self.lost.iter().filter(is_of_log).copied().collect();
+            if !lost.is_empty() && one.locks.is_empty() {
                 let name = format!("lock in {} of log {log}", String::from_utf8_lossy(name));
                 one.locks.insert(locks.number(Path::new(&name)));
             }
             for test in &one.users {
                 let begun = self.begun.get(&(*log, *test));
-                let matters = |(moment, site): &&(Moment, u32)| {
-                    let may_report = one.sites.is_empty() || one.sites.contains(site);
-                    let is_since = begun.is_none_or(|begun| begun.is_before(*moment));
-                    moment.log == *log && (*site == ALL_SITES || may_report && is_since)
-                };
-                if let Some((from, _)) = self.lost.iter().find(matters) {
-                    self.unseen.entry(*test).or_default().push(UnseenLocks {
-                        from: *from,
-                        locks: one.locks.iter().copied().collect(),
-                    });
+                let is_since = |lost: &LostSite| begun.is_none_or(|begun| begun.is_before(lost.from));
+                let of_test = lost.iter().filter(|lost| lost.site.is_none() || is_since(lost));
+                // The first of each mode.
+                let mut modes = BTreeSet::new();
+                for first in of_test.filter(|lost| modes.insert(lost.is_shared)) {
+                    let of_lock = |lock: &usize| UnseenLock {
+                        from: first.from,
+                        lock: *lock,
+                        is_shared: first.is_shared,
+                    };
+                    let unseen = self.unseen.entry(*test).or_default();
+                    unseen.extend(one.locks.iter().map(of_lock));
                 }
             }
         }
@@ -203,33 +234,62 @@ impl StaticLocks {
     pub(crate) fn held(&self, log: usize, test: usize, record: &Record<'_>, access: Access) -> HeldLocks {
         let moment = Moment::of(log, record);
         let mut held = HeldLocks::default();
+        let of_test = self.of_tests.get(&test).map_or(&[][..], Vec::as_slice);
         let unseen = self.unseen.get(&test).map_or(&[][..], Vec::as_slice);
-        for one in unseen.iter().filter(|one| !moment.is_before(one.from)) {
-            held.perhaps.extend(&one.locks);
+        if of_test.is_empty() && unseen.is_empty() {
+            return held;
         }
-        for one in self.of_tests.get(&test).into_iter().flatten() {
-            let state = state_at(&one.events, moment);
-            let (State::Perhaps { is_shared } | State::Held { is_shared }) = state else {
-                continue;
-            };
-            if is_shared && access == Access::Write {
-                continue;
-            }
-            let is_of_thread = one.log == log && one.helper == record.helper && record.helper != u16::MAX;
-            let is_whole = |unseen: &UnseenLocks| {
-                let release = one.events.iter().find(|event| moment.is_before(event.moment));
-                !unseen.locks.contains(&one.lock)
-                    || release.is_some_and(|release| release.moment.is_before(unseen.from))
-            };
-            let is_known = matches!(state, State::Held { .. })
-                && (one.helper == 0 || is_of_thread)
-                && unseen.iter().all(is_whole);
-            if is_known {
-                held.known.push(one.lock);
-            } else {
-                held.perhaps.push(one.lock);
+        let mask = self.mask(log, record);
+        let counts = |lock: usize, is_shared: bool| {
+            (!is_shared || access != Access::Write) && !self.is_free(lock, moment, mask)
+        };
+        let unseen_now = unseen.iter().filter(|one| one.from.is_before(moment));
+        held.perhaps.extend(
+            unseen_now
+                .filter(|one| counts(one.lock, one.is_shared))
+                .map(|one| one.lock),
+        );
+        for one in of_test {
+            match state_at(&one.events, moment) {
+                State::Held { is_shared, until } if counts(one.lock, is_shared) => {
+                    let is_own = one.log == log && one.helper == record.helper && one.helper != u16::MAX;
+                    let is_seen =
+                        |unseen: &UnseenLock| unseen.lock != one.lock || until.is_before(unseen.from);
+                    if (one.helper == 0 || is_own) && unseen.iter().all(is_seen) {
+                        held.known.push(one.lock);
+                    } else {
+                        held.perhaps.push(one.lock);
+                    }
+                }
+                State::Perhaps { is_shared } if counts(one.lock, is_shared) => held.perhaps.push(one.lock),
+                State::Free | State::Perhaps { .. } | State::Held { .. } => {}
             }
         }
         held
     }
+
+    /// Returns the mask of the locks in use at an access; `None` if it is not known.
+    fn mask(&self, log: usize, record: &Record<'_>) -> Option<u64> {
+        let masks = self
+            .masks
+            .get(&thread_of(log, record))
+            .filter(|_| record.helper != u16::MAX)?;
+        masks.range(..record.position).next_back().map(|(_, mask)| *mask)
+    }
+
+    /// Returns whether the memory of a lock said at that moment that nobody holds it.
+    fn is_free(&self, lock: usize, moment: Moment, mask: Option<u64>) -> bool {
+        let (Some(places), Some(mask)) = (self.places.get(&lock), mask) else {
+            return false;
+        };
+        places.iter().all(|(place, since)| {
+            since.log == moment.log
+                && since.is_before(moment)
+                && mask.checked_shr(*place).is_some_and(|mask| mask & 1 == 0)
+        })
+    }
+}
+
+fn thread_of(log: usize, record: &Record<'_>) -> ThreadKey {
+    (log, record.pid, record.test, record.helper)
 }

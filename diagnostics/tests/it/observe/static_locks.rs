@@ -31,6 +31,7 @@ fn a_lock_in_a_static_guards_what_its_thread_does_between_taking_and_releasing_i
     let wanted = [
         "FREE: known",
         "free_after_drop: known",
+        "free_after_many: known",
         "free_at_once: known",
         "free_for_the_second: known",
         "free_in_a_loop: known",

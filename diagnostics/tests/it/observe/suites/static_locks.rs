@@ -16,6 +16,7 @@ static LIST: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 static READERS: RwLock<()> = RwLock::new(());
 static TWO: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 static OFTEN: RwLock<u8> = RwLock::new(0);
+static OF_EACH: [RwLock<u16>; 2] = [RwLock::new(0), RwLock::new(0)];
 static WOKEN: Condvar = Condvar::new();
 static BOTH: Barrier = Barrier::new(2);
 
@@ -136,6 +137,12 @@ pairs! {
     };
     free_for_the_second |file, number| {
         let _guard = (number == 0).then(lock);
+        write(file);
+    };
+    free_after_many |file, number| {
+        for _ in 0..300 {
+            *OF_EACH[number].write().unwrap() = 1;
+        }
         write(file);
     };
     perhaps_leaked |file, _| {
