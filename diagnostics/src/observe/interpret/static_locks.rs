@@ -88,8 +88,9 @@ struct ThreadLock {
 #[derive(Debug, Default)]
 struct LockStatic {
     locks: BTreeSet<usize>,
-    /// The sites that have reported one of its locks.
-    sites: BTreeSet<u32>,
+    /// The sites that have reported an attempt or a release of one of its locks.
+    attempts: BTreeSet<u32>,
+    releases: BTreeSet<u32>,
     /// The tests that use it.
     users: BTreeSet<usize>,
 }
@@ -174,11 +175,13 @@ impl StaticLocks {
         }
         let name = format!("lock at {address:#x} of process {}", record.pid);
         let lock = locks.number(Path::new(&name));
-        one.sites.insert(site);
         one.locks.insert(lock);
         if record.kind == Kind::TakesLock {
+            one.attempts.insert(site);
             let places = self.places.entry(lock).or_default();
             places.entry(record.value >> 8).or_insert(moment);
+        } else {
+            one.releases.insert(site);
         }
         let of_test = self.of_tests.entry(test).or_default();
         let is_own = |one: &ThreadLock| (one.log, one.helper, one.lock) == (log, record.helper, lock);
@@ -202,7 +205,12 @@ impl StaticLocks {
     pub(crate) fn find_unseen(&mut self, locks: &mut FileLocks) {
         for ((log, name), one) in &mut self.statics {
             let is_of_log = |lost: &&LostSite| {
-                let may_report = |site| one.sites.is_empty() || one.sites.contains(&site);
+                let known = [&one.attempts, &one.releases];
+                let may_report = |site| {
+                    known
+                        .iter()
+                        .any(|sites| sites.is_empty() || sites.contains(&site))
+                };
                 lost.from.log == *log && lost.site.is_none_or(may_report)
             };
             let lost: Vec<LostSite> = self.lost.iter().filter(is_of_log).copied().collect();
@@ -292,4 +300,207 @@ impl StaticLocks {
 
 fn thread_of(log: usize, record: &Record<'_>) -> ThreadKey {
     (log, record.pid, record.test, record.helper)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::log::test_log::LogBuilder;
+    use proptest::prelude::*;
+
+    const LOCK: u64 = 0x5000;
+    /// The sites of attempts and releases.
+    const SITES: [u64; 2] = [1, 2];
+    const TEST: u32 = 1;
+
+    /// Adds a record of the test.
+    fn add(log: &mut LogBuilder, at: u64, kind: Kind, value: u64, number: u64) {
+        log.record(at, TEST, kind, value, "shop::LOCK", &number.to_ne_bytes());
+    }
+
+    fn takes(log: &mut LogBuilder, at: u64, shared: u64) {
+        add(log, at, Kind::TakesLock, shared, SITES[0] << 32 | LOCK);
+    }
+
+    fn releases(log: &mut LogBuilder, at: u64, shared: u64) {
+        add(log, at, Kind::ReleasesLock, shared, SITES[1] << 32 | LOCK);
+    }
+
+    fn looks(log: &mut LogBuilder, at: u64) {
+        add(log, at, Kind::Look, 0, 0);
+    }
+
+    /// Returns for each access `h` where the lock is known to be held, `?` where it perhaps is, and `-` where it is not.
+    fn states(log: &LogBuilder, access: Access, helper: Option<u16>) -> String {
+        let log = log.log();
+        let (mut locks, mut file_locks) = (StaticLocks::default(), FileLocks::default());
+        for record in log.records().filter(|record| !record.kind.is_access()) {
+            locks.add(0, Some(0), &record, &mut file_locks);
+        }
+        locks.find_unseen(&mut file_locks);
+        let accesses = log.records().filter(|record| record.kind.is_access());
+        let states = accesses.map(|mut record| {
+            record.helper = helper.unwrap_or_default();
+            let held = locks.held(0, 0, &record, access);
+            match (held.known.is_empty(), held.perhaps.is_empty()) {
+                (false, _) => 'h',
+                (true, false) => '?',
+                (true, true) => '-',
+            }
+        });
+        states.collect()
+    }
+
+    #[test]
+    fn a_lock_is_held_from_the_last_attempt_before_a_release_to_that_release() {
+        let mut log = LogBuilder::new(7, 1, true);
+        looks(&mut log, 1);
+        takes(&mut log, 1, 0);
+        looks(&mut log, 1);
+        takes(&mut log, 1, 0);
+        looks(&mut log, 1);
+        releases(&mut log, 1, 0);
+        looks(&mut log, 1);
+        releases(&mut log, 1, 0);
+        looks(&mut log, 1);
+        assert_eq!(states(&log, Access::Write, None), "-?h?-");
+        assert_eq!(states(&log, Access::Write, Some(1)), "-?h?-", "its threads");
+    }
+
+    #[test]
+    fn a_lock_that_was_taken_for_reading_guards_no_write_and_perhaps_nothing_if_it_was_downgraded() {
+        let mut log = LogBuilder::new(7, 1, true);
+        takes(&mut log, 1, SHARED);
+        looks(&mut log, 2);
+        releases(&mut log, 3, SHARED);
+        takes(&mut log, 4, 0);
+        looks(&mut log, 5);
+        releases(&mut log, 6, SHARED);
+        assert_eq!(states(&log, Access::Read, None), "h?");
+        assert_eq!(states(&log, Access::Write, None), "-?");
+    }
+
+    #[test]
+    fn a_program_is_guarded_by_the_time_and_where_that_is_the_same_only_perhaps() {
+        let (mut log, mut child) = (LogBuilder::new(7, 1, true), LogBuilder::new(8, 7, false));
+        takes(&mut log, 2, 0);
+        releases(&mut log, 4, 0);
+        (1..=5).for_each(|at| looks(&mut child, at));
+        let (mut locks, mut file_locks) = (StaticLocks::default(), FileLocks::default());
+        for record in log.log().records() {
+            locks.add(0, Some(0), &record, &mut file_locks);
+        }
+        locks.find_unseen(&mut file_locks);
+        let held = |record: Record<'_>| {
+            let held = locks.held(1, 0, &record, Access::Write);
+            [held.known.len(), held.perhaps.len()]
+        };
+        let states: Vec<_> = child.log().records().map(held).collect();
+        assert_eq!(states, [[0, 0], [0, 1], [1, 0], [0, 1], [0, 0]]);
+    }
+
+    #[test]
+    fn a_test_that_began_after_a_site_was_lost_is_seen_again() {
+        let mut log = LogBuilder::new(7, 1, true);
+        takes(&mut log, 1, 0);
+        releases(&mut log, 2, 0);
+        add(&mut log, 3, Kind::LocksUnseen, 0, SITES[0] << 32);
+        add(&mut log, 4, Kind::Test, TEST.into(), 0);
+        looks(&mut log, 5);
+        assert_eq!(states(&log, Access::Write, None), "-");
+        add(&mut log, 6, Kind::LocksUnseen, 0, 77 << 32);
+        looks(&mut log, 7);
+        assert_eq!(
+            states(&log, Access::Write, None),
+            "--",
+            "the site of another lock"
+        );
+        add(&mut log, 8, Kind::LocksUnseen, SHARED, SITES[1] << 32);
+        looks(&mut log, 9);
+        assert_eq!(states(&log, Access::Write, None), "---");
+        assert_eq!(states(&log, Access::Read, None), "--?");
+        add(&mut log, 10, Kind::LocksUnseen, 0, SITES[1] << 32);
+        looks(&mut log, 11);
+        assert_eq!(states(&log, Access::Write, None), "---?");
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Take,
+        Fail,
+        Release { is_inlined: bool },
+        Forget,
+        Access,
+        Lose { site: usize },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => Just(Step::Take),
+            1 => Just(Step::Fail),
+            4 => (0..6_u8).prop_map(|one| Step::Release { is_inlined: one == 0 }),
+            1 => Just(Step::Forget),
+            6 => Just(Step::Access),
+            1 => (0..2_usize).prop_map(|site| Step::Lose { site }),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+        /// A thread takes and releases one lock, of which not all is seen.
+        #[test]
+        fn what_is_known_of_a_lock_is_true(
+            steps in proptest::collection::vec(step(), 0..30),
+            shows_memory in any::<bool>(),
+        ) {
+            let mut log = LogBuilder::new(7, 1, true);
+            add(&mut log, 0, Kind::UsesLock, 0, 0);
+            let (mut is_held, mut is_leaked, mut is_all_seen) = (false, false, true);
+            let mut is_lost = [false; 2];
+            let mut truth = Vec::new();
+            for step in &steps {
+                match *step {
+                    Step::Take if is_held => {}
+                    Step::Take | Step::Fail => {
+                        if !is_lost[0] {
+                            takes(&mut log, 1, 0);
+                        }
+                        is_all_seen &= matches!(step, Step::Take);
+                        is_held |= matches!(step, Step::Take);
+                    }
+                    Step::Release { is_inlined } if is_held && !is_leaked => {
+                        if !is_inlined && !is_lost[1] {
+                            releases(&mut log, 1, 0);
+                        }
+                        is_all_seen &= !is_inlined;
+                        is_held = false;
+                    }
+                    Step::Release { .. } => {}
+                    Step::Forget => {
+                        is_leaked |= is_held;
+                        is_all_seen &= !is_held;
+                    }
+                    Step::Access => {
+                        if shows_memory {
+                            add(&mut log, 1, Kind::LocksInUse, 0, is_held.into());
+                        }
+                        looks(&mut log, 1);
+                        truth.push(is_held);
+                    }
+                    Step::Lose { site } => {
+                        add(&mut log, 1, Kind::LocksUnseen, 0, SITES[site] << 32);
+                        is_lost[site] = true;
+                        is_all_seen = false;
+                    }
+                }
+            }
+            if is_held && !is_leaked {
+                releases(&mut log, 1, 0);
+            }
+            for (state, is_held) in states(&log, Access::Write, None).chars().zip(truth) {
+                let is_certain = is_all_seen && state == '?';
+                prop_assert!(!is_certain && state != if is_held { '-' } else { 'h' }, "{state} {is_held}");
+            }
+        }
+    }
 }
