@@ -3,7 +3,7 @@
 use crate::hash::Hash;
 use crate::log::Record;
 use crate::log_format::Kind;
-use crate::{static_locks, this_process, thread};
+use crate::{lock_state, this_process, thread};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -43,7 +43,7 @@ fn key(record: &Record<'_>, place: u64, value: u64) -> u64 {
     // A lock in a static guards no static.
     let [own, losses] = match record.kind {
         Kind::UseStatic => [0; 2],
-        _ => static_locks::events(),
+        _ => lock_state::events(),
     };
     with_locks(record, place, value, [file_locks, own, losses])
 }

@@ -21,6 +21,7 @@ mod dispatch;
 mod hash;
 mod hold;
 mod hooks;
+mod lock_state;
 mod log;
 #[expect(dead_code, reason = "the binary uses the rest")]
 mod log_format;

@@ -241,7 +241,7 @@ numbered! {
         /// The test uses a static with a lock in it: the static's name.
         UsesLock,
         /// From here on threads may take and release locks unseen until the next test begins: nothing, the site in the upper
-        /// half; [`SHARED`]. Without a site that is so for all locks, to the end.
+        /// half; [`SHARED`].
         LocksUnseen,
 
         /// A file was opened: path, flags.

@@ -8,7 +8,6 @@ use crate::log_format::{self, Kind, RUN, header};
 use crate::recording::{self, ReentrancyGuard};
 use crate::site_table::{ACCESS, ATTEMPT, BEHIND_ARGUMENT, EMPTY, GUARD, IN_ARGUMENT, LOCK, RELEASE, Site};
 use crate::stack::modules;
-use crate::sys::own_calls::is_readable;
 use crate::sys::register::{RDI, RIP, RSI};
 use crate::sys::{self, c_int};
 use crate::{hold, selector, static_bytes, static_locks, this_process, thread};
@@ -65,7 +64,8 @@ unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut u
         // Another process may share this memory, or have a copy of it. Its accesses are no test's.
         let stays = !this_process::is_itself() || {
             let is_news = record(index, site, [*context.add(RDI), *context.add(RSI)]);
-            breakpoints::reported(index, site, is_news, hold::is_requested())
+            let lose = || static_locks::lose(index, site);
+            breakpoints::reported(index, site, is_news, hold::is_requested(), lose)
         };
         if stays {
             *context.add(RIP) = copies::of(index);
@@ -91,7 +91,7 @@ fn record(index: usize, site: &Site, arguments: [usize; 2]) -> bool {
     let found = match site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) {
         0 => Some(site.target as usize),
         IN_ARGUMENT => table::static_at(argument).filter(|found| !table::has(*found, LOCK)),
-        _ => word_at(argument).and_then(table::static_at),
+        _ => static_locks::word_at(argument).and_then(table::static_at),
     };
     let Some(found) = found else {
         return false;
@@ -112,11 +112,4 @@ fn record(index: usize, site: &Site, arguments: [usize; 2]) -> bool {
         return false;
     }
     recording::access(&record)
-}
-
-/// Returns the word that a guard's address points to, if it can be read.
-pub(crate) fn word_at(address: usize) -> Option<usize> {
-    let is_aligned = address.is_multiple_of(align_of::<usize>());
-    // SAFETY: readable, and aligned as a guard's pointer is.
-    (is_aligned && is_readable(address)).then(|| unsafe { *(address as *const usize) })
 }

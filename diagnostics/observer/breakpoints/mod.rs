@@ -8,7 +8,7 @@ pub(crate) mod table;
 use crate::log_format::{self, header};
 use crate::site_table::{ATTEMPT, BEHIND_ARGUMENT, IN_ARGUMENT, RELEASE, Site};
 use crate::sys;
-use crate::{log, static_locks, this_process, thread};
+use crate::{log, this_process, thread};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 
@@ -162,9 +162,6 @@ pub(crate) fn stop() {
             // SAFETY: only gives up the rest of this turn.
             unsafe { sys::sched_yield() };
         }
-        if this_process::is_original() {
-            static_locks::lose(None);
-        }
         table::sites().iter().for_each(remove_breakpoint);
         if this_process::is_original() {
             log::set(header::MEMORY, log_format::MEMORY_ENDED);
@@ -180,8 +177,8 @@ pub(crate) fn forked() {
 }
 
 /// Notes a report of a site, with whether it was new and whether pauses are requested. Removes the breakpoint if it has nothing
-/// new to report, and returns whether it stays.
-pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool) -> bool {
+/// new to report, and returns whether it stays. Calls `lose` before it removes that of a site which takes or releases locks.
+pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool, lose: impl FnOnce()) -> bool {
     let Some(state) = state_of(index) else {
         return true;
     };
@@ -208,7 +205,7 @@ pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool) 
         return IS_ON.load(Relaxed);
     }
     if takes_locks {
-        static_locks::lose(Some((index, site)));
+        lose();
     }
     remove_breakpoint(site);
     // A test has begun meanwhile, and may have set the breakpoint before it was removed here.

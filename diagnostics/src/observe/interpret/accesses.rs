@@ -11,7 +11,7 @@ use super::removed_dirs::RemovedDirs;
 use super::static_locks::StaticLocks;
 use super::used_statics::UsedStatics;
 use super::written_programs::WrittenPrograms;
-use crate::observe::format::{BETWEEN_PROCESSES, BETWEEN_THREADS, Kind, SHARED};
+use crate::observe::format::{BETWEEN_PROCESSES, BETWEEN_THREADS, Kind, MEMORY_ENDED, SHARED, header};
 use crate::observe::interpret::{
     Effect, FileAccess, effects, is_shared, kind_of, resource_at, through_links,
 };
@@ -253,6 +253,9 @@ impl<'o> Accesses<'o> {
                     | Kind::UseStatic
             ) || matters_for_static_locks(record.kind)
         };
+        if log.header(header::MEMORY) == MEMORY_ENDED {
+            self.static_locks.end(index);
+        }
         for record in log.records().filter(matters) {
             let number = record.number().unwrap_or_default();
             if record.kind == Kind::Unlocked {

@@ -103,7 +103,7 @@ struct UnseenLock {
     is_shared: bool,
 }
 
-/// A site that reports nothing from some moment on; `None` if none reports anything any more.
+/// A site that reports nothing from some moment on; `None` for all sites.
 #[derive(Clone, Copy, Debug)]
 struct LostSite {
     from: Moment,
@@ -136,6 +136,20 @@ pub(crate) struct StaticLocks {
 }
 
 impl StaticLocks {
+    /// Notes that the breakpoints of a log ended at some moment.
+    pub(crate) fn end(&mut self, log: usize) {
+        let from = Moment {
+            log,
+            position: 0,
+            at: 0,
+        };
+        self.lost.push(LostSite {
+            from,
+            site: None,
+            is_shared: false,
+        });
+    }
+
     /// Notes a record that is about locks, or the beginning of a test. `test` is that of its thread, or that which begins.
     pub(crate) fn add(
         &mut self,
@@ -150,7 +164,7 @@ impl StaticLocks {
         if record.kind == Kind::LocksUnseen {
             self.lost.push(LostSite {
                 from: moment,
-                site: (site != u32::MAX).then_some(site),
+                site: Some(site),
                 is_shared,
             });
             return;
