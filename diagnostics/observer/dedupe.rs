@@ -3,7 +3,7 @@
 use crate::hash::Hash;
 use crate::log::Record;
 use crate::log_format::Kind;
-use crate::{this_process, thread};
+use crate::{lock_state, this_process, thread};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -33,12 +33,27 @@ pub(crate) fn key_of(record: &Record<'_>, stack: u32) -> u64 {
     key(record, u64::from(stack) << 8, record.value)
 }
 
+/// Returns the key of a record that is made once for each test, from any stack and under any locks.
+pub(crate) fn key_of_test(record: &Record<'_>) -> u64 {
+    with_locks(record, 0, 0, [0; 3])
+}
+
 fn key(record: &Record<'_>, place: u64, value: u64) -> u64 {
+    let file_locks = thread::current().locks.load(Relaxed);
+    // A lock in a static guards no static.
+    let [own, losses] = match record.kind {
+        Kind::UseStatic => [0; 2],
+        _ => lock_state::events(),
+    };
+    with_locks(record, place, value, [file_locks, own, losses])
+}
+
+fn with_locks(record: &Record<'_>, place: u64, value: u64, locks: [u64; 3]) -> u64 {
     let thread = thread::current();
     let mut hash = Hash::new(0x9e37_79b9_7f4a_7c15);
     hash.word(u64::from(record.kind as u8) << 8 | u64::from(record.flags) | place << 16);
     hash.word(u64::from(thread.test.load(Relaxed)) | u64::from(this_process::pid()) << 32);
-    hash.word(thread.locks.load(Relaxed));
+    locks.into_iter().for_each(|lock| hash.word(lock));
     hash.word(value);
     // A variable does not depend on the folder, and with an absolute path it is 0.
     hash.word(u64::from(record.folder));

@@ -21,6 +21,7 @@ mod dispatch;
 mod hash;
 mod hold;
 mod hooks;
+mod lock_state;
 mod log;
 #[expect(dead_code, reason = "the binary uses the rest")]
 mod log_format;
@@ -34,6 +35,7 @@ mod site_table;
 mod stack;
 mod start;
 mod static_bytes;
+mod static_locks;
 mod static_uses;
 mod sys;
 mod this_process;

@@ -101,7 +101,7 @@ pub(crate) const IN_SLOT: u64 = 1 << 31;
 pub(crate) const SHARED_MEMORY: u64 = 1 << 31;
 /// In the value of `BindTcp` and `BindUdp`, above the port: the wildcard address excludes IPv4.
 pub(crate) const ONLY_V6: u64 = 1 << 16;
-/// In the value of `Locked`: a lock that others may hold at the same time.
+/// In the value of `Locked`, `TakesLock` and `LocksUnseen`: a lock that others may hold at the same time.
 pub(crate) const SHARED: u64 = 1;
 /// In the value of `Locked`: a lock that separates processes, and not the threads of one process.
 pub(crate) const BETWEEN_PROCESSES: u64 = 2;
@@ -231,6 +231,18 @@ numbered! {
         Order,
         /// The bytes of a static from before the first test were put back: its name, the line of its declaration.
         PutBack,
+        /// The thread is about to take a lock in a static, or to try to: the static's name, the lock's address in the program's
+        /// file and, in the upper half, the site; [`SHARED`], and above eight bits the lock's place in a mask of locks.
+        TakesLock,
+        /// The thread is about to release such a lock: the same, without a place.
+        ReleasesLock,
+        /// The locks that are in use at the accesses of the thread from here on: nothing, a mask of locks.
+        LocksInUse,
+        /// The test uses a static with a lock in it: the static's name.
+        UsesLock,
+        /// From here on threads may take and release locks unseen until the next test begins: nothing, the site in the upper
+        /// half; [`SHARED`].
+        LocksUnseen,
 
         /// A file was opened: path, flags.
         Open = 32,

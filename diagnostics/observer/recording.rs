@@ -5,7 +5,7 @@ use crate::log_format::{ABSENT, FAILED, Kind, SAME, TAKEN, header};
 use crate::open_paths::{self, path_of};
 use crate::stack::{trace, work_memory};
 use crate::sys::{self, AT_FDCWD, c_char, c_int, own_calls};
-use crate::{dedupe, hold, selector, thread};
+use crate::{dedupe, hold, lock_state, selector, thread};
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -57,6 +57,15 @@ pub(crate) fn access(record: &Record<'_>) -> bool {
     let is_new = key.is_none_or(dedupe::insert);
     if is_new {
         dedupe::count(record);
+        if record.kind != Kind::UseStatic
+            && !is_holding
+            && let Some(mask) = lock_state::accessed()
+        {
+            let mask = mask.to_ne_bytes();
+            let mut locks = Record::new(Kind::LocksInUse, &[]);
+            locks.second = [&[], &mask];
+            append(&locks, false);
+        }
         // Before the record is written, so that not both are on the stack at a time.
         let stack = traced.unwrap_or_else(|| trace::number(false));
         log::write(record, pause.map_or(0, |pause| pause.flag), stack);

@@ -22,7 +22,7 @@ pub(crate) struct Site {
     pub(crate) length: u8,
     /// The position of the displacement of an operand relative to the next instruction; 0 if it has none.
     pub(crate) displacement: u8,
-    /// [`READ`], [`WRITE`] or [`COUNT`], and possibly [`IN_ARGUMENT`] or [`BEHIND_ARGUMENT`].
+    /// [`READ`], [`WRITE`] or [`COUNT`], and possibly one of [`IN_ARGUMENT`], [`BEHIND_ARGUMENT`], [`ATTEMPT`] and [`RELEASE`].
     pub(crate) how: u8,
     /// The first byte, which the observer compares before it replaces it.
     pub(crate) first: u8,
@@ -40,7 +40,7 @@ pub(crate) struct Static {
     pub(crate) name_length: u16,
     pub(crate) line_length: u16,
     pub(crate) type_length: u16,
-    /// Any of [`LOCK`], [`LAZY`], [`COMPARED`] and [`PUT_BACK`].
+    /// Any of [`LOCK`], [`LAZY`], [`COMPARED`], [`PUT_BACK`], [`GUARD`] and [`EMPTY`].
     pub(crate) flags: u16,
 }
 
@@ -52,6 +52,10 @@ pub(crate) const LAZY: u16 = 2;
 pub(crate) const COMPARED: u16 = 4;
 /// The bytes from before the first test are put back before the test whose number is in the header.
 pub(crate) const PUT_BACK: u16 = 8;
+/// It contains a lock that a thread can hold: a `Mutex` or an `RwLock`.
+pub(crate) const GUARD: u16 = 16;
+/// A lock without a value, whose uses are no accesses.
+pub(crate) const EMPTY: u16 = 32;
 /// The size of the largest static that is compared or put back, in bytes.
 pub(crate) const MOST_BYTES: u32 = 64 << 10;
 
@@ -67,3 +71,11 @@ pub(crate) const CHANGED: u8 = 16;
 pub(crate) const IN_ARGUMENT: u8 = 4;
 /// The static's address is where the first argument points to: a guard.
 pub(crate) const BEHIND_ARGUMENT: u8 = 8;
+/// The site is the entry of a function that takes the lock which its first argument points to, or tries to. The access is
+/// [`READ`] if others may hold the lock at the same time.
+pub(crate) const ATTEMPT: u8 = 32;
+/// The site is the entry of a function that releases the lock which the first word of a guard points to; the first argument
+/// points to the guard.
+pub(crate) const RELEASE: u8 = 64;
+/// With [`ATTEMPT`] or [`RELEASE`]: the second argument or word instead of the first.
+pub(crate) const SECOND: u8 = 128;

@@ -6,12 +6,11 @@ use crate::hooks::{signal_masks, signal_stacks};
 use crate::log::{self, Record};
 use crate::log_format::{self, Kind, RUN, header};
 use crate::recording::{self, ReentrancyGuard};
-use crate::site_table::{ACCESS, BEHIND_ARGUMENT, IN_ARGUMENT, Site};
+use crate::site_table::{ACCESS, ATTEMPT, BEHIND_ARGUMENT, EMPTY, GUARD, IN_ARGUMENT, LOCK, RELEASE, Site};
 use crate::stack::modules;
-use crate::sys::own_calls::is_readable;
-use crate::sys::register::{RDI, RIP};
+use crate::sys::register::{RDI, RIP, RSI};
 use crate::sys::{self, c_int};
-use crate::{hold, selector, static_bytes, this_process, thread};
+use crate::{hold, selector, static_bytes, static_locks, this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The code of a SIGTRAP from a breakpoint instruction.
@@ -64,8 +63,9 @@ unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut u
         *context.add(RIP) = at;
         // Another process may share this memory, or have a copy of it. Its accesses are no test's.
         let stays = !this_process::is_itself() || {
-            let is_news = record(site, *context.add(RDI));
-            breakpoints::reported(index, site, is_news, hold::is_requested())
+            let is_news = record(index, site, [*context.add(RDI), *context.add(RSI)]);
+            let lose = || static_locks::lose(index, site);
+            breakpoints::reported(index, site, is_news, hold::is_requested(), lose)
         };
         if stays {
             *context.add(RIP) = copies::of(index);
@@ -77,21 +77,21 @@ unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut u
 /// Records the access, unless the thread works for no test, its test has made the access before, the static is not in the
 /// table, or pauses at something else are requested. Returns whether it did.
 #[inline(never)]
-fn record(site: &Site, argument: usize) -> bool {
+fn record(index: usize, site: &Site, arguments: [usize; 2]) -> bool {
     if matches!(thread::current().test.load(Relaxed), 0 | RUN) {
         return false;
     }
     let Some(_guard) = ReentrancyGuard::enter() else {
         return false;
     };
+    if site.how & (ATTEMPT | RELEASE) != 0 {
+        return static_locks::record(index, site, arguments);
+    }
+    let [argument, _] = arguments;
     let found = match site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) {
         0 => Some(site.target as usize),
-        IN_ARGUMENT => table::static_at(argument).filter(|found| !table::is_lock(*found)),
-        _ if argument.is_multiple_of(8) && is_readable(argument) => {
-            // SAFETY: readable, and aligned as a guard's pointer is.
-            table::static_at(unsafe { *(argument as *const usize) })
-        }
-        _ => None,
+        IN_ARGUMENT => table::static_at(argument).filter(|found| !table::has(*found, LOCK)),
+        _ => static_locks::word_at(argument).and_then(table::static_at),
     };
     let Some(found) = found else {
         return false;
@@ -99,6 +99,10 @@ fn record(site: &Site, argument: usize) -> bool {
     let Some((name, line)) = table::texts_of(found) else {
         return false;
     };
+    let is_new_lock = table::has(found, GUARD) && static_locks::used(name);
+    if table::has(found, EMPTY) {
+        return is_new_lock;
+    }
     static_bytes::used(found, site.how);
     let mut record = Record::new(Kind::UseStatic, name);
     record.second = [&[], line];

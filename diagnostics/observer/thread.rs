@@ -7,7 +7,7 @@
 use crate::sys;
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
 
 global_asm!(
     ".pushsection .tbss,\"awT\",@nobits",
@@ -34,6 +34,8 @@ pub(crate) struct Thread {
     pub(crate) is_waiting: AtomicU8,
     /// The thread is a test that has not set its short name yet.
     pub(crate) awaits_name: AtomicU8,
+    /// The thread's number among those that tests have started; 0 for a test's own thread, `u16::MAX` for all that come late.
+    pub(crate) helper: AtomicU16,
     /// The observer's signals that are in the mask that the program sees. The real mask leaves them open.
     pub(crate) masked: AtomicU32,
     /// The observer's signals that wait for the program to unblock them, and are in the real mask too.
@@ -44,14 +46,22 @@ pub(crate) struct Thread {
     pub(crate) blocked_for_child: AtomicU32,
     /// The test that this thread works for; 0 for none.
     pub(crate) test: AtomicU32,
+    /// The number of attempts to take a lock in a static, and of releases, above eight bits with the number of attempts
+    /// without a release.
+    pub(crate) lock_events: AtomicU32,
     /// A combined hash of the file locks that the thread holds.
     pub(crate) locks: AtomicU64,
+    /// The locks in statics that were in use when the thread last recorded that, for its test at that time.
+    pub(crate) locks_in_use: AtomicU64,
     /// The number of pauses that the thread has made.
     pub(crate) pauses: AtomicU32,
     /// The same by target.
     pub(crate) pauses_at: [AtomicU8; 32],
     /// Set from a pause at a variable until the thread next wakes another one.
     pub(crate) yields_after_wake: AtomicU8,
+    /// The number of new accesses, and that at each of the last attempts without a release; both wrap.
+    pub(crate) accesses: AtomicU8,
+    pub(crate) accesses_before: [AtomicU8; 4],
     /// The alternate signal stack that the observer has set for the thread; 0 for none.
     pub(crate) own_stack: AtomicUsize,
     /// The alternate signal stack that the program sees: its address, flags and size.

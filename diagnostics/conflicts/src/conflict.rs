@@ -16,7 +16,8 @@ pub struct Conflict {
     pub resource: Option<Resource>,
     /// The service, where there is one.
     pub service: Option<String>,
-    /// The most severe of its pairs' grades; `None` where no pair was run again.
+    /// The most severe of its pairs' grades. Where no pair was run again, [`Grade::Potential`] if it is not known whether the
+    /// tests held a common lock, or else `None`.
     pub grade: Option<Grade>,
     /// Whether the tests used it at one time. If not, another schedule may cause that.
     pub overlapped: bool,

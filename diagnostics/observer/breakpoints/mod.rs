@@ -6,7 +6,7 @@ mod running_tests;
 pub(crate) mod table;
 
 use crate::log_format::{self, header};
-use crate::site_table::{BEHIND_ARGUMENT, IN_ARGUMENT, Site};
+use crate::site_table::{ATTEMPT, BEHIND_ARGUMENT, IN_ARGUMENT, RELEASE, Site};
 use crate::sys;
 use crate::{log, this_process, thread};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -18,12 +18,16 @@ const BREAKPOINT: u8 = 0xcc;
 const MOST_REPEATS: u8 = 16;
 /// The reports by threads of earlier tests that remove no breakpoint. After that, such a thread has cost enough.
 const MOST_STRAYS: u32 = 100_000;
+/// The same for sites that take or release locks: a pool may do so often.
+const MOST_STRAYS_AT_LOCKS: u32 = 2_000;
 /// The number of reports that remove no breakpoint while tests pause at a static: each thread has to reach it.
 const MOST_HELD: u32 = 10_000;
 /// How often [`MOST_REPEATS`] is halved for a site that brings nothing new.
 const MOST_HALVINGS: u8 = 4;
 /// The same for the entry of a function with one new report for each test: its next call may get another static.
 const MOST_HALVINGS_OF_ENTRIES: u8 = 3;
+/// The number of reports after which the breakpoint of a site that takes or releases locks is removed.
+const MOST_LOCKS: u8 = 64;
 
 /// Set while breakpoints may be set.
 static IS_ON: AtomicBool = AtomicBool::new(false);
@@ -139,7 +143,7 @@ pub(crate) fn test_ends(within: u32) {
 }
 
 /// Returns whether the calling thread works for a test that is over.
-fn is_stray() -> bool {
+pub(crate) fn is_stray() -> bool {
     let test = thread::current().test.load(Relaxed);
     let word = OVER.get(test as usize / 64);
     word.is_some_and(|word| word.load(Relaxed) & 1 << (test % 64) != 0)
@@ -173,12 +177,18 @@ pub(crate) fn forked() {
 }
 
 /// Notes a report of a site, with whether it was new and whether pauses are requested. Removes the breakpoint if it has nothing
-/// new to report, and returns whether it stays.
-pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool) -> bool {
+/// new to report, and returns whether it stays. Calls `lose` before it removes that of a site which takes or releases locks.
+pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool, lose: impl FnOnce()) -> bool {
     let Some(state) = state_of(index) else {
         return true;
     };
-    if is_stray() && STRAYS.fetch_add(1, Relaxed) < MOST_STRAYS {
+    let takes_locks = site.how & (ATTEMPT | RELEASE) != 0;
+    let most = if takes_locks {
+        MOST_STRAYS_AT_LOCKS
+    } else {
+        MOST_STRAYS
+    };
+    if is_stray() && STRAYS.fetch_add(1, Relaxed) < most {
         return IS_ON.load(Relaxed);
     }
     if is_news && is_held && HELD.fetch_add(1, Relaxed) < MOST_HELD {
@@ -188,9 +198,14 @@ pub(crate) fn reported(index: usize, site: &Site, is_news: bool, is_held: bool) 
     let own = running_tests::bit_of(thread::current().test.load(Relaxed));
     let seen = state.seen.fetch_or(own, SeqCst) | own;
     let running = running_tests::bits();
-    let is_complete = |running: Option<u64>| !is_entry && running.is_some_and(|running| running & !seen == 0);
-    if !is_complete(running) && may_bring_news(state, is_entry, is_news, seen) {
+    let may_go = !is_entry && !takes_locks;
+    let is_complete = |running: Option<u64>| may_go && running.is_some_and(|running| running & !seen == 0);
+    let is_spent = || takes_locks && state.news.load(Relaxed) >= MOST_LOCKS;
+    if !is_complete(running) && may_bring_news(state, is_entry, is_news, seen) && !is_spent() {
         return IS_ON.load(Relaxed);
+    }
+    if takes_locks {
+        lose();
     }
     remove_breakpoint(site);
     // A test has begun meanwhile, and may have set the breakpoint before it was removed here.

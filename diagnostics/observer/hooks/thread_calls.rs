@@ -9,7 +9,7 @@ use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::{c_char, c_int, c_void};
 use crate::{breakpoints, hold, order, rerun_arguments, selector, static_bytes, sys, this_process, thread};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicUsize};
 
 type Start = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 
@@ -41,6 +41,8 @@ static LAUNCHES: [Launch; 256] = [const {
 
 /// The number of tests in this process so far.
 static TESTS: AtomicU32 = AtomicU32::new(0);
+/// The number of threads that tests have started.
+static HELPERS: AtomicU16 = AtomicU16::new(0);
 /// Set if the process works for a single test, and its threads need not be distinguished.
 static IS_ONE_TEST: AtomicBool = AtomicBool::new(false);
 
@@ -204,6 +206,13 @@ fn free_launch() -> Option<&'static Launch> {
     None
 }
 
+fn next_helper() -> u16 {
+    let next = |count: u16| count.checked_add(1);
+    HELPERS
+        .fetch_update(Relaxed, Relaxed, next)
+        .map_or(u16::MAX, |count| count + 1)
+}
+
 /// The start function of every thread that was started here.
 ///
 /// # Safety
@@ -216,6 +225,9 @@ unsafe extern "C" fn begin(launch: *mut c_void) -> *mut c_void {
     let own = thread::current();
     own.test.store(launch.test.load(Relaxed), Relaxed);
     own.awaits_name.store(u8::from(is_test), Relaxed);
+    if !is_test {
+        own.helper.store(next_helper(), Relaxed);
+    }
     own.masked.store(launch.masked.load(Relaxed), Relaxed);
     launch.taken.store(false, Release);
     if selector::is_on() {

@@ -226,8 +226,10 @@ pub(crate) fn write(record: &Record<'_>, flags: u8, stack: u32) {
         at: start,
         left: length,
     };
+    let helper = u64::from(thread::current().helper.load(Relaxed));
     let state = |done: u16| {
         (length as u64)
+            | helper << 16
             | u64::from(record.kind as u8) << 32
             | u64::from(record.flags | flags) << 40
             | u64::from(MARK | done) << 48

@@ -452,7 +452,14 @@ impl Findings {
             .filter(move |conflict| conflict.severity() == severity)
     }
 
-    /// Returns the number of potential conflicts that the reruns could not decide.
+    /// Returns whether tests were run again.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.observed
+            .as_ref()
+            .is_some_and(|observed| observed.confirmed.is_some())
+    }
+
+    /// Returns the number of potential conflicts that are not decided.
     pub(crate) fn not_tried(&self) -> usize {
         let conflicts = self.conflicts.iter();
         conflicts.filter(|conflict| conflict.is_undecided()).count()

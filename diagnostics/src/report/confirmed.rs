@@ -141,16 +141,27 @@ pub(super) fn guarded(out: &mut impl Write, observed: &Observed) -> io::Result<(
     headline(out, Severity::Note, "guarded", &text)
 }
 
-/// Returns the word at the head of a resource: its grade, or its severity where nothing was run again.
-pub(super) fn word(conflict: &Conflict) -> &'static str {
+/// Returns the word at the head of a resource: its grade, or its severity where it has none.
+pub(super) fn word(conflict: &Conflict, findings: &Findings) -> &'static str {
     let Some(grade) = conflict.grade else {
         return conflict.severity().as_str();
     };
-    if conflict.is_undecided() {
-        let is_tried = conflict.pairs.iter().any(|pair| pair.grade != Grade::Potential);
-        return if is_tried { "partly tried" } else { "not tried" };
+    if !conflict.is_undecided() {
+        grade.as_str()
+    } else if conflict.pairs.iter().any(|pair| pair.grade != Grade::Potential) {
+        "partly tried"
+    } else {
+        undecided(findings)
     }
-    grade.as_str()
+}
+
+/// Returns the word for resources that are not decided.
+pub(super) fn undecided(findings: &Findings) -> &'static str {
+    if findings.is_confirmed() {
+        "not tried"
+    } else {
+        "perhaps guarded"
+    }
 }
 
 /// Writes the side effects of the runs: stopped tests, and files that they left behind.

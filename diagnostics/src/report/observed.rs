@@ -34,7 +34,7 @@ pub(super) fn block(
     let (writers, readers) = sides(conflict);
     let text = text(conflict, findings, writers.len(), readers.len());
     let severity = conflict.severity();
-    headline(out, severity, confirmed::word(conflict), &text)?;
+    headline(out, severity, confirmed::word(conflict, findings), &text)?;
     let width = |column: fn(&Row) -> &str| {
         let rows = writers.iter().take(LISTED).chain(readers.iter().take(LISTED));
         rows.map(|row| column(row).chars().count()).max().unwrap_or(0)
@@ -64,8 +64,13 @@ pub(super) fn block(
     if let Some(parts) = &conflict.name_parts {
         writeln!(out, "  {DIM}the name is made from {}{DIM:#}", plain(parts))?;
     }
-    writeln!(out, "  {DIM}{}; {}{DIM:#}", conflict.kind, seen(conflict))?;
-    if conflict.grade.is_some() {
+    writeln!(
+        out,
+        "  {DIM}{}; {}{DIM:#}",
+        conflict.kind,
+        seen(conflict, findings)
+    )?;
+    if conflict.grade.is_some() && findings.is_confirmed() {
         confirmed::pairs(out, conflict)?;
     }
     writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(help(conflict)))
@@ -110,7 +115,7 @@ fn needs_order(conflict: &Conflict) -> bool {
 }
 
 /// Returns what was seen of the tests' uses.
-fn seen(conflict: &Conflict) -> &'static str {
+fn seen(conflict: &Conflict, findings: &Findings) -> &'static str {
     let is_known = is_known(conflict);
     if conflict.overlapped && is_known {
         "used it at one time"
@@ -120,6 +125,8 @@ fn seen(conflict: &Conflict) -> &'static str {
         "used it one after the other in the suite; run again, they interfered"
     } else if is_known {
         "used it one after the other, and another schedule may bring them together"
+    } else if !findings.is_confirmed() {
+        "it is not known whether they held a lock in a static; `--confirm` looks whether something keeps them apart"
     } else {
         "it is not known whether something keeps them apart"
     }

@@ -39,8 +39,9 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
             extent
         ),
         Verdict::NotTried => format!(
-            "could not tell: {} not tried; no {new}conflict in what was: {}",
+            "could not tell: {} {}; no other {new}conflict in what was watched: {}",
             count(findings.not_tried() as u64, "resource"),
+            super::confirmed::undecided(findings),
             extent
         ),
         Verdict::OutOfReach => format!(
@@ -66,7 +67,8 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
             }
             let not_tried = findings.not_tried() as u64;
             if not_tried > 0 {
-                line.push_str(&format!("; {} not tried", count(not_tried, "resource")));
+                let word = super::confirmed::undecided(findings);
+                line.push_str(&format!("; {} {word}", count(not_tried, "resource")));
             }
         }
         _ => {}

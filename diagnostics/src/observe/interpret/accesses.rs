@@ -8,9 +8,10 @@ use super::file_locks::FileLocks;
 use super::paths::{Links, is_of_interest};
 use super::ports::Ports;
 use super::removed_dirs::RemovedDirs;
+use super::static_locks::StaticLocks;
 use super::used_statics::UsedStatics;
 use super::written_programs::WrittenPrograms;
-use crate::observe::format::{BETWEEN_PROCESSES, BETWEEN_THREADS, Kind, SHARED};
+use crate::observe::format::{BETWEEN_PROCESSES, BETWEEN_THREADS, Kind, MEMORY_ENDED, SHARED, header};
 use crate::observe::interpret::{
     Effect, FileAccess, effects, is_shared, kind_of, resource_at, through_links,
 };
@@ -84,7 +85,9 @@ pub(crate) enum InternedEffect {
 pub(crate) struct TestAccess {
     pub(crate) test: u32,
     pub(crate) effect: InternedEffect,
+    /// The set of locks that it was made under, and that with the locks under which it was perhaps made.
     pub(crate) locks: u32,
+    pub(crate) perhaps: u32,
     /// The times of the first and the last recorded access; without a hold only the first is recorded.
     pub(crate) at: u64,
     pub(crate) until: u64,
@@ -92,6 +95,18 @@ pub(crate) struct TestAccess {
     pub(crate) place: u32,
     /// Whether the test came there only by a working directory that another test had set.
     pub(crate) via_foreign_cwd: bool,
+}
+
+fn matters_for_static_locks(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Test
+            | Kind::TakesLock
+            | Kind::ReleasesLock
+            | Kind::LocksInUse
+            | Kind::UsesLock
+            | Kind::LocksUnseen
+    )
 }
 
 /// The working directories of the processes of a log.
@@ -161,10 +176,11 @@ pub(crate) struct Accesses<'o> {
     ours: &'o Path,
     links: Links,
     pub(crate) locks: FileLocks,
+    static_locks: StaticLocks,
     ephemeral_ports: EphemeralPorts,
     pub(crate) removed_dirs: RemovedDirs,
     pub(crate) all: Vec<TestAccess>,
-    known: HashMap<(u32, InternedEffect, u32), u32, FastHash>,
+    known: HashMap<(u32, InternedEffect, [u32; 2]), u32, FastHash>,
     known_others: HashMap<Resource, usize>,
     /// Keyed by bytes: comparing paths component by component is much slower.
     pub(crate) files: Interner<OsStr>,
@@ -194,6 +210,7 @@ impl<'o> Accesses<'o> {
             ours,
             links: Links::default(),
             locks: FileLocks::default(),
+            static_locks: StaticLocks::default(),
             ephemeral_ports: EphemeralPorts::default(),
             removed_dirs: RemovedDirs::default(),
             all: Vec::new(),
@@ -234,8 +251,11 @@ impl<'o> Accesses<'o> {
                     | Kind::LeasedPort
                     | Kind::Execute
                     | Kind::UseStatic
-            )
+            ) || matters_for_static_locks(record.kind)
         };
+        if log.header(header::MEMORY) == MEMORY_ENDED {
+            self.static_locks.end(index);
+        }
         for record in log.records().filter(matters) {
             let number = record.number().unwrap_or_default();
             if record.kind == Kind::Unlocked {
@@ -250,6 +270,12 @@ impl<'o> Accesses<'o> {
                 continue;
             }
             let test = attribution.test(index, &record);
+            if matters_for_static_locks(record.kind) {
+                let begun = (record.kind == Kind::Test).then_some(record.value);
+                let test = begun.map_or(test, |begun| attribution.test_of(index, begun));
+                self.static_locks.add(index, test, &record, &mut self.locks);
+                continue;
+            }
             self.ephemeral_ports.add(&record, test);
             let Some(test) = test else { continue };
             if record.kind == Kind::Locked {
@@ -279,10 +305,20 @@ impl<'o> Accesses<'o> {
         }
     }
 
+    /// Ends the first pass, once it has seen all logs.
+    pub(crate) fn end_first_pass(&mut self) {
+        self.static_locks.find_unseen(&mut self.locks);
+    }
+
+    /// Returns whether a lock was perhaps held at an access, and is not known to have been.
+    pub(crate) fn has_uncertain_locks(&self) -> bool {
+        self.all.iter().any(|one| one.perhaps != one.locks)
+    }
+
     /// Second pass: adds the accesses of a record.
     pub(crate) fn second_pass(
         &mut self,
-        log: &Log,
+        (index, log): (usize, &Log),
         working_dirs: &WorkingDirs,
         record: &Record<'_>,
         test: usize,
@@ -308,9 +344,9 @@ impl<'o> Accesses<'o> {
                 .flatten()
             {
                 if shared && let Some(effect) = self.programs.effect(log.pid(), record, &effect) {
-                    self.add(test, effect, record, via_foreign_cwd, place, attribution);
+                    self.add(test, effect, (index, record), via_foreign_cwd, place, attribution);
                 }
-                self.add(test, effect, record, via_foreign_cwd, place, attribution);
+                self.add(test, effect, (index, record), via_foreign_cwd, place, attribution);
             }
         }
     }
@@ -333,17 +369,41 @@ impl<'o> Accesses<'o> {
         known as u32
     }
 
+    /// Returns the sets of locks that protected an access, and of those with the locks that perhaps did. What a test leaves in a
+    /// static is there for others whichever lock in a static it took.
+    fn held(
+        &self,
+        test: usize,
+        (log, record): (usize, &Record<'_>),
+        path: Option<&Path>,
+        access: Access,
+    ) -> [Vec<usize>; 2] {
+        let mut known = self.locks.held(test, path, access, record.at);
+        if record.kind == Kind::UseStatic {
+            return [known.clone(), known];
+        }
+        let in_statics = self.static_locks.held(log, test, record, access);
+        let mut sorted = |more: Vec<usize>| {
+            known.extend(more);
+            known.sort_unstable();
+            known.dedup();
+            known.clone()
+        };
+        [sorted(in_statics.known), sorted(in_statics.perhaps)]
+    }
+
     /// Adds one access, with files by their real paths.
     fn add(
         &mut self,
         test: usize,
         effect: Effect,
-        record: &Record<'_>,
+        (log, record): (usize, &Record<'_>),
         via_foreign_cwd: bool,
         place: CallSite,
         attribution: &Attribution,
     ) {
         let (kind, at) = (kind_of(record), record.at);
+        let of_log = (log, record);
         let (effect, held) = match effect {
             Effect::File(path, how) => {
                 let known = self.files.find(path.as_os_str());
@@ -355,7 +415,7 @@ impl<'o> Accesses<'o> {
                     FileAccess::MakeDir => Access::Write,
                     other => other.access(),
                 };
-                let held = self.locks.held(test, Some(&path), access, at);
+                let held = self.held(test, of_log, Some(&path), access);
                 let file = known.unwrap_or_else(|| self.files.number(path.as_os_str()));
                 if kind != ResourceKind::File {
                     self.kinds.insert(file, kind);
@@ -363,11 +423,11 @@ impl<'o> Accesses<'o> {
                 (InternedEffect::File(file, how), held)
             }
             Effect::Port(port, access) => {
-                let held = self.locks.held(test, None, access, at);
+                let held = self.held(test, of_log, None, access);
                 (InternedEffect::Port(self.ports.number(port), access), held)
             }
             Effect::Other(resource, access) => {
-                let held = self.locks.held(test, None, access, at);
+                let held = self.held(test, of_log, None, access);
                 let pid = attribution.tests[test].pid;
                 if resource.kind() == ResourceKind::Umask && access == Access::Write {
                     self.masked.insert(pid);
@@ -383,17 +443,17 @@ impl<'o> Accesses<'o> {
                 }
                 (InternedEffect::Other(self.number(resource), access), held)
             }
-            Effect::UsedUmask => (InternedEffect::UsedUmask, Vec::new()),
-            Effect::ClearedVariables => (InternedEffect::ClearedVariables, Vec::new()),
+            Effect::UsedUmask => (InternedEffect::UsedUmask, Default::default()),
+            Effect::ClearedVariables => (InternedEffect::ClearedVariables, Default::default()),
             Effect::StartedProcess => {
-                let held = self.locks.held(test, None, Access::Read, at);
+                let held = self.held(test, of_log, None, Access::Read);
                 (InternedEffect::StartedProcess, held)
             }
-            Effect::OpenedDescriptor => (InternedEffect::OpenedDescriptor, Vec::new()),
+            Effect::OpenedDescriptor => (InternedEffect::OpenedDescriptor, Default::default()),
         };
-        let (test, locks) = (test as u32, self.sets.number(&held));
+        let (test, sets) = (test as u32, held.map(|held| self.sets.number(&held[..])));
         let next = self.all.len() as u32;
-        let known = *self.known.entry((test, effect, locks)).or_insert(next);
+        let known = *self.known.entry((test, effect, sets)).or_insert(next);
         if let Some(known) = self.all.get_mut(known as usize) {
             known.until = known.until.max(at);
             known.via_foreign_cwd &= via_foreign_cwd;
@@ -403,7 +463,8 @@ impl<'o> Accesses<'o> {
             self.all.push(TestAccess {
                 test,
                 effect,
-                locks,
+                locks: sets[0],
+                perhaps: sets[1],
                 at,
                 until: at,
                 place: place_number,

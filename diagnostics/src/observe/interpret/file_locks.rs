@@ -27,7 +27,7 @@ pub(crate) struct FileLocks {
 
 impl FileLocks {
     pub(crate) fn lock(&mut self, log: usize, test: usize, path: &Path, number: u64, shared: bool, at: u64) {
-        let file = self.file(path);
+        let file = self.number(path);
         self.lock.insert((file, test));
         self.holds.entry(test).or_default().push(HeldLock {
             file,
@@ -48,11 +48,12 @@ impl FileLocks {
 
     /// Notes a file that a test locks without keeping other tests of its process away. It still guards itself.
     pub(crate) fn note_ineffective(&mut self, test: usize, path: &Path) {
-        let file = self.file(path);
+        let file = self.number(path);
         self.lock.insert((file, test));
     }
 
-    fn file(&mut self, path: &Path) -> usize {
+    /// Returns the number of a lock that is known by this path or name.
+    pub(super) fn number(&mut self, path: &Path) -> usize {
         let next = self.names.len();
         let file = *self.known.entry(path.to_owned()).or_insert(next);
         if file == next {

@@ -10,6 +10,7 @@ pub(crate) mod paths;
 pub(crate) mod ports;
 pub(crate) mod reading;
 mod removed_dirs;
+mod static_locks;
 mod used_statics;
 pub(crate) mod written_programs;
 
@@ -316,7 +317,12 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
         | Kind::LeasedPort
         | Kind::Printed
         | Kind::Order
-        | Kind::PutBack => {}
+        | Kind::PutBack
+        | Kind::TakesLock
+        | Kind::ReleasesLock
+        | Kind::LocksInUse
+        | Kind::UsesLock
+        | Kind::LocksUnseen => {}
     }
     // A new process may have changed its own directory before it executes a program.
     let is_relative = record.folder != 0 && !matches!(record.kind, Kind::ChangeFolder | Kind::Execute);

@@ -15,9 +15,9 @@ use crate::observe::log::backtraces::BacktraceFilter;
 use crate::observe::log::source_lines::{CallSite, LineResolver};
 use crate::observe::log::{Log, Record};
 use crate::observe::observed_tests::SourceLines;
-use cofferdam::format::ResourceKind;
+use cofferdam::format::{ResourceKind, Scope};
 use cofferdam::{Access, Resource};
-use cofferdam_conflicts::{Conflict, Evidence, Kind, Observed, Test};
+use cofferdam_conflicts::{Conflict, Evidence, Grade, Kind, NO_COMMON_LOCK, Observed, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::env;
 use std::ffi::OsStr;
@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 /// The result of reading all logs.
 pub(crate) struct Reading<'o> {
     pub(crate) evidence: Evidence,
+    /// The same, as if the locks that are perhaps held were; `None` if there are none.
+    perhaps: Option<Evidence>,
     /// The accesses under locks, as if there were no locks.
     pub(crate) locked: Evidence,
     pub(crate) coverage: Coverage,
@@ -65,7 +67,7 @@ impl Reading<'_> {
         suite: &[PathBuf],
         line_of: &mut LineOf<'_>,
     ) -> Vec<Conflict> {
-        let seen = self.evidence.conflicts();
+        let seen = graded(&self.evidence, self.perhaps.as_ref());
         let (met, mut others): (Vec<Conflict>, Vec<Conflict>) = seen
             .into_iter()
             .partition(|conflict| self.file_of(conflict).is_some());
@@ -105,11 +107,19 @@ impl Reading<'_> {
                 // The line that creates the name is the cause.
                 Some((resource, place.unwrap_or(one.place)))
             };
-            let evidence = claims.on_causes(&self.accesses, run, attribution, groups, kind, &cause);
-            let conflicts = evidence
-                .conflicts()
-                .into_iter()
-                .filter(|conflict| conflict.kind == kind);
+            let on_causes = |certainty: Certainty| {
+                claims.on_causes(
+                    (&self.accesses, certainty),
+                    run,
+                    attribution,
+                    groups,
+                    kind,
+                    &cause,
+                )
+            };
+            let perhaps = self.perhaps.as_ref().map(|_| on_causes(Certainty::Perhaps));
+            let conflicts = graded(&on_causes(Certainty::Known), perhaps.as_ref());
+            let conflicts = conflicts.into_iter().filter(|conflict| conflict.kind == kind);
             found.extend(conflicts.map(|mut conflict| {
                 let family = families
                     .iter()
@@ -330,6 +340,7 @@ pub(crate) fn read<'o>(
     for (index, log) in logs.iter().enumerate() {
         accesses.first_pass(index, log, &working_dirs[index], attribution);
     }
+    accesses.end_first_pass();
     let mut coverage = Coverage {
         tests: attribution.tests.len() as u64,
         programs: attribution
@@ -368,12 +379,25 @@ pub(crate) fn read<'o>(
                     stack: record.stack,
                 },
             };
-            accesses.second_pass(log, &working_dirs[index], &record, test, place, attribution);
+            accesses.second_pass(
+                (index, log),
+                &working_dirs[index],
+                &record,
+                test,
+                place,
+                attribution,
+            );
         }
     }
-    let (evidence, locked) = Claims::of(&accesses, attribution).evidence(&accesses, run, attribution, groups);
+    let claims = Claims::of(&accesses, attribution);
+    let (evidence, locked) = claims.evidence(&accesses, run, attribution, groups, Certainty::Known);
+    let perhaps = accesses.has_uncertain_locks().then(|| {
+        let (evidence, _) = claims.evidence(&accesses, run, attribution, groups, Certainty::Perhaps);
+        evidence
+    });
     Reading {
         evidence,
+        perhaps,
         locked,
         coverage,
         accesses,
@@ -523,6 +547,7 @@ impl<'a> Claims<'a> {
         run: &str,
         attribution: &Attribution,
         groups: &TestGroups,
+        certainty: Certainty,
     ) -> (Evidence, Evidence) {
         let (mut evidence, mut locked) = (Evidence::new(), Evidence::new());
         evidence.list_up_to(usize::MAX);
@@ -545,7 +570,7 @@ impl<'a> Claims<'a> {
                 ClaimTarget::Variable(_, name) => Resource::env(*name),
             };
             let claim = (*one, &resource, *access);
-            let locks = locks(accesses, one, attribution, groups);
+            let locks = locks((accesses, certainty), one, attribution, groups);
             enter(&mut evidence, claim, run, attribution, &locks);
             // The lock file itself is not the protected resource.
             if !locks.is_empty() && !locks.iter().any(|lock| lock == resource.as_str()) {
@@ -584,7 +609,7 @@ impl<'a> Claims<'a> {
     /// Returns the claims on files with a common cause as claims on that cause.
     fn on_causes(
         &self,
-        accesses: &Accesses<'_>,
+        accesses: (&Accesses<'_>, Certainty),
         run: &str,
         attribution: &Attribution,
         groups: &TestGroups,
@@ -616,14 +641,50 @@ impl<'a> Claims<'a> {
     }
 }
 
+/// The locks that count as held.
+#[derive(Clone, Copy, Debug)]
+enum Certainty {
+    Known,
+    /// Those that are perhaps held, too.
+    Perhaps,
+}
+
+/// Returns the conflicts. Those that end if the uncertain locks were held are [`Grade::Potential`].
+fn graded(known: &Evidence, perhaps: Option<&Evidence>) -> Vec<Conflict> {
+    let mut conflicts = known.conflicts();
+    let Some(perhaps) = perhaps else {
+        return conflicts;
+    };
+    let process = |conflict: &Conflict| {
+        let kind = conflict.resource.as_ref()?.kind();
+        (kind.scope() == Scope::Process).then_some(conflict.tests.first()?.pid)
+    };
+    let left = perhaps.conflicts();
+    let left: HashSet<_> = left
+        .iter()
+        .map(|conflict| (conflict.kind, &conflict.resource, process(conflict)))
+        .collect();
+    for conflict in &mut conflicts {
+        if !left.contains(&(conflict.kind, &conflict.resource, process(conflict))) {
+            conflict.grade = Some(Grade::Potential);
+            conflict.message = conflict.message.replace(NO_COMMON_LOCK, "");
+        }
+    }
+    conflicts
+}
+
 /// Returns the locks held at an access, and the test group.
 fn locks(
-    accesses: &Accesses<'_>,
+    (accesses, certainty): (&Accesses<'_>, Certainty),
     one: &TestAccess,
     attribution: &Attribution,
     groups: &TestGroups,
 ) -> Vec<String> {
-    let mut locks = accesses.locks.names(accesses.sets.get(one.locks));
+    let set = match certainty {
+        Certainty::Known => one.locks,
+        Certainty::Perhaps => one.perhaps,
+    };
+    let mut locks = accesses.locks.names(accesses.sets.get(set));
     locks.extend(
         groups
             .lock_name(attribution.tests[one.test as usize].pid)

@@ -42,6 +42,10 @@ pub(crate) struct Record<'a> {
     pub(crate) at: u64,
     /// The number of the test's thread in its process; 0 if the thread is no test.
     pub(crate) test: u32,
+    /// The thread among those that tests have started; 0 for a test's own thread, `u16::MAX` for one of several.
+    pub(crate) helper: u16,
+    /// Its place in the log: records of one thread are in order.
+    pub(crate) position: usize,
     /// The process, which may be a fork of the one that began the log.
     pub(crate) pid: u32,
     pub(crate) value: u32,
@@ -140,7 +144,7 @@ impl Log {
             while at + RECORD <= end {
                 let here = at;
                 let first = number(&self.bytes, at);
-                let (length, mark) = (first as u32 as usize, (first >> 48) as u16);
+                let (length, mark) = (usize::from(first as u16), (first >> 48) as u16);
                 if mark & !DONE != MARK || length < RECORD || !length.is_multiple_of(8) || here + length > end
                 {
                     // Reserved and never written, because its thread was killed. Continue at the next mark.
@@ -172,6 +176,8 @@ impl Log {
             flags: (first >> 40) as u8,
             at: self.moment(word(1)),
             test: attribution as u32,
+            helper: (first >> 16) as u16,
+            position: at,
             pid: (attribution >> 32) as u32,
             value: value as u32,
             folder: (value >> 32) as u32,

@@ -17,6 +17,8 @@ pub(super) struct Declaration {
     pub(super) type_name: String,
     /// Set if the type or a part of it initializes itself at its first use.
     pub(super) is_lazy: bool,
+    /// Set if the type or a part of it is a lock that a thread can hold.
+    pub(super) has_lock: bool,
 }
 
 impl Declaration {
@@ -100,14 +102,16 @@ fn read_unit(
         let file = files.entry(index).or_insert_with(|| path(dwarf, unit, index));
         if let Some(file) = file.clone().filter(|file| is_user_code(file)) {
             let type_name = type_of(entry).and_then(|offset| name_of(dwarf, unit, offset));
-            let is_lazy = type_of(entry).is_some_and(|offset| is_lazy(dwarf, unit, offset));
+            let has_part =
+                |words: &[&str]| type_of(entry).is_some_and(|offset| has_part(dwarf, unit, offset, words));
             found.insert(
                 address,
                 Declaration {
                     file,
                     line,
                     type_name: type_name.unwrap_or_default(),
-                    is_lazy,
+                    is_lazy: has_part(&["Once", "Lazy"]),
+                    has_lock: has_part(&["Mutex", "RwLock"]),
                 },
             );
         }
@@ -149,12 +153,12 @@ fn without_paths(name: &str) -> String {
     short.replace(", Global", "").replace(", RandomState", "")
 }
 
-/// Returns whether a type, or a part of it, initializes itself at its first use.
-fn is_lazy(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset) -> bool {
+/// Returns whether the name of a type, or of a part of it, contains one of these words.
+fn has_part(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset, words: &[&str]) -> bool {
     let (mut open, mut known) = (vec![offset], HashSet::from([offset]));
     while let Some(offset) = open.pop() {
         let name = name_of(dwarf, unit, offset).unwrap_or_default();
-        if ["Once", "Lazy"].iter().any(|word| name.contains(word)) {
+        if words.iter().any(|word| name.contains(word)) {
             return true;
         }
         let parts = parts_of(unit, offset).unwrap_or_default();

@@ -31,14 +31,12 @@ pub(super) struct KeptListing {
 
 impl KeptListing {
     /// Returns the file for a program as it is now, in a folder of such files; `None` if the program cannot be identified.
-    /// `with_locks` is set for a listing that includes locks without a value.
-    pub(super) fn of(program: &Path, folder: &Path, with_locks: bool) -> Option<Self> {
+    pub(super) fn of(program: &Path, folder: &Path) -> Option<Self> {
         let own = fs::metadata("/proc/self/exe").ok()?;
         let mut hash = DefaultHasher::new();
         identify(program, &mut hash).ok()?;
         // Another build of this program may find other statics.
         hash_metadata(&own, &mut hash);
-        with_locks.hash(&mut hash);
         Some(Self {
             path: folder.join(format!("{:016x}", hash.finish())),
         })
@@ -134,7 +132,7 @@ mod tests {
     fn kept(folder: &Path, program: &[u8]) -> KeptListing {
         let path = folder.join("program");
         fs::write(&path, program).unwrap();
-        KeptListing::of(&path, folder, false).unwrap()
+        KeptListing::of(&path, folder).unwrap()
     }
 
     fn own_program() -> Vec<u8> {
@@ -184,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_complete_listing_of_the_same_kind_is_read() {
+    fn only_a_complete_listing_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let kept = kept(folder.path(), &own_program());
         assert_eq!(kept.read(), None);
@@ -201,8 +199,6 @@ mod tests {
         };
         kept.write(&Ok(listing.clone()));
         assert_eq!(kept.read(), Some(Ok(listing)));
-        let with_locks = KeptListing::of(&folder.path().join("program"), folder.path(), true).unwrap();
-        assert_eq!(with_locks.read(), None);
         let text = fs::read(&kept.path).unwrap();
         for damaged in [&text[..text.len() - 1], &text[1..], &text[..8], b""] {
             fs::write(&kept.path, damaged).unwrap();

@@ -26,8 +26,8 @@ struct Written {
 }
 
 impl Listing {
-    /// Reads a program. `with_locks` includes locks without a value.
-    pub(super) fn of(bytes: &[u8], with_locks: bool) -> Result<Self, Unwatched> {
+    /// Reads a program.
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, Unwatched> {
         let program = Program::parse(bytes).ok_or(Unwatched::Unreadable)?;
         if program.functions.is_empty() {
             return Err(Unwatched::Stripped);
@@ -47,9 +47,7 @@ impl Listing {
                     // One of lock_api has the type of its raw lock first.
                     || (type_name.ends_with(", ()>") && LOCKS.iter().any(|word| type_name.starts_with(word)));
                 // The cofferdam library may be a path dependency, as the user's own crates are.
-                let is_wanted = (declaration.is_some() || is_known)
-                    && (with_locks || !is_empty)
-                    && !name.starts_with("cofferdam::");
+                let is_wanted = (declaration.is_some() || is_known) && !name.starts_with("cofferdam::");
                 is_wanted.then(|| OwnStatic {
                     address: variable.address,
                     size: variable.size,
@@ -58,6 +56,8 @@ impl Listing {
                     is_lock: is_known || LOCKS.iter().any(|word| type_name.contains(word)),
                     type_name: type_name.to_owned(),
                     is_lazy: declaration.is_some_and(|declaration| declaration.is_lazy),
+                    has_lock: declaration.is_some_and(|declaration| declaration.has_lock),
+                    is_empty,
                 })
             })
             .collect();

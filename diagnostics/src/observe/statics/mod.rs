@@ -11,7 +11,7 @@ mod program_file;
 mod sites;
 
 use crate::observe::site_table::{
-    COMPARED, ENDING, HEADER, LAZY, LOCK, MAGIC, MOST_BYTES, PUT_BACK, Site, Static,
+    COMPARED, EMPTY, ENDING, GUARD, HEADER, LAZY, LOCK, MAGIC, MOST_BYTES, PUT_BACK, Site, Static,
 };
 use crate::scene::StaticId;
 use kept_listing::KeptListing;
@@ -66,6 +66,10 @@ struct OwnStatic {
     is_lock: bool,
     /// Set if it or a part of it initializes itself at its first use.
     is_lazy: bool,
+    /// Set if it contains a lock that a thread can hold.
+    has_lock: bool,
+    /// Set if it is a lock without a value: it guards something else.
+    is_empty: bool,
 }
 
 impl OwnStatic {
@@ -78,11 +82,14 @@ impl OwnStatic {
 
     fn flags(&self, wanted: &Wanted) -> u16 {
         let is_kept = self.size <= MOST_BYTES.into();
+        let is_empty = self.is_empty && !wanted.locks;
         [
             (LOCK, self.is_lock),
             (LAZY, self.is_lazy),
-            (COMPARED, wanted.compares && is_kept),
+            (COMPARED, wanted.compares && is_kept && !is_empty),
             (PUT_BACK, is_kept && wanted.put_back.contains(&self.id())),
+            (GUARD, self.has_lock),
+            (EMPTY, is_empty),
         ]
         .iter()
         .filter_map(|(flag, is_set)| is_set.then_some(flag))
@@ -101,7 +108,7 @@ pub(super) struct Wanted {
     /// 1 in the order in which tests begin.
     pub(super) put_back_before: u32,
     pub(super) put_back: BTreeSet<StaticId>,
-    /// Includes locks without a value, which a panic may poison.
+    /// Records the uses of locks without a value too, which a panic may poison.
     pub(super) locks: bool,
 }
 
@@ -134,10 +141,10 @@ impl ListedStatic {
 /// Writes the table of the program that this process is about to become to the folder of the logs, or the reason that there
 /// is none.
 pub(super) fn write(folder: &Path, program: &Path, pid: u32, wanted: &Wanted) -> io::Result<()> {
-    let kept = KeptListing::of(program, &folder.join(KEPT), wanted.locks);
+    let kept = KeptListing::of(program, &folder.join(KEPT));
     let known = kept.as_ref().and_then(KeptListing::read);
     let outcome = known.unwrap_or_else(|| {
-        let outcome = read(program).and_then(|bytes| Listing::of(&bytes, wanted.locks));
+        let outcome = read(program).and_then(|bytes| Listing::of(&bytes));
         if let Some(kept) = kept {
             kept.write(&outcome);
         }
@@ -163,11 +170,7 @@ fn read(program: &Path) -> Result<Vec<u8>, Unwatched> {
 /// Reads these bytes as a program, as a table and as a kept listing.
 #[cfg(fuzzing)]
 pub(crate) fn read_any(bytes: &[u8]) {
-    let _ = (
-        Listing::of(bytes, true),
-        listed_in(bytes),
-        Listing::from_json(bytes),
-    );
+    let _ = (Listing::of(bytes), listed_in(bytes), Listing::from_json(bytes));
 }
 
 /// Returns the reason, as a text, that [`write()`] left in place of a table.
@@ -308,6 +311,8 @@ mod tests {
             type_name: "Mutex<u32>".to_owned(),
             is_lock: true,
             is_lazy: false,
+            has_lock: true,
+            is_empty: false,
         };
         let wanted = Wanted {
             put_back_before: 3,
@@ -325,7 +330,7 @@ mod tests {
         assert_eq!(bytes[HEADER + 8..HEADER + 12], [7, 3, 1, 0x48]);
         assert_eq!(bytes[32..HEADER], 3_u64.to_ne_bytes());
         let flags = HEADER + size_of::<Site>() + size_of::<Static>() - 2;
-        assert_eq!(bytes[flags..flags + 2], (LOCK | PUT_BACK).to_ne_bytes());
+        assert_eq!(bytes[flags..flags + 2], (LOCK | PUT_BACK | GUARD).to_ne_bytes());
         assert!(bytes.ends_with(texts));
         let listed = ListedStatic {
             id: one.id(),
@@ -372,7 +377,7 @@ mod tests {
     #[test]
     fn what_is_no_program_has_no_table() {
         for bytes in [&b""[..], b"#!/bin/sh\n", b"\x7fELF\x02\x01\x01"] {
-            assert_eq!(Listing::of(bytes, false), Err(Unwatched::Unreadable));
+            assert_eq!(Listing::of(bytes), Err(Unwatched::Unreadable));
         }
     }
 

@@ -3,7 +3,9 @@
 
 use super::OwnStatic;
 use super::program_file::{Program, demangled};
-use crate::observe::site_table::{BEHIND_ARGUMENT, COUNT, IN_ARGUMENT, READ, Site, WRITE};
+use crate::observe::site_table::{
+    ATTEMPT, BEHIND_ARGUMENT, COUNT, IN_ARGUMENT, READ, RELEASE, SECOND, Site, WRITE,
+};
 use iced_x86::{
     Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
     UsedMemory,
@@ -80,12 +82,13 @@ pub(super) fn find(program: &Program<'_>, statics: &[OwnStatic]) -> Vec<Site> {
     if statics.is_empty() {
         return Vec::new();
     }
+    let has_locks = statics.iter().any(|one| one.has_lock);
     let mut info = InstructionInfoFactory::new();
     for (start, (size, symbol)) in &program.functions {
         let Some(code) = program.code_of(*start, *size) else {
             continue;
         };
-        let entry = entry_of(symbol);
+        let entry = entry_of(symbol).or_else(|| lock_entry_of(symbol).filter(|_| has_locks));
         let setter = set_by(symbol, statics);
         if entry.is_none() && setter.is_none() && !targets.may_be_used(code, *start) {
             continue;
@@ -172,6 +175,41 @@ fn entry_of(symbol: &str) -> Option<u8> {
         return how.map(|how| how | IN_ARGUMENT);
     }
     None
+}
+
+/// Returns how a function takes or releases a lock, if its entry is a site. The methods of std return a result, for which the
+/// caller passes a place before the other arguments; std's guard of a reader begins with a pointer to the value.
+fn lock_entry_of(symbol: &str) -> Option<u8> {
+    if !["Mutex", "RwLock"].iter().any(|word| symbol.contains(word)) {
+        return None;
+    }
+    let name = demangled(symbol);
+    let (path, _) = name.trim_start_matches('<').split_once('<')?;
+    let (module, type_name) = path.rsplit_once("::")?;
+    let is_of_std = module.starts_with("std::sync::");
+    if !is_of_std && !module.starts_with("lock_api::") {
+        return None;
+    }
+    let second = |is_second: bool| if is_second { SECOND } else { 0 };
+    if name.ends_with(" as core::ops::drop::Drop>::drop") {
+        let (mode, is_second) = match type_name {
+            "MutexGuard" | "RwLockWriteGuard" => (WRITE, false),
+            "RwLockReadGuard" => (READ, is_of_std),
+            "MappedMutexGuard" | "MappedRwLockWriteGuard" if !is_of_std => (WRITE, false),
+            "MappedRwLockReadGuard" if !is_of_std => (READ, false),
+            _ => return None,
+        };
+        return Some(RELEASE | mode | second(is_second));
+    }
+    let (_, method) = name.rsplit_once("::").filter(|_| !name.contains(" as "))?;
+    let method = method.strip_prefix("try_").unwrap_or(method);
+    let mode = match (type_name, method) {
+        ("Mutex", "lock" | "lock_for" | "lock_until") => WRITE,
+        ("RwLock", "write" | "write_for" | "write_until") => WRITE,
+        ("RwLock", "read" | "read_for" | "read_until" | "read_recursive") => READ,
+        _ => return None,
+    };
+    Some(ATTEMPT | mode | second(is_of_std && !module.contains("nonpoison")))
 }
 
 /// The functions of std that set a static through a pointer, each with the static.
@@ -293,6 +331,8 @@ mod tests {
             type_name: String::new(),
             is_lock: false,
             is_lazy: false,
+            has_lock: false,
+            is_empty: false,
         };
         addresses.iter().map(one).collect()
     }
@@ -365,6 +405,53 @@ mod tests {
             ("", READ),
         ] {
             assert_eq!(by_called(path), how, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_entries_of_functions_that_take_and_release_locks_are_sites() {
+        for (name, how) in [
+            (
+                "std::sync::poison::mutex::Mutex<T>::lock",
+                Some(ATTEMPT | WRITE | SECOND),
+            ),
+            (
+                "<std::sync::poison::mutex::Mutex<()>>::try_lock",
+                Some(ATTEMPT | WRITE | SECOND),
+            ),
+            (
+                "std::sync::poison::rwlock::RwLock<T>::try_read",
+                Some(ATTEMPT | READ | SECOND),
+            ),
+            (
+                "std::sync::nonpoison::mutex::Mutex<T>::lock",
+                Some(ATTEMPT | WRITE),
+            ),
+            ("lock_api::mutex::Mutex<R,T>::try_lock_for", Some(ATTEMPT | WRITE)),
+            ("lock_api::rwlock::RwLock<R,T>::read", Some(ATTEMPT | READ)),
+            (
+                "<std::sync::poison::mutex::MutexGuard<T> as core::ops::drop::Drop>::drop",
+                Some(RELEASE | WRITE),
+            ),
+            (
+                "<std::sync::poison::rwlock::RwLockReadGuard<T> as core::ops::drop::Drop>::drop",
+                Some(RELEASE | READ | SECOND),
+            ),
+            (
+                "<lock_api::rwlock::RwLockReadGuard<R,T> as core::ops::drop::Drop>::drop",
+                Some(RELEASE | READ),
+            ),
+            ("std::sync::poison::mutex::Mutex<T>::lock::{{closure}}", None),
+            ("<std::sync::poison::mutex::Mutex<T> as shop::Locks>::lock", None),
+            (
+                "<std::sync::poison::mutex::MappedMutexGuard<T> as core::ops::drop::Drop>::drop",
+                None,
+            ),
+            ("tokio::sync::mutex::Mutex<T>::lock", None),
+            ("std::sync::poison::mutex::Mutex<T>::get_mut", None),
+            ("shop::Mutex<T>::lock", None),
+        ] {
+            assert_eq!(lock_entry_of(name), how, "{name}");
         }
     }
 

@@ -12,6 +12,7 @@ mod probe;
 mod process_state;
 mod results;
 mod saved_starts;
+mod static_locks;
 mod statics;
 
 use package::Package;

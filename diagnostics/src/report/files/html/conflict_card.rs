@@ -82,7 +82,7 @@ impl Cards<'_> {
     /// Returns the word at the head of a conflict: its grade, or its severity where it has none.
     pub(super) fn word(&self, conflict: &Conflict) -> &'static str {
         if self.is_observed(conflict) {
-            confirmed::word(conflict)
+            confirmed::word(conflict, self.findings)
         } else {
             conflict.severity().as_str()
         }
@@ -239,7 +239,7 @@ fn parted(conflict: &Conflict) -> (Vec<&Test>, Vec<&Test>) {
 }
 
 fn pairs(conflict: &Conflict) -> Markup {
-    if conflict.grade.is_none() {
+    if conflict.grade.is_none() || conflict.is_undecided() && conflict.pair_count == 0 {
         return html! {};
     }
     let name = |position: usize| conflict.tests.get(position).map_or("", Test::name);
