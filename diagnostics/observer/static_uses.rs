@@ -9,7 +9,7 @@ use crate::recording::{self, ReentrancyGuard};
 use crate::site_table::{ACCESS, BEHIND_ARGUMENT, IN_ARGUMENT, Site};
 use crate::stack::modules;
 use crate::sys::own_calls::is_readable;
-use crate::sys::register::{RDI, RIP};
+use crate::sys::processor::register::{ARGUMENTS, COUNTER};
 use crate::sys::{self, c_int};
 use crate::{hold, selector, static_bytes, this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
@@ -53,7 +53,7 @@ pub(crate) fn begin() {
 unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut usize) {
     // SAFETY: the kernel's own description of the signal and of the registers.
     unsafe {
-        let at = (*context.add(RIP)).wrapping_sub(1);
+        let at = (*context.add(COUNTER)).wrapping_sub(1);
         let site = table::site_at(at).filter(|_| *info.add(signal_masks::CODE) == SI_KERNEL);
         let Some((index, site)) = site.and_then(|index| Some((index, table::sites().get(index)?))) else {
             signal_masks::forward(signal, info, context.cast());
@@ -61,14 +61,14 @@ unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut u
         };
         let errno = sys::errno();
         // A walk of the stack starts there.
-        *context.add(RIP) = at;
+        *context.add(COUNTER) = at;
         // Another process may share this memory, or have a copy of it. Its accesses are no test's.
         let stays = !this_process::is_itself() || {
-            let is_news = record(site, *context.add(RDI));
+            let is_news = record(site, *context.add(ARGUMENTS[0]));
             breakpoints::reported(index, site, is_news, hold::is_requested())
         };
         if stays {
-            *context.add(RIP) = copies::of(index);
+            *context.add(COUNTER) = copies::of(index);
         }
         sys::set_errno(errno);
     }
