@@ -20,7 +20,11 @@ pub(crate) const RUNNER: &str = if IS_AARCH64 {
 /// The number of the processor in a program's header.
 const PROCESSOR: u64 = if IS_AARCH64 { 183 } else { 62 };
 /// The beginning of the name of glibc's loader.
-const LOADER: &str = if IS_AARCH64 { "ld-linux-aarch64" } else { "ld-linux-x86-64" };
+const LOADER: &str = if IS_AARCH64 {
+    "ld-linux-aarch64"
+} else {
+    "ld-linux-x86-64"
+};
 const IS_AARCH64: bool = cfg!(target_arch = "aarch64");
 
 /// The first eight bytes of the file.
@@ -198,10 +202,8 @@ pub(crate) fn reach(head: &[u8]) -> Reach {
                     .and_then(|(start, length)| {
                         head.get(start as usize..start.saturating_add(length) as usize)
                     });
-                let is_ours = name.is_none_or(|name| {
-                    name.windows(LOADER.len())
-                        .any(|part| part == LOADER.as_bytes())
-                });
+                let is_ours =
+                    name.is_none_or(|name| name.windows(LOADER.len()).any(|part| part == LOADER.as_bytes()));
                 return if is_ours {
                     Reach::Yes
                 } else {

@@ -68,7 +68,13 @@ pub(crate) const STDERR: File = File(2);
 impl File {
     pub(crate) fn open(path: Path<'_>, flags: usize, mode: usize) -> Result<Self, Errno> {
         // SAFETY: a path with a zero at its end.
-        unsafe { call(nr::OPENAT, [AT_FDCWD, path.address(), flags | O_CLOEXEC, mode, 0, 0]) }.map(Self)
+        unsafe {
+            call(
+                nr::OPENAT,
+                [AT_FDCWD, path.address(), flags | O_CLOEXEC, mode, 0, 0],
+            )
+        }
+        .map(Self)
     }
 
     pub(crate) fn close(self) {

@@ -369,7 +369,9 @@ fn configured(dir: &Path) -> Option<Vec<String>> {
         .or_else(|| Some(env::home_dir()?.join(".cargo")));
     project_runner::files(dir, home.as_deref())
         .into_iter()
-        .find_map(|(file, from)| project_runner::in_file(&fs::read_to_string(file).ok()?, layout::TRIPLE, &from))
+        .find_map(|(file, from)| {
+            project_runner::in_file(&fs::read_to_string(file).ok()?, layout::TRIPLE, &from)
+        })
 }
 
 fn variable(name: &str) -> Option<OsString> {
