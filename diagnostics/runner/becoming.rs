@@ -24,12 +24,10 @@ const PROCESS: u8 = b'1';
 pub(crate) const UNKNOWN: u8 = 3;
 const PATH_MAX: usize = 4096;
 
-#[cfg(panic = "abort")]
-sys::start!(begin);
-
 /// # Safety
 /// Called once, with what the kernel put on the stack: the number of arguments, and two lists of addresses.
 #[cfg(panic = "abort")]
+#[unsafe(no_mangle)]
 unsafe extern "C" fn begin(stack: *const usize) -> ! {
     sys::fail_large_writes();
     // SAFETY: the caller's promise.

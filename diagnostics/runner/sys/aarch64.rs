@@ -47,20 +47,9 @@ pub(super) extern "C" fn end_handler() {
     core::arch::naked_asm!("mov x8, 139", "svc 0")
 }
 
-/// Defines the program's entry, which passes the kernel's stack to a function.
-macro_rules! start {
-    ($begin:ident) => {
-        core::arch::global_asm!(
-            ".globl _start",
-            "_start:",
-            "mov x0, sp",
-            "bl {begin}",
-            begin = sym $begin,
-        );
-    };
-}
-
-pub(crate) use start;
+// The program's entry, which passes the kernel's stack to a function of that name.
+#[cfg(panic = "abort")]
+core::arch::global_asm!(".globl _start", "_start:", "mov x0, sp", "bl begin",);
 
 /// Copies bytes, the first ones first.
 ///

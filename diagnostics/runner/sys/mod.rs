@@ -5,8 +5,6 @@
 mod processor;
 
 use processor::nr;
-#[cfg(panic = "abort")]
-pub(crate) use processor::start;
 
 /// Stands for the working directory.
 const AT_FDCWD: usize = -100_isize as usize;

@@ -47,21 +47,15 @@ pub(super) extern "C" fn end_handler() {
     core::arch::naked_asm!("mov eax, 15", "syscall")
 }
 
-/// Defines the program's entry, which passes the kernel's stack to a function.
-macro_rules! start {
-    ($begin:ident) => {
-        core::arch::global_asm!(
-            ".globl _start",
-            "_start:",
-            "mov rdi, rsp",
-            "and rsp, -16",
-            "call {begin}",
-            begin = sym $begin,
-        );
-    };
-}
-
-pub(crate) use start;
+// The program's entry, which passes the kernel's stack to a function of that name.
+#[cfg(panic = "abort")]
+core::arch::global_asm!(
+    ".globl _start",
+    "_start:",
+    "mov rdi, rsp",
+    "and rsp, -16",
+    "call begin",
+);
 
 /// Copies bytes, the first ones first.
 ///
