@@ -1,29 +1,27 @@
 //! Builds the observer and the runner, which are embedded in the binary: `cargo install` installs neither.
 //!
-//! The compiler is called as cargo would call it, with the same linker. Both are built for Linux with glibc on x86_64, as the
-//! test programs are, also where the binary itself is linked with musl. Elsewhere there is no observer, and `observe` reports
-//! that.
+//! The compiler is called as cargo would call it, with the same linker. Both are built for Linux with glibc, as the test
+//! programs are, also where the binary itself is linked with musl. Elsewhere there is no observer, and `observe` reports that.
 
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The target of the test programs.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
-
-/// The target of a binary that runs on each Linux.
-const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
+/// The targets of the test programs. A binary for the same processor may also be linked with musl, to run on each Linux.
+const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
 
 fn main() {
     println!("cargo::rerun-if-changed=observer");
     println!("cargo::rerun-if-changed=runner");
     println!("cargo::rustc-check-cfg=cfg(has_observer)");
-    if ![TARGET, STATIC_TARGET].contains(&variable("TARGET").as_str()) {
+    let own = variable("TARGET").replace("-musl", "-gnu");
+    let Some(target) = TARGETS.into_iter().find(|target| *target == own) else {
         return;
-    }
+    };
     println!("cargo::rustc-cfg=has_observer");
     // Without frames to unwind, a test's own frames could not be found behind those of the observer.
     build(
+        target,
         "observer",
         "observer.so",
         &[
@@ -45,22 +43,22 @@ fn main() {
         "opt-level=s",
     ];
     options.extend(of_itself.iter().flat_map(|word| ["-C", word]));
-    build("runner", "runner", &options);
+    build(target, "runner", "runner", &options);
 }
 
 /// Builds what is embedded from the room of that name.
-fn build(room: &str, file: &str, options: &[&str]) {
+fn build(target: &str, room: &str, file: &str, options: &[&str]) {
     let out = PathBuf::from(variable("OUT_DIR")).join(file);
     #[expect(clippy::disallowed_methods, reason = "a build script starts the compiler")]
     let mut rustc = Command::new(variable("RUSTC"));
     rustc.arg("--crate-name").arg(format!("cofferdam_{room}"));
-    rustc.args(["--edition", "2024", "--target", TARGET, "--cap-lints", "warn"]);
+    rustc.args(["--edition", "2024", "--target", target, "--cap-lints", "warn"]);
     for option in ["panic=abort", "lto=fat", "codegen-units=1", "strip=symbols"] {
         rustc.args(["-C", option]);
     }
     rustc.args(options);
     // A linker that was set for musl would find musl's libraries.
-    if let Some(linker) = optional("RUSTC_LINKER").filter(|_| variable("TARGET") == TARGET) {
+    if let Some(linker) = optional("RUSTC_LINKER").filter(|_| variable("TARGET") == target) {
         rustc.args(["-C", &format!("linker={linker}")]);
     }
     rustc.arg("-o").arg(out).arg(format!("{room}/lib.rs"));

@@ -298,7 +298,7 @@
 //! of a test are recorded when it first gets a service, not at later uses: a service obtained under a lock and used again
 //! without it counts as guarded.
 //!
-//! **Systems.** Linux on x86_64 runs all tests. macOS and Windows are built, and tested as far as the README's table says.
+//! **Systems.** Linux on x86_64 runs all tests. The README's table says what others have run.
 //!
 //! # Features
 //!

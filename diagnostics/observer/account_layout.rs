@@ -5,6 +5,28 @@
 //! written, so that a full file system cannot hide a start.
 //! Each log lies within the file's size, because a program with a limit on file sizes can still write there.
 
+/// The target of the programs that this build observes: those of its own processor.
+pub(crate) const TRIPLE: &str = if IS_AARCH64 {
+    "aarch64-unknown-linux-gnu"
+} else {
+    "x86_64-unknown-linux-gnu"
+};
+/// Cargo's variable for the runner of such programs.
+pub(crate) const RUNNER: &str = if IS_AARCH64 {
+    "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER"
+} else {
+    "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER"
+};
+/// The number of the processor in a program's header.
+const PROCESSOR: u64 = if IS_AARCH64 { 183 } else { 62 };
+/// The beginning of the name of glibc's loader.
+const LOADER: &str = if IS_AARCH64 {
+    "ld-linux-aarch64"
+} else {
+    "ld-linux-x86-64"
+};
+const IS_AARCH64: bool = cfg!(target_arch = "aarch64");
+
 /// The first eight bytes of the file.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"coffacc\n");
 /// The file's name in the observation's folder.
@@ -163,7 +185,7 @@ pub(crate) fn reach(head: &[u8]) -> Reach {
         return Reach::Yes;
     }
     let half = |at: usize| number(head, at, 2);
-    if head.get(4) != Some(&2) || half(18) != Some(62) {
+    if head.get(4) != Some(&2) || half(18) != Some(PROCESSOR) {
         return Reach::No(Reason::Foreign);
     }
     let (Some(first), Some(size), Some(count)) = (number(head, 32, 8), half(54), half(56)) else {
@@ -180,10 +202,8 @@ pub(crate) fn reach(head: &[u8]) -> Reach {
                     .and_then(|(start, length)| {
                         head.get(start as usize..start.saturating_add(length) as usize)
                     });
-                let is_ours = name.is_none_or(|name| {
-                    const LOADER: &[u8] = b"ld-linux-x86-64";
-                    name.windows(LOADER.len()).any(|part| part == LOADER)
-                });
+                let is_ours =
+                    name.is_none_or(|name| name.windows(LOADER.len()).any(|part| part == LOADER.as_bytes()));
                 return if is_ours {
                     Reach::Yes
                 } else {

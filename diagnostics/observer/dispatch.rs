@@ -9,9 +9,9 @@ use crate::log_format::{self, header};
 use crate::selector::{self, PR_SET_SYSCALL_USER_DISPATCH};
 use crate::stack::modules;
 use crate::sys::own_calls::{self, is_readable};
-use crate::sys::{self, c_int, c_long, c_void, nr, register};
+use crate::sys::processor::{self, CALL_SIZE, register};
+use crate::sys::{self, c_int, c_long, c_void, nr};
 use crate::{hold, log, recording, this_process, thread};
-use core::arch::naked_asm;
 use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -29,7 +29,10 @@ pub(crate) fn begin(is_wanted: bool) {
     SYSCALL.store(found, Relaxed);
     let state = if !is_wanted {
         log_format::RAW_OFF
-    } else if !has_one_libc() || !signal_masks::install(on_sigsys as *const () as usize) {
+    } else if !processor::REPORTS_CALLS
+        || !has_one_libc()
+        || !signal_masks::install(on_sigsys as *const () as usize)
+    {
         log_format::RAW_REFUSED
     } else {
         signal_masks::unblock();
@@ -79,41 +82,7 @@ pub unsafe extern "C" fn prctl(option: c_int, a: usize, b: usize, c: usize, d: u
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 pub unsafe extern "C" fn syscall() {
-    naked_asm!(
-        "cmp rdi, {futex}",
-        "je 4f",
-        "cmp rdi, {rt_sigreturn}",
-        "je 2f",
-        "cmp rdi, {clone}",
-        "je 2f",
-        "cmp rdi, {fork}",
-        "je 2f",
-        "cmp rdi, {vfork}",
-        "je 2f",
-        "cmp rdi, {clone3}",
-        "je 2f",
-        "jmp {recorded}",
-        "2:",
-        "mov rax, qword ptr [rip + {real}]",
-        "test rax, rax",
-        "je 3f",
-        "jmp rax",
-        "3:",
-        "jmp {recorded}",
-        "4:",
-        "cmp byte ptr [rip + {records_waits}], 0",
-        "je 2b",
-        "jmp {recorded}",
-        futex = const nr::FUTEX,
-        rt_sigreturn = const nr::RT_SIGRETURN,
-        clone = const nr::CLONE,
-        fork = const nr::FORK,
-        vfork = const nr::VFORK,
-        clone3 = const nr::CLONE3,
-        recorded = sym recorded_syscall,
-        records_waits = sym hold::RECORDS_WAITS,
-        real = sym SYSCALL,
-    )
+    processor::syscall_hook!(recorded_syscall, SYSCALL, hold::RECORDS_WAITS)
 }
 
 /// # Safety
@@ -230,9 +199,8 @@ fn address(mask: &Option<signal_masks::WaitMask>, otherwise: usize) -> usize {
 /// # Safety
 /// The registers are the kernel's description of the program's.
 unsafe fn call_of(number: c_long, registers: *const usize) -> Call {
-    use register::{R8, R9, R10, RDI, RDX, RSI};
     // SAFETY: the caller's promise.
-    let arguments = [RDI, RSI, RDX, R10, R8, R9].map(|place| unsafe { *registers.add(place) });
+    let arguments = register::ARGUMENTS.map(|place| unsafe { *registers.add(place) });
     Call { number, arguments }
 }
 
@@ -272,27 +240,27 @@ unsafe extern "C" fn on_sigsys(_signal: c_int, info: *mut c_int, context: *mut u
         if is_bound || !selector::is_on() {
             // The program itself repeats it; `rearm` goes on with the next recorded call.
             selector::let_through(own);
-            *context.add(register::RAX) = number as usize;
-            *context.add(register::RIP) = at(register::RIP).wrapping_sub(2);
+            *context.add(register::NUMBER) = number as usize;
+            *context.add(register::COUNTER) = at(register::COUNTER).wrapping_sub(CALL_SIZE);
             sys::set_errno(errno);
             return;
         }
         // The loader may be changing the data that a record needs.
-        let is_quiet = modules::is_loader(at(register::RIP)) && own.in_observer.swap(1, Relaxed) == 0;
+        let is_quiet = modules::is_loader(at(register::COUNTER)) && own.in_observer.swap(1, Relaxed) == 0;
         // Functions of their own, so that their frames are not on the stack together.
         let result = make_reported(number, context);
         after_reported(number, context, result);
         if is_quiet {
             own.in_observer.store(0, Relaxed);
         }
-        *context.add(register::RAX) = if result == -1 {
+        *context.add(register::RESULT) = if result == -1 {
             -c_long::from(sys::errno()) as usize
         } else {
             result as usize
         };
         if number == nr::RT_SIGPROCMASK {
             // Otherwise the handler's return would undo it.
-            *context.add(signal_masks::MASK) = signal_masks::real_mask() as usize;
+            *context.add(register::MASK) = signal_masks::real_mask() as usize;
         }
         sys::set_errno(errno);
     }

@@ -8,7 +8,11 @@
 //! made first and unchanged, then it is recorded; `errno` stays as libc left it; nothing big lies on the stack, which may
 //! be nearly full; what cannot be recorded is counted, and the test goes on.
 #![no_std]
-#![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+#![cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 #![expect(unsafe_code, reason = "replaces functions of libc")]
 #![expect(unreachable_pub, reason = "the loader uses the hooks, and Rust does not")]
 

@@ -8,7 +8,7 @@ use crate::log_format::{self, Kind, RUN, header};
 use crate::recording::{self, ReentrancyGuard};
 use crate::site_table::{ACCESS, ATTEMPT, BEHIND_ARGUMENT, EMPTY, GUARD, IN_ARGUMENT, LOCK, RELEASE, Site};
 use crate::stack::modules;
-use crate::sys::register::{RDI, RIP, RSI};
+use crate::sys::processor::register::{ARGUMENTS, COUNTER};
 use crate::sys::{self, c_int};
 use crate::{hold, selector, static_bytes, static_locks, this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
@@ -52,7 +52,7 @@ pub(crate) fn begin() {
 unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut usize) {
     // SAFETY: the kernel's own description of the signal and of the registers.
     unsafe {
-        let at = (*context.add(RIP)).wrapping_sub(1);
+        let at = (*context.add(COUNTER)).wrapping_sub(1);
         let site = table::site_at(at).filter(|_| *info.add(signal_masks::CODE) == SI_KERNEL);
         let Some((index, site)) = site.and_then(|index| Some((index, table::sites().get(index)?))) else {
             signal_masks::forward(signal, info, context.cast());
@@ -60,15 +60,15 @@ unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut u
         };
         let errno = sys::errno();
         // A walk of the stack starts there.
-        *context.add(RIP) = at;
+        *context.add(COUNTER) = at;
         // Another process may share this memory, or have a copy of it. Its accesses are no test's.
         let stays = !this_process::is_itself() || {
-            let is_news = record(index, site, [*context.add(RDI), *context.add(RSI)]);
+            let is_news = record(index, site, [*context.add(ARGUMENTS[0]), *context.add(ARGUMENTS[1])]);
             let lose = || static_locks::lose(index, site);
             breakpoints::reported(index, site, is_news, hold::is_requested(), lose)
         };
         if stays {
-            *context.add(RIP) = copies::of(index);
+            *context.add(COUNTER) = copies::of(index);
         }
         sys::set_errno(errno);
     }

@@ -4,8 +4,8 @@
 //! when the program starts, so they lie in each thread's static block: reading them neither allocates nor fails, not
 //! even in a signal handler. They begin as zeros.
 
-use crate::sys;
-use core::arch::{asm, global_asm};
+use crate::sys::{self, processor};
+use core::arch::global_asm;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
 
@@ -80,18 +80,7 @@ impl Thread {
 
 /// Returns the calling thread's state.
 pub(crate) fn current() -> &'static Thread {
-    let block: *const Thread;
-    // SAFETY: the address of a thread-local symbol by the ABI's initial-exec model, which fits a library that is loaded
-    // with the program; it reads the thread pointer and a constant of the linker's.
-    unsafe {
-        asm!(
-            "mov {block}, qword ptr [rip + cofferdam_thread@GOTTPOFF]",
-            "add {block}, qword ptr fs:[0]",
-            block = out(reg) block,
-            options(nostack, nomem, pure)
-        );
-    }
     // SAFETY: the block is 128 bytes, aligned to 64, zeros are valid for every field, and it lives as long as its
     // thread: no reference to it is passed to another.
-    unsafe { &*block }
+    unsafe { &*processor::thread_block().cast() }
 }

@@ -1,12 +1,13 @@
 //! From the runner's arguments and variables to the program that it becomes.
 
+use crate::account_layout;
 use crate::buffer::{Buffer, List};
 use crate::entry;
 use crate::sys::{self, File, O_CREAT, O_TRUNC, O_WRONLY, Path};
 
 // These names are known to `src/observe/launch/` and to the observer, too.
 const INSTRUCTIONS: &[u8] = b"COFFERDAM_OBSERVED";
-const RUNNER: &[u8] = b"CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
+const RUNNER: &[u8] = account_layout::RUNNER.as_bytes();
 const PREVIOUS_RUNNER: &[u8] = b"COFFERDAM_OBSERVED_RUNNER";
 const PROJECT_RUNNER: &[u8] = b"COFFERDAM_OBSERVED_THEIRS";
 const EXPORTS: &[u8] = b"COFFERDAM_EXPORTS";
@@ -23,19 +24,10 @@ const PROCESS: u8 = b'1';
 pub(crate) const UNKNOWN: u8 = 3;
 const PATH_MAX: usize = 4096;
 
-#[cfg(panic = "abort")]
-core::arch::global_asm!(
-    ".globl _start",
-    "_start:",
-    "mov rdi, rsp",
-    "and rsp, -16",
-    "call {begin}",
-    begin = sym begin,
-);
-
 /// # Safety
 /// Called once, with what the kernel put on the stack: the number of arguments, and two lists of addresses.
 #[cfg(panic = "abort")]
+#[unsafe(no_mangle)]
 unsafe extern "C" fn begin(stack: *const usize) -> ! {
     sys::fail_large_writes();
     // SAFETY: the caller's promise.

@@ -10,7 +10,7 @@
 //! observer is.
 #![no_std]
 #![no_builtins]
-#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 #![cfg_attr(panic = "abort", no_main)]
 #![expect(unsafe_code, reason = "makes system calls")]
 #![cfg_attr(

@@ -100,7 +100,7 @@ fn the_runner_keeps_to_its_rooms() {
     ));
     let rooms = hold_rooms_of("## Rooms of the runner", &sources);
     assert_eq!(rooms[0].name, "lib.rs");
-    assert_eq!(rooms[rooms.len() - 1].name, "sys.rs");
+    assert_eq!(rooms[rooms.len() - 1].name, "sys/");
 }
 
 #[test]

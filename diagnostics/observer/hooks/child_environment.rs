@@ -7,6 +7,7 @@ use crate::account_layout::{self, Reach, Reason, State};
 use crate::log::{self, account_slots};
 use crate::sys::memory::Memory;
 use crate::sys::own_calls::{self, close_own, syscall};
+use crate::sys::processor::STAT;
 use crate::sys::{self, c_char, c_int, nr};
 use crate::this_process;
 use core::sync::atomic::Ordering::Relaxed;
@@ -310,12 +311,11 @@ fn gains_rights(fd: c_int, user: u32, buffer: &mut [u8]) -> bool {
     if unsafe { syscall(nr::FSTAT, [fd as usize, buffer.as_mut_ptr().addr()]) } != 0 {
         return false;
     }
-    // `st_mode`, `st_uid` and `st_gid` of `struct stat`.
     let word = |at: usize| {
         let bytes = buffer.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
         bytes.map_or(0, u32::from_ne_bytes)
     };
-    let (mode, owner, group) = (word(24), word(28), word(32));
+    let [mode, owner, group] = STAT.map(word);
     // SAFETY: a call without arguments or effect.
     let own_group = || unsafe { syscall(nr::GETEGID, []) as u32 };
     let name = c"security.capability".as_ptr().addr();
@@ -331,12 +331,13 @@ fn gains_rights(fd: c_int, user: u32, buffer: &mut [u8]) -> bool {
 /// A path with a zero at its end.
 #[inline(never)]
 unsafe fn open(folder: c_int, path: Text) -> c_int {
-    const REGULAR: u64 = 0o100_000;
-    let mut stat = [0_u64; 18];
+    const REGULAR: u32 = 0o100_000;
+    let mut stat = [0_u32; 36];
     let (at, to) = (folder as usize, stat.as_mut_ptr().addr());
-    // SAFETY: the caller's promise, and a place for `struct stat`, whose fourth word begins with `st_mode`.
+    // SAFETY: the caller's promise, and a place for `struct stat`.
     unsafe {
-        if syscall(nr::NEWFSTATAT, [at, path.addr(), to, 0]) != 0 || stat[3] & 0o170_000 != REGULAR {
+        if syscall(nr::NEWFSTATAT, [at, path.addr(), to, 0]) != 0 || stat[STAT[0] / 4] & 0o170_000 != REGULAR
+        {
             return -1;
         }
         // It may be another file by now.

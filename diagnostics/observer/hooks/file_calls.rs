@@ -26,10 +26,11 @@ pub(crate) unsafe fn after_open(folder: c_int, text: Text, flags: c_int, failed:
     } else {
         Kind::Open
     };
+    let of_link = if flags & sys::O_NOFOLLOW != 0 { ITSELF } else { 0 };
     // With other flags the same access would be recorded again.
-    let flags = flags & (sys::O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | sys::O_NOFOLLOW);
+    let flags = flags & (sys::O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC);
     // SAFETY: the caller's promise.
-    unsafe { by_path(kind, failed, flags as u64, Path::at(folder, text)) }
+    unsafe { by_path(kind, failed, flags as u64 | of_link, Path::at(folder, text)) }
 }
 
 /// Returns [`ITSELF`] if a call with these `AT_` flags is about a link itself and not its target, otherwise 0.

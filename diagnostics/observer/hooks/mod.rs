@@ -12,6 +12,8 @@ pub(crate) mod notify_calls;
 pub(crate) mod old_signal_calls;
 pub(crate) mod process_calls;
 pub(crate) mod result_calls;
+#[cfg(target_arch = "x86_64")]
+mod saved_masks;
 pub(crate) mod shell_calls;
 pub(crate) mod signal_actions;
 pub(crate) mod signal_masks;
@@ -30,11 +32,14 @@ pub(crate) fn resolve() {
     locale_calls::real::resolve();
     locale_calls::real_conventions::resolve();
     lock_calls::real::resolve();
-    long_jumps::resolve();
+    long_jumps::real::resolve();
     notify_calls::real::resolve();
     process_calls::real::resolve();
     process_calls::real_fork::resolve();
     result_calls::real::resolve();
+    // Elsewhere masks are as the program sets them.
+    #[cfg(target_arch = "x86_64")]
+    saved_masks::resolve();
     shell_calls::real::resolve();
     signal_actions::real::resolve();
     signal_masks::real::resolve();

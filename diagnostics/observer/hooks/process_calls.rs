@@ -8,9 +8,8 @@ use crate::log_format::Kind;
 use crate::recording::{self, ReentrancyGuard};
 use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::own_calls::syscall;
-use crate::sys::{self, c_int, c_void, nr};
+use crate::sys::{self, c_int, c_void, nr, processor};
 use crate::{breakpoints, selector, this_process, thread};
-use core::arch::naked_asm;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Records that the test started that process: by its number, or by its slot.
@@ -182,8 +181,7 @@ unsafe extern "C" fn execle_by(path: Text, arguments: Texts) -> c_int {
     }
 }
 
-/// Declares functions that take a program's arguments one by one. Those on the stack form an array; those in registers
-/// are pushed in front of them, over the return address, which is moved below.
+/// Declares functions that take a program's arguments one by one.
 macro_rules! one_by_one {
     ($($name:ident, $with:ident;)*) => {
         $(
@@ -192,27 +190,7 @@ macro_rules! one_by_one {
             #[unsafe(no_mangle)]
             #[unsafe(naked)]
             pub unsafe extern "C" fn $name() {
-                naked_asm!(
-                    ".cfi_startproc",
-                    "pop rax",
-                    "push r9",
-                    "push r8",
-                    "push rcx",
-                    "push rdx",
-                    "push rsi",
-                    "mov rsi, rsp",
-                    "push rax",
-                    ".cfi_def_cfa_offset 48",
-                    ".cfi_offset rip, -48",
-                    "call {with}",
-                    // It returns only if it failed.
-                    "pop rcx",
-                    "add rsp, 40",
-                    "push rcx",
-                    "ret",
-                    ".cfi_endproc",
-                    with = sym $with,
-                )
+                processor::one_by_one!($with)
             }
         )*
     };

@@ -8,9 +8,10 @@ use crate::breakpoints::copies;
 use crate::hooks::signal_actions::{self, Disposition};
 use crate::sys::interpose::real_functions;
 use crate::sys::own_calls::{is_readable, syscall};
+use crate::sys::processor::register::{COUNTER, MASK};
 use crate::sys::{
     self, SA_NODEFER, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIGSYS, SIGSYS_BIT, SIGTRAP, Sigaction, Sigset,
-    bit, c_int, c_long, c_uint, c_void, nr, register::RIP,
+    bit, c_int, c_long, c_uint, c_void, nr,
 };
 use crate::{breakpoints, selector, this_process, thread};
 use core::cell::UnsafeCell;
@@ -45,8 +46,6 @@ pub(crate) const IGNORED: usize = 1;
 pub(crate) const CODE: usize = 2;
 const SYS_SECCOMP: c_int = 1;
 const SI_TKILL: c_int = -6;
-/// The place in a `ucontext_t`, in words, of the mask that the handler's return restores.
-pub(crate) const MASK: usize = 37;
 
 /// The program's action for one of the observer's signals.
 struct OwnAction(UnsafeCell<Sigaction>);
@@ -182,12 +181,6 @@ pub(crate) fn before_jump(masked: u32) -> u64 {
     own.blocked_for_child.store(0, Relaxed);
     // The jump unblocks the other pending ones.
     u64::from(own.pending.fetch_and(masked, Relaxed) & masked)
-}
-
-/// Returns the bits of the observer's signals that are really blocked in this thread.
-pub(crate) fn really_blocked() -> u64 {
-    let own = thread::current();
-    u64::from(own.pending.load(Relaxed) | own.blocked_for_child.load(Relaxed))
 }
 
 /// Returns the thread's real mask.
@@ -348,7 +341,7 @@ unsafe fn call(function: usize, masks: u32, signal: c_int, info: *mut c_int, con
     // SAFETY: the caller's promise; a function with fewer parameters ignores the other registers.
     unsafe {
         // The place of a copied instruction, or the one after it.
-        *context.add(RIP) = copies::original(*context.add(RIP) as usize) as u64;
+        *context.add(COUNTER) = copies::original(*context.add(COUNTER) as usize) as u64;
         let blocked_for_child = *mask & u64::from(own.blocked_for_child.load(Relaxed));
         if blocked_for_child & bit(SIGTRAP) != 0 {
             // The handler may use statics. Its return blocks SIGTRAP again.

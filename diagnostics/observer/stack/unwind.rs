@@ -7,24 +7,15 @@
 use crate::hash::Hash;
 use crate::stack::modules;
 use crate::sys::own_calls::is_readable;
-use core::arch::asm;
+use crate::sys::processor::unwind::{
+    self as processor, CONTEXT, COUNT, COUNTER, IN_CONTEXT, RESTORED, RETURN, SIGNAL_RETURN, STACK,
+};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
 const PAGE: usize = 4096;
 /// The maximum number of calls to follow, including those of the observer.
 const MOST_CALLS: usize = 80;
-const SIG_FRAME_CODE: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
-
-/// Registers by their DWARF numbers.
-const RBX: usize = 3;
-const RBP: usize = 6;
-const RSP: usize = 7;
-const R12: usize = 12;
-const RIP: usize = 16;
-const REGISTERS: usize = 17;
-/// Each register's place in a `ucontext_t`, in words.
-const IN_CONTEXT: [usize; REGISTERS] = [18, 17, 19, 16, 14, 13, 15, 20, 5, 6, 7, 8, 9, 10, 11, 12, 21];
 
 /// The rule that gives the value of a register in the caller.
 #[derive(Clone, Copy, PartialEq)]
@@ -46,19 +37,20 @@ struct Row {
     frame: (u8, i64),
     /// Set if the frame's address is read from that place in memory.
     indirect: bool,
-    rules: [Rule; REGISTERS],
+    rules: [Rule; COUNT],
 }
 
 impl Row {
     const EMPTY: Self = Self {
         frame: (0, 0),
         indirect: false,
-        rules: [Rule::Same; REGISTERS],
+        rules: [Rule::Same; COUNT],
     };
 }
 
-/// The registers that a function restores for its caller.
-const RESTORED: [usize; 7] = [RBX, RBP, R12, R12 + 1, R12 + 2, R12 + 3, RIP];
+/// The number of bits for the place of each register in a [`KnownRow`].
+const BITS: usize = 64 / RESTORED.len();
+const MOST_WORDS: u64 = (1 << BITS) - 1;
 
 /// A row that was found before, in two words. Tests reach few lines, so most rows are found again and again.
 struct KnownRow {
@@ -101,9 +93,9 @@ impl KnownRow {
         row.rules.fill(Rule::Same);
         row.frame = (frame as u8, i64::from((frame >> 32) as i32));
         for (place, register) in RESTORED.into_iter().enumerate() {
-            let words = (restored >> (place * 8)) as u8;
+            let words = restored >> (place * BITS) & MOST_WORDS;
             if words != 0 {
-                row.rules[register] = Rule::At(i64::from(words) * -8);
+                row.rules[register] = Rule::At(words as i64 * -8);
             }
         }
         true
@@ -119,8 +111,12 @@ impl KnownRow {
             let place = RESTORED.iter().position(|one| *one == register);
             restored |= match (rule, place) {
                 (Rule::Same, _) => 0,
-                (Rule::At(offset @ -2040..=-8), Some(place)) if offset % 8 == 0 => {
-                    (offset.unsigned_abs() / 8) << (place * 8)
+                (Rule::At(offset @ ..=-8), Some(place)) if offset % 8 == 0 => {
+                    let words = offset.unsigned_abs() / 8;
+                    if words > MOST_WORDS {
+                        return;
+                    }
+                    words << (place * BITS)
                 }
                 _ => return,
             };
@@ -138,8 +134,8 @@ impl KnownRow {
 
 /// The working memory of a walk.
 pub(crate) struct Walk {
-    registers: [usize; REGISTERS],
-    callers: [usize; REGISTERS],
+    registers: [usize; COUNT],
+    callers: [usize; COUNT],
     row: Row,
     first: Row,
     kept: [Row; 4],
@@ -151,8 +147,8 @@ pub(crate) struct Walk {
 
 impl Walk {
     pub(crate) const EMPTY: Self = Self {
-        registers: [0; REGISTERS],
-        callers: [0; REGISTERS],
+        registers: [0; COUNT],
+        callers: [0; COUNT],
         row: Row::EMPTY,
         first: Row::EMPTY,
         kept: [Row::EMPTY; 4],
@@ -164,33 +160,15 @@ impl Walk {
     /// Calls `each` with the addresses of the calls that led here, innermost first, and whether each is a return address,
     /// until it returns `false`.
     pub(crate) fn run(&mut self, mut each: impl FnMut(usize, bool) -> bool) {
-        self.registers = [0; REGISTERS];
-        let registers = self.registers.as_mut_ptr();
-        // SAFETY: stores registers in an array that is long enough for their numbers.
-        unsafe {
-            asm!(
-                "lea {address}, [rip]",
-                "mov qword ptr [{registers} + 128], {address}",
-                "mov qword ptr [{registers} + 56], rsp",
-                "mov qword ptr [{registers} + 48], rbp",
-                "mov qword ptr [{registers} + 24], rbx",
-                "mov qword ptr [{registers} + 96], r12",
-                "mov qword ptr [{registers} + 104], r13",
-                "mov qword ptr [{registers} + 112], r14",
-                "mov qword ptr [{registers} + 120], r15",
-                registers = in(reg) registers,
-                address = out(reg) _,
-                options(nostack)
-            );
-        }
+        self.registers = [0; COUNT];
+        processor::store(&mut self.registers);
         // This call is on that page.
-        let page = self.registers[RSP] & !(PAGE - 1);
+        let page = self.registers[STACK] & !(PAGE - 1);
         self.readable = (page, page.wrapping_add(PAGE));
-        const { assert!(RIP * 8 == 128 && RSP * 8 == 56 && RBP * 8 == 48 && RBX * 8 == 24 && R12 * 8 == 96) };
         // A return address may belong to the next function already; the address of an interrupted instruction is exact.
         let mut is_return = false;
         for _ in 0..MOST_CALLS {
-            if !each(self.registers[RIP], is_return) || self.step(&mut is_return).is_none() {
+            if !each(self.registers[COUNTER], is_return) || self.step(&mut is_return).is_none() {
                 return;
             }
         }
@@ -199,7 +177,7 @@ impl Walk {
     /// Goes on to the caller. Returns `None` at the end, and if the table does not describe the call.
     #[inline(never)]
     fn step(&mut self, is_return: &mut bool) -> Option<()> {
-        let address = self.registers[RIP];
+        let address = self.registers[COUNTER];
         let inside = address.checked_sub(usize::from(*is_return))?;
         if !self.row_before(inside) {
             return self.interrupted(is_return);
@@ -210,10 +188,13 @@ impl Walk {
         if self.row.indirect {
             frame = self.word(frame)?;
         }
-        if frame <= self.registers[RSP] || !frame.is_multiple_of(8) {
+        // A function that has called none may have nothing on the stack, where calls leave their return address in a register.
+        let may_be_bare = RETURN != COUNTER && !*is_return;
+        let is_above = frame > self.registers[STACK] || may_be_bare && frame == self.registers[STACK];
+        if !is_above || !frame.is_multiple_of(8) {
             return None;
         }
-        for number in 0..REGISTERS {
+        for number in 0..COUNT {
             self.callers[number] = match self.row.rules[number] {
                 Rule::Same => self.registers[number],
                 Rule::Unknown => 0,
@@ -227,25 +208,27 @@ impl Walk {
             };
         }
         self.registers = self.callers;
-        self.registers[RSP] = frame;
+        self.registers[STACK] = frame;
+        self.registers[COUNTER] = processor::code_address(self.registers[RETURN]);
         *is_return = true;
-        (self.row.rules[RIP] != Rule::Same && self.registers[RIP] != 0).then_some(())
+        let is_known = self.row.rules[RETURN] != Rule::Same || may_be_bare;
+        (is_known && self.registers[COUNTER] != 0).then_some(())
     }
 
     /// Goes on to the code that a signal has interrupted, if this is the return of a handler.
     #[inline(never)]
     fn interrupted(&mut self, is_return: &mut bool) -> Option<()> {
-        let code = self.registers[RIP];
-        let last = code.checked_add(SIG_FRAME_CODE.len() - 1)?;
+        let code = self.registers[COUNTER];
+        let last = code.checked_add(SIGNAL_RETURN.len() - 1)?;
         if !is_readable(code) || !is_readable(last) {
             return None;
         }
         // SAFETY: both ends are readable, and so are the bytes between them: they are in one page or in adjacent ones.
-        let there = unsafe { core::slice::from_raw_parts(code as *const u8, SIG_FRAME_CODE.len()) };
-        if *there != SIG_FRAME_CODE {
+        let there = unsafe { core::slice::from_raw_parts(code as *const u8, SIGNAL_RETURN.len()) };
+        if *there != SIGNAL_RETURN {
             return None;
         }
-        let context = self.registers[RSP];
+        let context = self.registers[STACK].checked_add(CONTEXT)?;
         for (number, place) in IN_CONTEXT.into_iter().enumerate() {
             self.registers[number] = self.word(context.checked_add(place * 8)?)?;
         }
@@ -397,6 +380,8 @@ impl Walk {
                 let offset = code.unsigned()? as i64 * data_unit;
                 self.set(register, Rule::Is(offset));
             }
+            // On aarch64: the return address is signed or not from here on, which `code_address` need not know.
+            0x2d => {}
             // The size of pushed arguments, which does not matter here.
             0x2e => _ = code.unsigned()?,
             _ => return None,
@@ -604,7 +589,7 @@ impl FunctionEntry {
         self.code_unit = common.unsigned()? as usize;
         self.data_unit = common.signed()?;
         self.is_signal = false;
-        if common.unsigned()? as usize != RIP {
+        if common.unsigned()? as usize != RETURN {
             return None;
         }
         let mut encoding = 0;

@@ -4,9 +4,8 @@
 use crate::open_paths::KnownFolder;
 use crate::stack::unwind::Walk;
 use crate::sys::own_calls::is_readable;
-use crate::sys::{self, PATH_MAX};
+use crate::sys::{self, PATH_MAX, processor};
 use crate::{this_process, thread};
-use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::AtomicU32;
@@ -100,9 +99,7 @@ const PAGE: usize = 4096;
 
 /// Returns whether there is enough stack left. Asks the kernel if the needed part reaches into the next page.
 pub(crate) fn has_stack() -> bool {
-    let here: usize;
-    // SAFETY: reads a register.
-    unsafe { asm!("mov {}, rsp", out(reg) here, options(nomem, nostack, preserves_flags)) };
+    let here = processor::stack_pointer();
     let low = here.saturating_sub(NEEDED);
     if low / PAGE == here / PAGE || !this_process::may_call() {
         return true;

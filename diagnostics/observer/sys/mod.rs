@@ -1,13 +1,17 @@
 //! The few names of glibc that the observer needs: rustc alone compiles it, without the libc crate.
 //!
-//! All sizes and numbers are those of Linux on x86_64 with glibc.
+//! All sizes and numbers are those of Linux with glibc on 64-bit processors; `processor` has those that differ.
 
 pub(crate) mod interpose;
 pub(crate) mod memory;
 pub(crate) mod nr;
 pub(crate) mod own_calls;
+#[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
+pub(crate) mod processor;
 
 pub(crate) use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
+pub(crate) use processor::{O_DIRECTORY, O_NOFOLLOW};
 
 pub(crate) const AT_FDCWD: c_int = -100;
 pub(crate) const AT_REMOVEDIR: c_int = 0x200;
@@ -29,13 +33,11 @@ pub(crate) const O_ACCMODE: c_int = 3;
 pub(crate) const O_RDWR: c_int = 2;
 pub(crate) const O_CREAT: c_int = 0o100;
 pub(crate) const O_EXCL: c_int = 0o200;
-pub(crate) const O_NOFOLLOW: c_int = 0o400_000;
 pub(crate) const AT_SYMLINK_NOFOLLOW: c_int = 0x100;
 pub(crate) const O_TRUNC: c_int = 0o1000;
 pub(crate) const O_NONBLOCK: c_int = 0o4000;
 pub(crate) const O_CLOEXEC: c_int = 0o2_000_000;
-pub(crate) const O_TMPFILE: c_int = 0o20_200_000;
-pub(crate) const O_DIRECTORY: c_int = 0o200_000;
+pub(crate) const O_TMPFILE: c_int = 0o20_000_000 | O_DIRECTORY;
 pub(crate) const O_PATH: c_int = 0o10_000_000;
 
 /// Frees the room and keeps the file's size.
@@ -96,18 +98,6 @@ impl Timespec {
             nanos: (nanos % 1_000_000_000) as i64,
         }
     }
-}
-
-/// Registers in a `ucontext_t`, by their places in words.
-pub(crate) mod register {
-    pub(crate) const R8: usize = 5;
-    pub(crate) const R9: usize = 6;
-    pub(crate) const R10: usize = 7;
-    pub(crate) const RDI: usize = 13;
-    pub(crate) const RSI: usize = 14;
-    pub(crate) const RDX: usize = 17;
-    pub(crate) const RAX: usize = 18;
-    pub(crate) const RIP: usize = 21;
 }
 
 /// `struct sigaction`.

@@ -102,7 +102,7 @@ pub(crate) enum Command {
                             cargo cofferdam observe --baseline conflicts.toml -- cargo test\n  \
                             cargo cofferdam observe --report sarif=cofferdam.sarif -- cargo test\n\n\
                             Files, ports, sockets, environment variables, the working directory, the umask and statics are observed; the heap \
-                            and database rows are not. Linux on x86_64 with glibc only.")]
+                            and database rows are not. Linux with glibc only; on aarch64 no statics.")]
     Observe(ObserveArgs),
     /// Find out why tests fail now and then.
     #[command(after_help = hunt::HUNT_EXAMPLES)]

@@ -108,7 +108,7 @@ fn declared(settings: Option<&Path>) -> Result<Option<Declared>, Box<dyn std::er
     }
     if cfg!(not(has_observer)) {
         return Err(Box::new(Refused::new(
-            &"declared fixtures need Linux on x86_64 with glibc, where cofferdam starts the test programs",
+            &"declared fixtures need Linux with glibc, where cofferdam starts the test programs",
         )));
     }
     Ok(Some(declared))
@@ -218,7 +218,7 @@ fn run_within(
 /// Returns the reason no suite can be observed on this system.
 #[cfg(not(has_observer))]
 pub(crate) fn unobservable() -> Box<dyn std::error::Error> {
-    "observation needs Linux on x86_64 with glibc; on this system, `cargo cofferdam run -- COMMAND` reports the \
+    "observation needs Linux with glibc, on x86_64 or aarch64; on this system, `cargo cofferdam run -- COMMAND` reports the \
      conflicts that a suite with cofferdam records itself"
         .into()
 }

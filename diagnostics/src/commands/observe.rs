@@ -193,7 +193,7 @@ fn stopped(stopped: crate::observe::confirm::StoppedRun) -> super::Stopped {
     }
 }
 
-/// Fails: only Linux on x86_64 with glibc can be observed.
+/// Fails: only Linux with glibc can be observed.
 #[cfg(not(has_observer))]
 pub(crate) fn observe(_args: ObserveArgs) -> Result<Outcome, Box<dyn Error>> {
     Err(super::unobservable())

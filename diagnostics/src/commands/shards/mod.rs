@@ -79,7 +79,7 @@ fn list_cargo(command: &[OsString], at: usize) -> Result<Vec<ListedProgram>, Box
 #[cfg(not(has_observer))]
 fn list_cargo(_command: &[OsString], _at: usize) -> Result<Vec<ListedProgram>, Box<dyn Error>> {
     Err(Refused::new(
-        &"the tests of `cargo test` are listed on Linux on x86_64 with glibc only: use `cargo nextest run`",
+        &"the tests of `cargo test` are listed on Linux with glibc only: use `cargo nextest run`",
     )
     .into())
 }

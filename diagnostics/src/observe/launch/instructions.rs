@@ -1,5 +1,6 @@
 //! The variables by which an observation reaches the runner, which is another process of this program.
 
+pub(super) use crate::observe::layout::RUNNER;
 use crate::observe::log::FRAMES;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -7,8 +8,6 @@ use std::path::{Path, PathBuf};
 
 /// The variable with the runner's [`Instructions`].
 pub(crate) const VARIABLE: &str = "COFFERDAM_OBSERVED";
-/// Cargo's variable for a runner.
-pub(super) const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 /// The variable with the previous value of [`RUNNER`].
 pub(super) const PREVIOUS_RUNNER: &str = "COFFERDAM_OBSERVED_RUNNER";
 /// The variable with the project's own runner, which ours starts first: a JSON list of words, since cargo's variable cannot

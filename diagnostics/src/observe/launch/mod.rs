@@ -33,7 +33,6 @@ const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runner"));
 const RUN: &str = "run";
 /// The name of the library in the directory of the logs.
 const LIBRARY: &str = "library";
-const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// The number of programs that a rerun of a few tests may start.
 const SLOTS_OF_FEW: u64 = 4096;
@@ -370,7 +369,9 @@ fn configured(dir: &Path) -> Option<Vec<String>> {
         .or_else(|| Some(env::home_dir()?.join(".cargo")));
     project_runner::files(dir, home.as_deref())
         .into_iter()
-        .find_map(|(file, from)| project_runner::in_file(&fs::read_to_string(file).ok()?, TRIPLE, &from))
+        .find_map(|(file, from)| {
+            project_runner::in_file(&fs::read_to_string(file).ok()?, layout::TRIPLE, &from)
+        })
 }
 
 fn variable(name: &str) -> Option<OsString> {

@@ -55,13 +55,14 @@ fn is_ours(name: &str) -> bool {
     else {
         return false;
     };
+    let processor = format!("target_arch=\"{}\"", std::env::consts::ARCH);
     let holds = [
         "unix",
         "all()",
         "linux",
         "target_os=\"linux\"",
         "target_family=\"unix\"",
-        "target_arch=\"x86_64\"",
+        &processor,
         "target_env=\"gnu\"",
         "target_pointer_width=\"64\"",
         "not(windows)",

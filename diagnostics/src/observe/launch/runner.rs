@@ -175,8 +175,8 @@ mod tests {
     #[test]
     fn a_program_is_entered_observed_and_saved_with_its_own_variables() {
         let launch = launch();
-        let script = "exec $0 __observed /bin/sh -c 'echo $A $CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER; exit 7' x ''";
-        let output = run(&launch, script, &[("A", "1=2")]);
+        let script = format!("exec $0 __observed /bin/sh -c 'echo $A ${RUNNER}; exit 7' x ''");
+        let output = run(&launch, &script, &[("A", "1=2")]);
         assert_eq!(
             (output.status.code(), &output.stdout[..]),
             (Some(7), &b"1=2\n"[..])

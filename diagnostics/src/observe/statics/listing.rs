@@ -28,7 +28,7 @@ struct Written {
 impl Listing {
     /// Reads a program.
     pub(super) fn of(bytes: &[u8]) -> Result<Self, Unwatched> {
-        let program = Program::parse(bytes).ok_or(Unwatched::Unreadable)?;
+        let program = Program::parse(bytes)?;
         if program.functions.is_empty() {
             return Err(Unwatched::Stripped);
         }

@@ -25,8 +25,10 @@ use std::{fmt, fs, io};
 /// The reason that a program's statics cannot be observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unwatched {
-    /// It is no program for this processor, or is damaged.
+    /// It is no program, or is damaged.
     Unreadable,
+    /// It is not for x86_64: instructions of other processors are not read.
+    Processor,
     /// It is larger than [`MOST`].
     TooLarge,
     /// It has no symbols.
@@ -39,6 +41,7 @@ impl fmt::Display for Unwatched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unreadable => "its statics: the program could not be read",
+            Self::Processor => "its statics: they are observed on x86_64 only",
             Self::TooLarge => "its statics: the program is larger than 512 MiB",
             Self::Stripped => "its statics: the program has no symbols (`strip`)",
             Self::NoDebugInfo => {
@@ -378,6 +381,16 @@ mod tests {
     fn what_is_no_program_has_no_table() {
         for bytes in [&b""[..], b"#!/bin/sh\n", b"\x7fELF\x02\x01\x01"] {
             assert_eq!(Listing::of(bytes), Err(Unwatched::Unreadable));
+        }
+    }
+
+    #[test]
+    fn the_statics_of_a_program_for_another_processor_are_not_listed() {
+        let mut header = [0; 64];
+        header[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        for (processor, reason) in [(62, Unwatched::Unreadable), (183, Unwatched::Processor)] {
+            header[18] = processor;
+            assert_eq!(Listing::of(&header, false), Err(reason));
         }
     }
 

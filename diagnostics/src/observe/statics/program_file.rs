@@ -1,5 +1,6 @@
 //! A program's symbols, code and pointers to its variables.
 
+use super::Unwatched;
 use object::read::elf::ElfFile64;
 use object::{
     Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, SectionKind, SymbolKind,
@@ -30,15 +31,15 @@ pub(super) struct Program<'p> {
 }
 
 impl<'p> Program<'p> {
-    /// Returns `None` for a file that is no program for x86_64, or lies above 4 GiB.
-    pub(super) fn parse(bytes: &'p [u8]) -> Option<Self> {
-        let file = File::parse(bytes).ok()?;
-        let end = file
-            .sections()
-            .map(|section| section.address() + section.size())
-            .max()?;
-        if file.architecture() != object::Architecture::X86_64 || u32::try_from(end).is_err() {
-            return None;
+    /// Fails for a file that is no program for x86_64, or lies above 4 GiB.
+    pub(super) fn parse(bytes: &'p [u8]) -> Result<Self, Unwatched> {
+        let file = File::parse(bytes).map_err(|_| Unwatched::Unreadable)?;
+        if file.architecture() != object::Architecture::X86_64 {
+            return Err(Unwatched::Processor);
+        }
+        let ends = file.sections().map(|section| section.address() + section.size());
+        if ends.max().is_none_or(|end| u32::try_from(end).is_err()) {
+            return Err(Unwatched::Unreadable);
         }
         let is_changed = |name: &str| {
             [".data", ".bss"].contains(&name)
@@ -86,7 +87,7 @@ impl<'p> Program<'p> {
             .filter(|section| section.kind() == SectionKind::Text)
             .filter_map(|section| Some((section.address(), section.data().ok()?)))
             .collect();
-        Some(Self {
+        Ok(Self {
             file,
             variables: variables.into_values().collect(),
             functions,

@@ -1,6 +1,13 @@
 //! System calls, and the functions that the compiler expects of a libc.
 
-use core::arch::asm;
+#[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
+mod processor;
+
+use processor::nr;
+
+/// Stands for the working directory.
+const AT_FDCWD: usize = -100_isize as usize;
 
 pub(crate) const O_RDONLY: usize = 0;
 pub(crate) const O_WRONLY: usize = 1;
@@ -9,26 +16,6 @@ pub(crate) const O_CREAT: usize = 0o100;
 pub(crate) const O_TRUNC: usize = 0o1000;
 pub(crate) const O_NONBLOCK: usize = 0o4000;
 pub(crate) const O_CLOEXEC: usize = 0o2_000_000;
-
-/// System calls by name.
-mod nr {
-    pub(super) const WRITE: usize = 1;
-    pub(super) const OPEN: usize = 2;
-    pub(super) const CLOSE: usize = 3;
-    pub(super) const MMAP: usize = 9;
-    pub(super) const PREAD64: usize = 17;
-    pub(super) const PWRITE64: usize = 18;
-    pub(super) const ACCESS: usize = 21;
-    pub(super) const GETPID: usize = 39;
-    pub(super) const EXECVE: usize = 59;
-    pub(super) const FLOCK: usize = 73;
-    pub(super) const GETCWD: usize = 79;
-    pub(super) const UNLINK: usize = 87;
-    pub(super) const READLINK: usize = 89;
-    pub(super) const EXIT_GROUP: usize = 231;
-    #[cfg(panic = "abort")]
-    pub(super) const RT_SIGACTION: usize = 13;
-}
 
 /// `sigaction` as the kernel has it.
 #[cfg(panic = "abort")]
@@ -61,18 +48,8 @@ impl<'a> Path<'a> {
 /// # Safety
 /// That of the call.
 unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize, Errno> {
-    let answer: isize;
-    let [a, b, c, d, e, f] = arguments;
-    // SAFETY: the caller's promise; the kernel changes no register but these.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") number as isize => answer,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
-            lateout("rcx") _, lateout("r11") _,
-            options(nostack)
-        );
-    }
+    // SAFETY: the caller's promise.
+    let answer = unsafe { processor::call(number, arguments) };
     if (-4095..0).contains(&answer) {
         Err(answer.unsigned_abs())
     } else {
@@ -89,7 +66,13 @@ pub(crate) const STDERR: File = File(2);
 impl File {
     pub(crate) fn open(path: Path<'_>, flags: usize, mode: usize) -> Result<Self, Errno> {
         // SAFETY: a path with a zero at its end.
-        unsafe { call(nr::OPEN, [path.address(), flags | O_CLOEXEC, mode, 0, 0, 0]) }.map(Self)
+        unsafe {
+            call(
+                nr::OPENAT,
+                [AT_FDCWD, path.address(), flags | O_CLOEXEC, mode, 0, 0],
+            )
+        }
+        .map(Self)
     }
 
     pub(crate) fn close(self) {
@@ -144,12 +127,12 @@ impl File {
 
 pub(crate) fn exists(path: Path<'_>) -> bool {
     // SAFETY: a path with a zero at its end.
-    unsafe { call(nr::ACCESS, [path.address(), 0, 0, 0, 0, 0]) }.is_ok()
+    unsafe { call(nr::FACCESSAT, [AT_FDCWD, path.address(), 0, 0, 0, 0]) }.is_ok()
 }
 
 pub(crate) fn remove(path: Path<'_>) {
     // SAFETY: as above.
-    let _ = unsafe { call(nr::UNLINK, [path.address(), 0, 0, 0, 0, 0]) };
+    let _ = unsafe { call(nr::UNLINKAT, [AT_FDCWD, path.address(), 0, 0, 0, 0]) };
 }
 
 /// Returns the part of `to` with the target of a link.
@@ -157,8 +140,8 @@ pub(crate) fn target<'a>(path: Path<'_>, to: &'a mut [u8]) -> Option<&'a [u8]> {
     // SAFETY: a path with a zero at its end, and a buffer of that length.
     let length = unsafe {
         call(
-            nr::READLINK,
-            [path.address(), to.as_mut_ptr() as usize, to.len(), 0, 0, 0],
+            nr::READLINKAT,
+            [AT_FDCWD, path.address(), to.as_mut_ptr() as usize, to.len(), 0, 0],
         )
     };
     to.get(..length.ok()?)
@@ -225,7 +208,7 @@ pub(crate) fn fail_large_writes() {
     let own = Action {
         handler: do_nothing as *const () as usize,
         flags: SA_RESTORER,
-        restorer: end_handler as *const () as usize,
+        restorer: processor::end_handler as *const () as usize,
         mask: 0,
     };
     // SAFETY: actions as the kernel has them; the handler only returns, and the restorer ends it.
@@ -239,13 +222,6 @@ pub(crate) fn fail_large_writes() {
 
 #[cfg(panic = "abort")]
 extern "C" fn do_nothing() {}
-
-/// Ends a handler, by `rt_sigreturn`.
-#[cfg(panic = "abort")]
-#[unsafe(naked)]
-extern "C" fn end_handler() {
-    core::arch::naked_asm!("mov eax, 15", "syscall")
-}
 
 /// Returns the length of a text with a zero at its end.
 ///
@@ -263,18 +239,12 @@ pub(crate) unsafe fn length(text: *const u8) -> usize {
 /// The functions that the compiler calls for copies and comparisons.
 #[cfg(panic = "abort")]
 mod of_libc {
-    use core::arch::asm;
+    use super::processor;
 
     #[unsafe(no_mangle)]
     unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
         // SAFETY: the compiler's call.
-        unsafe {
-            asm!(
-                "rep movsb",
-                inout("rdi") to => _, inout("rsi") from => _, inout("rcx") length => _,
-                options(nostack, preserves_flags)
-            );
-        }
+        unsafe { processor::copy(to, from, length) };
         to
     }
 
@@ -293,13 +263,9 @@ mod of_libc {
 
     #[unsafe(no_mangle)]
     unsafe extern "C" fn memset(to: *mut u8, byte: i32, length: usize) -> *mut u8 {
-        // SAFETY: the compiler's call.
-        unsafe {
-            asm!(
-                "rep stosb",
-                inout("rdi") to => _, in("al") byte as u8, inout("rcx") length => _,
-                options(nostack, preserves_flags)
-            );
+        for at in 0..length {
+            // SAFETY: the compiler's call.
+            unsafe { to.add(at).write_volatile(byte as u8) };
         }
         to
     }
