@@ -1,6 +1,6 @@
 //! Targets for libFuzzer: readers of files that a killed process, a full disk or another program may have damaged.
 //!
-//! `COFFERDAM_TEST_TARGET` names the target, so that one program has all of them. `.ci/long fuzzing` builds and runs it.
+//! `COFFERDAM_TEST_TARGET` names the target, so that one program has all of them. `.ci/fuzz` builds and runs it.
 
 use crate::cli::Cli;
 use crate::observe;

@@ -117,6 +117,10 @@ fn workflows_and_the_action_run_scripts_of_this_repository_and_pinned_actions() 
                 if !script.starts_with(".ci/") || !files::root().join(script).exists() {
                     breaches.push(format!("{path}: {step}"));
                 }
+            } else if let Some(workflow) = step.strip_prefix("uses: $/") {
+                if !files::root().join(workflow).exists() {
+                    breaches.push(format!("{path}: {step}"));
+                }
             } else if let Some(action) = step.strip_prefix("uses: ") {
                 let commit = action
                     .split('@')
@@ -132,6 +136,17 @@ fn workflows_and_the_action_run_scripts_of_this_repository_and_pinned_actions() 
         &breaches,
         "A step runs a script below .ci/, or an action at a commit.",
     );
+}
+
+#[test]
+fn nothing_is_published_before_all_checks_have_passed() {
+    let release = files::read(".github/workflows/release.yml");
+    for lines in [
+        "\n  checks:\n    uses: $/.github/workflows/ci.yml\n",
+        "\n    needs: checks\n",
+    ] {
+        assert!(release.contains(lines), "{release}");
+    }
 }
 
 #[test]

@@ -252,6 +252,23 @@ fn names(line: &str, place: &str) -> bool {
         .any(|(at, _)| place.starts_with(':') || !is_inner(&line[..at]))
 }
 
+/// Prefixes of paths that some machine may have all the same.
+const ABSENT: [&str; 4] = ["/absent", "/no/", "/nonexistent", "/nowhere"];
+
+#[test]
+fn what_is_absent_in_a_test_is_absent_in_its_own_directory() {
+    let mut breaches = Vec::new();
+    for (path, text) in rust() {
+        let is_of_tests = path.contains("tests/") && path != "tests/it/tidy.rs";
+        for line in text.lines().filter(|_| is_of_tests) {
+            if ABSENT.iter().any(|place| names(line, place)) {
+                breaches.push(format!("{path}: {line}"));
+            }
+        }
+    }
+    hold(&breaches, "Join a name to a temporary directory.");
+}
+
 #[test]
 fn no_path_of_one_machine_is_written_down() {
     let sources = rust().into_iter().filter(|(path, _)| is_source(path));
@@ -384,6 +401,31 @@ fn the_files_that_the_package_ships_exist() {
         }
     }
     hold(&breaches, "The manifest names these, and they are not there.");
+}
+
+#[test]
+fn what_is_installed_is_what_was_tested() {
+    let pages = files::all("", "md");
+    let lines = pages
+        .iter()
+        .flat_map(|(path, text)| text.lines().map(move |line| (path, line)));
+    let unlocked =
+        lines.filter(|(_, line)| line.starts_with("$ cargo install ") && !line.contains(" --locked "));
+    let unlocked: Vec<_> = unlocked.map(|(path, line)| format!("{path}: {line}")).collect();
+    hold(
+        &unlocked,
+        "With `--locked` the dependencies are those of Cargo.lock.",
+    );
+}
+
+#[test]
+fn the_alias_of_the_command_shows_that_it_compiles() {
+    let config = files::read(".cargo/config.toml");
+    let alias = config
+        .lines()
+        .find(|line| line.starts_with("cofferdam = "))
+        .unwrap();
+    assert!(!alias.contains(" -q") && !alias.contains(" --quiet"), "{alias}");
 }
 
 #[test]

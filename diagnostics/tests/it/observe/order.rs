@@ -131,7 +131,7 @@ fn an_order_that_cannot_be_kept_is_given_up_and_the_report_says_why() {
             "no thread could be started for a test",
         ),
         (
-            "COFFERDAM_ORDER=\"100;order;/no/such/file\" start".to_owned(),
+            "COFFERDAM_ORDER=\"100;order;no/such/file\" start".to_owned(),
             &[],
             "the order could not be read",
         ),

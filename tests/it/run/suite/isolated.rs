@@ -108,7 +108,7 @@ fn should_panic_and_takes_too_long() {
 }
 
 #[test]
-#[isolated(dir = "/no/such/directory")]
+#[isolated(dir = "no/such/directory")]
 fn has_no_directory() {}
 
 #[test]
