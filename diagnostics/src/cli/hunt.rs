@@ -70,7 +70,7 @@ pub(crate) struct RerunArgs {
     /// Run these tests one after the other, in this order.
     #[arg(long, value_name = "TEST,…", conflicts_with_all = ["parallel", "alone"])]
     pub(crate) order: Option<String>,
-    /// Run the tests at one time.
+    /// Run the tests concurrently.
     #[arg(long, conflicts_with = "alone")]
     pub(crate) parallel: bool,
     /// Run each test in a process of its own.
@@ -79,7 +79,7 @@ pub(crate) struct RerunArgs {
     /// Keep N threads busy meanwhile.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) load: u32,
-    /// Run two copies at one time.
+    /// Run two copies concurrently.
     #[arg(long)]
     pub(crate) twice: bool,
     /// Begin with an empty temporary directory.

@@ -35,8 +35,9 @@ use cofferdam_conflicts::Conflict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The name of the suite in JUnit reports whose test cases are findings. No program can have it.
-pub(crate) const JUNIT_SUITE: &str = "cofferdam findings";
+/// The names of the suites in JUnit reports whose cases are findings, and jobs of a session. No program can have them.
+pub(crate) const JUNIT_FINDINGS: &str = "cofferdam findings";
+pub(crate) const JUNIT_JOBS: &str = "cofferdam jobs";
 
 /// The counts of an observation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -71,7 +71,7 @@ pub(crate) struct Verdict {
     pub(crate) test: TestId,
     pub(crate) class: Class,
     /// A minimal set of tests after or beside which it fails; of a brittle test, after which it passes. None for classes
-    /// without other tests. Where only all tests can run at one time, those that share a resource with it.
+    /// without other tests. Where only all tests can run at the same time, those that share a resource with it.
     pub(crate) culprits: Vec<TestId>,
     /// The failures with the culprits, the load or the second copy; of a cascade, while the culprit failed; of a leftover, since
     /// the first failure; of a failing or unexplained test, in all regimes.

@@ -87,7 +87,7 @@ pub(super) fn notes(out: &mut impl Write, hunted: &Hunted) -> io::Result<()> {
     if hunted.unguarded > 0 {
         writeln!(
             out,
-            "{YELLOW}note:{YELLOW:#} tests use {} at one time without a lock; no failure was shown to come from that: `cargo \
+            "{YELLOW}note:{YELLOW:#} tests use {} at the same time without a lock; no failure was shown to come from that: `cargo \
              cofferdam observe --confirm` lists them",
             count(hunted.unguarded as u64, "resource")
         )?;
@@ -246,7 +246,7 @@ pub(super) fn rates(verdict: &Verdict) -> Option<String> {
         Class::Victim | Class::Brittle => format!("failed in {without} alone, in {with} after {others}"),
         // Documentation tests cannot run alone.
         Class::Race if verdict.scene.tests.is_empty() => {
-            format!("one of them failed in {with} at one time, in {without} one after the other")
+            format!("one of them failed in {with} concurrently, in {without} one after the other")
         }
         Class::Race => format!("failed in {with} beside {others}, in {without} alone"),
         Class::Own => {

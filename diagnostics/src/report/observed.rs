@@ -113,7 +113,7 @@ fn needs_order(conflict: &Conflict) -> bool {
 fn seen(conflict: &Conflict) -> &'static str {
     let is_known = is_known(conflict);
     if conflict.overlapped && is_known {
-        "used it at one time"
+        "used it at the same time"
     } else if needs_order(conflict) {
         "one needs the other to run first; no lock helps"
     } else if is_known && conflict.grade.is_some() && conflict.kind == Kind::SharedResource {

@@ -236,7 +236,7 @@ fn message(resource: &Resource, kind: Kind, overlapped: bool, [first, second]: [
     let with_run = first.test.run != second.test.run;
     if kind == Kind::OrderLeak {
         return format!(
-            "{resource} is used by {} in {} and by {} in {}, which run one after the other here and would run at one time \
+            "{resource} is used by {} in {} and by {} in {}, which run one after the other here and would run at the same time \
              under nextest",
             first.on_worker(false),
             first.test.binary,
@@ -245,7 +245,7 @@ fn message(resource: &Resource, kind: Kind, overlapped: bool, [first, second]: [
         );
     }
     let when = if overlapped {
-        "at one time"
+        "at the same time"
     } else {
         "in turn, this time"
     };

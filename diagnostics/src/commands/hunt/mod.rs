@@ -85,7 +85,7 @@ pub(crate) struct Hunted {
     pub(crate) seed: u64,
     /// The tests to start from, if some were named.
     pub(crate) given: Vec<TestId>,
-    /// The number of resources that tests were seen to use at one time, with pauses, without a failure.
+    /// The number of resources that tests were seen to use at the same time, with pauses, without a failure.
     pub(crate) unguarded: usize,
     /// Files that the hunt left in the packages.
     pub(crate) left: Vec<PathBuf>,

@@ -36,7 +36,7 @@ pub(super) const NOT_HELD: &str = "run again, the two could not be held at it";
 /// A reason for [`Grade::Potential`]: the tests could not be run.
 pub(super) const NOT_STARTED: &str = "its program cannot be started again";
 
-const BOTH_READ: &str = "run again, both read it at one time, and one of them changed it later";
+const BOTH_READ: &str = "run again, both read it at the same time, and one of them changed it later";
 const AMONG_OTHERS: &str = "run again among others, what kept the two apart is unknown";
 
 /// One run of a pair.
@@ -95,7 +95,7 @@ pub(super) enum Decision {
 }
 
 /// The reason for [`Grade::Unguarded`].
-pub(super) const OVERLAPPED: &str = "both used it at one time";
+pub(super) const OVERLAPPED: &str = "both used it at the same time";
 pub(super) const WAITED: &str = "run again with pauses, one always waited until the other was done with it";
 
 /// A test used the resource only after another one was done.

@@ -264,7 +264,7 @@ fn pairs(conflict: &Conflict) -> Markup {
 /// Returns a sentence on the order of the tests in the reported run.
 fn in_suite(conflict: &Conflict) -> &'static str {
     match (conflict.kind, conflict.overlapped) {
-        (Kind::SharedResource, true) => "In this run, tests used it at one time. ",
+        (Kind::SharedResource, true) => "In this run, tests used it at the same time. ",
         (Kind::SharedResource, false) => {
             "In this run, the tests used it one after the other; another schedule may bring them together. "
         }
@@ -295,7 +295,7 @@ fn grade_meaning(conflict: &Conflict, is_observed: bool) -> &'static str {
             "Run again, one of the tests failed beside or after the other, and more rarely alone: this was reproduced."
         }
         Some(Grade::Unguarded) => {
-            "Run again with a pause at this resource, tests used it at one time. No failure was shown to come from that."
+            "Run again with a pause at this resource, tests used it at the same time. No failure was shown to come from that."
         }
         Some(Grade::Potential) => {
             "The tests were not run again, or the runs showed nothing: this is not decided."
@@ -304,7 +304,7 @@ fn grade_meaning(conflict: &Conflict, is_observed: bool) -> &'static str {
             "One test fails alone and passes if the other runs first: this is no race."
         }
         Some(Grade::Guarded) => {
-            "Run again with a pause at this resource, the tests never used it at one time: something keeps them apart."
+            "Run again with a pause at this resource, the tests never used it at the same time: something keeps them apart."
         }
     }
 }
