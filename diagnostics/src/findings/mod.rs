@@ -64,7 +64,7 @@ pub(crate) struct Observation {
     pub(crate) tests: u64,
     /// The exit code of the command.
     pub(crate) command: u8,
-    /// Whether the command failed as nextest does at the first failure, so that other tests may not have run.
+    /// Whether the command failed and stops at a failure, so that other tests may not have run.
     #[serde(default)]
     pub(crate) ended_early: bool,
     /// The programs that were started, and those that were lost.

@@ -1,4 +1,4 @@
-//! The source lines at which two tests conflict, in the compiler's style, for terminals.
+//! The source lines at which two tests conflict, in the compiler's style.
 
 use super::source_place::{main_use, split};
 use super::source_quotes::SourceQuotes;
@@ -6,20 +6,20 @@ use super::text::plain;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use cofferdam::Access;
 use cofferdam_conflicts::{Conflict, Severity};
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
-/// The width of a terminal that reports none.
+/// The width of other outputs, and of a terminal that reports none.
 const WIDTH: usize = 100;
 /// A terminal of unknown size reports a smaller width.
 const LEAST_WIDTH: usize = 40;
 const INDENTATION: &str = "  ";
 
-/// Shows source lines, or nothing without a terminal.
+/// Shows source lines, also in logs: who reads one has no editor at hand.
 #[derive(Debug)]
 pub(super) struct Excerpts {
     sources: SourceQuotes,
-    width: Option<usize>,
+    width: usize,
 }
 
 /// A source line with labels for its tests.
@@ -31,22 +31,18 @@ struct Excerpt<'a> {
 }
 
 impl Excerpts {
-    /// Returns excerpts, empty unless standard output is a terminal.
-    pub(super) fn on_terminal(dir: &Path) -> Self {
-        let width = io::stdout().is_terminal().then(|| {
-            let size = console::Term::stdout().size_checked();
-            let columns = size.map(|(_, columns)| usize::from(columns));
-            columns.filter(|columns| *columns >= LEAST_WIDTH).unwrap_or(WIDTH)
-        });
+    /// Returns excerpts as wide as standard output, from files in `dir`.
+    pub(super) fn new(dir: &Path) -> Self {
+        let size = console::Term::stdout().size_checked();
+        let columns = size.map(|(_, columns)| usize::from(columns));
         Self {
             sources: SourceQuotes::new(dir),
-            width,
+            width: columns.filter(|columns| *columns >= LEAST_WIDTH).unwrap_or(WIDTH),
         }
     }
 
     /// Writes the lines of the first two tests. A file that cannot be read is left out.
     pub(super) fn write(&self, out: &mut impl Write, conflict: &Conflict) -> io::Result<()> {
-        let Some(width) = self.width else { return Ok(()) };
         let excerpts = self.of(conflict);
         if excerpts.is_empty() {
             return Ok(());
@@ -68,7 +64,7 @@ impl Excerpts {
                 .annotation(kind.span(from..excerpt.text.trim_end().len()).label(label))
         });
         let group = Group::with_level(level).elements(snippets);
-        let renderer = Renderer::styled().term_width(width.saturating_sub(INDENTATION.len()));
+        let renderer = Renderer::styled().term_width(self.width.saturating_sub(INDENTATION.len()));
         for line in renderer.render(&[group]).lines() {
             writeln!(out, "{INDENTATION}{line}")?;
         }
@@ -128,7 +124,7 @@ mod tests {
     use super::super::sample;
     use super::*;
 
-    fn text(dir: &Path, width: Option<usize>, conflict: &Conflict) -> String {
+    fn text(dir: &Path, width: usize, conflict: &Conflict) -> String {
         let excerpts = Excerpts {
             sources: SourceQuotes::new(dir),
             width,
@@ -156,7 +152,7 @@ mod tests {
         .unwrap();
         let mut conflict = sample::outcome("stores_one").findings.conflicts.remove(0);
         assert_eq!(
-            text(dir.path(), Some(80), &conflict),
+            text(dir.path(), 80, &conflict),
             r#"   --> src/lib.rs:3:5
     |
   3 |     std::fs::write(path, "tea\u{1b}[31m")?;
@@ -168,11 +164,10 @@ mod tests {
     |     ----------------------- reports::exports_all reads it
 "#
         );
-        assert_eq!(text(dir.path(), None, &conflict), "");
         // Both use it in one function, which their tests call.
         conflict.tests[1].uses[0].place = Some("src/lib.rs:3".to_owned());
         conflict.tests[1].uses[0].test_place = Some("tests/shop.rs:9".to_owned());
-        let text = text(dir.path(), Some(200), &conflict);
+        let text = text(dir.path(), 200, &conflict);
         assert!(
             text.contains("^^^ stores_one writes it, reports::exports_all reads it\n"),
             "{text}"
@@ -183,6 +178,6 @@ mod tests {
     #[test]
     fn a_line_that_cannot_be_read_is_left_out() {
         let conflict = sample::outcome("stores_one").findings.conflicts.remove(0);
-        assert_eq!(text(Path::new("no-such-directory"), Some(80), &conflict), "");
+        assert_eq!(text(Path::new("no-such-directory"), 80, &conflict), "");
     }
 }

@@ -84,6 +84,13 @@ pub(super) fn notes(out: &mut impl Write, hunted: &Hunted) -> io::Result<()> {
     for failed in &hunted.failed_teardowns {
         block(out, failed, None)?;
     }
+    if hunted.ended_early() {
+        writeln!(
+            out,
+            "{YELLOW}note:{YELLOW:#} the first run ended at a failure, so what later tests share was not observed: hunt with \
+             `--no-fail-fast`"
+        )?;
+    }
     if hunted.unguarded > 0 {
         writeln!(
             out,

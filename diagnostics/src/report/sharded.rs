@@ -195,7 +195,7 @@ pub(super) fn warn(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
             |test| format!("{binary}::{test}"),
         );
         let text = format!(
-            "{name} takes {}, and an equal part is {share}: only splitting it shortens its shard",
+            "{name} takes {}, more than a shard's share of {share}: split it to shorten its shard",
             text_of(*micros)
         );
         headline(out, Severity::Warning, "too long", &text)?;

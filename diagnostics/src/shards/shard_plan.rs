@@ -8,6 +8,9 @@ use std::fmt;
 /// The longest argument of a program on Linux, with its final zero (`MAX_ARG_STRLEN`).
 const LONGEST_ARGUMENT: usize = 128 * 1024;
 
+/// The time of a test, in microseconds, from which on it is worth splitting.
+const WORTH_SPLITTING: u64 = 1_000_000;
+
 /// A suite in shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -20,7 +23,7 @@ pub(crate) struct Plan {
     pub(crate) assumed: Option<u64>,
     /// The time of all tests, in microseconds; 0 if none has a time.
     pub(crate) micros: u64,
-    /// Tests that take longer than an equal part of that time: the slowest shard takes at least as long.
+    /// Tests of a second or more that take longer than an equal part of that time: the slowest shard takes at least as long.
     pub(crate) too_long: Vec<LongTest>,
 }
 
@@ -155,7 +158,9 @@ impl Plan {
             })
         });
         let number = divided.len() as u64;
-        let is_too_long = |unit: &usize| time(*unit).saturating_mul(number) > micros && number > 1;
+        let is_too_long = |unit: &usize| {
+            time(*unit) >= WORTH_SPLITTING && time(*unit).saturating_mul(number) > micros && number > 1
+        };
         Ok(Self {
             shards: shards.collect::<Result<_, _>>()?,
             tests: units.iter().map(Unit::tests).sum(),

@@ -207,7 +207,7 @@ fn times_of_a_junit_report_divide_the_tests_and_one_that_is_too_long_is_named() 
         "  shard  tests  time
   1/2    1      9.00 s
   2/2    2      3.00 s
-too long: shop::shop::a takes 9.00 s, and an equal part is 6.00 s: only splitting it shortens its shard
+too long: shop::shop::a takes 9.00 s, more than a shard's share of 6.00 s: split it to shorten its shard
 cofferdam: 3 tests in 2 shards, 12.00 s
 help: cargo cofferdam shards --shard 1/2 --format cargo --times junit.xml -- cargo test --offline --test shop | xargs -L1 cargo test
 "

@@ -7,6 +7,7 @@ use crate::conflict::{Conflict, Kind, NO_COMMON_LOCK};
 use crate::help::HelpContext;
 use crate::interned_names::{Name, index};
 use crate::tables::{Claim, Owner, Scope, State};
+use cofferdam::format::ResourceKind;
 use cofferdam::{Access, Resource};
 use std::collections::{BTreeMap, HashMap};
 
@@ -247,10 +248,16 @@ fn message(resource: &Resource, kind: Kind, overlapped: bool, [first, second]: [
     let when = if overlapped {
         "at the same time"
     } else {
-        "in turn, this time"
+        "one after the other"
+    };
+    // A lock says nothing about what a test leaves in a static.
+    let lock = if resource.kind() == ResourceKind::Static {
+        ""
+    } else {
+        NO_COMMON_LOCK
     };
     format!(
-        "{resource} is used by {} and {} {when}{NO_COMMON_LOCK}",
+        "{resource} is used by {} and {} {when}{lock}",
         first.on_worker(with_run),
         second.on_worker(with_run),
     )

@@ -68,7 +68,7 @@ fn uses_in_sequence_are_a_conflict_in_another_schedule() {
         report(&[&w0, &w1]),
         "\
 conflict shared-resource [a, b] of 2
-  port 80 is used by a on w0 (write) and b on w1 (write) in turn, this time, with no lock in common
+  port 80 is used by a on w0 (write) and b on w1 (write) one after the other, with no lock in common
   let the system choose: `TcpListener::bind((\"127.0.0.1\", 0))`, and pass on the port that `local_addr()` returns, or `cofferdam::lease::port()?` where the number is needed before the server starts; where the number has to be this one, `#[cofferdam::serial(port_80)]` on the tests that change it and `#[cofferdam::parallel(port_80)]` on those that only read it (feature `macros`)
 "
     );

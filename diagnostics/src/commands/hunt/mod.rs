@@ -105,6 +105,11 @@ impl Hunted {
         (1..self.command_runs.runs).contains(&self.command_runs.failed)
     }
 
+    /// Returns whether tests after a failure may not have run in the first run.
+    pub(crate) fn ended_early(&self) -> bool {
+        self.ended != Ended::Passed && super::test_command::stops_at_failure(&self.command)
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         let is_void = |regime: &RegimeReport| regime.void.is_some();
         let is_as_is = |regime: &&RegimeReport| regime.regime == Regime::AsIs;

@@ -324,7 +324,7 @@ fn after_a_typo_the_report_says_why_nothing_was_observed_and_no_pairs_are_announ
         (
             &["cargo", "test", "--no-such-option"][..],
             1,
-            "the command failed before a test program of this machine was started: see what it wrote",
+            "the command failed before it started a test program: see its output",
         ),
         (
             &["cargo", "test", "--offline", "no_such_name"],
