@@ -130,10 +130,10 @@ pub(crate) enum Command {
                             Files, ports, sockets, environment variables, the working directory, the umask and statics are observed; the heap \
                             and database rows are not. Linux on x86_64 with glibc only.")]
     Observe(ObserveArgs),
-    /// Find out why tests fail now and then.
+    /// Find out why tests fail sometimes.
     #[command(after_help = hunt::HUNT_EXAMPLES)]
     Hunt(HuntArgs),
-    /// Run some tests of a suite in a given order or company.
+    /// Run some tests in an order, in parallel, or alone.
     #[command(after_help = hunt::RERUN_EXAMPLES)]
     Rerun(RerunArgs),
     /// Split a suite into shards that take equally long.
@@ -180,7 +180,7 @@ pub(crate) enum Command {
                             cargo cofferdam show 12\n  \
                             cargo cofferdam show nightly --format json")]
     Show(ShowArgs),
-    /// Copy the ledger of sessions while they run.
+    /// Copy the ledger, even while sessions run.
     #[command(after_help = "Examples:\n  cargo cofferdam backup ledger-copy.sqlite3")]
     Backup(BackupArgs),
     /// Print metrics of the newest session for Prometheus.
@@ -315,7 +315,7 @@ pub(crate) struct ObserveArgs {
     /// Time limit for the reruns.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration, requires = "confirm")]
     pub(crate) time_budget: Duration,
-    /// Do not run failed tests again, alone and after those before them.
+    /// Do not rerun failed tests.
     #[arg(long)]
     pub(crate) no_explain: bool,
     /// Run at most N reruns at once [default: number of processors].
@@ -413,7 +413,7 @@ pub(crate) struct FixArgs {
     /// Mechanism that keeps tests apart.
     #[arg(long, value_name = "MEANS", default_value = "attributes")]
     pub(crate) with: With,
-    /// Rewrite the use of this crate to cofferdam's, without an observation.
+    /// Replace this crate by cofferdam; needs no observation.
     #[arg(
         long,
         value_name = "CRATE",

@@ -134,7 +134,7 @@ fn steps(project: &Project, observed: Option<&Observation>) -> Vec<Step> {
         }
         None if is_observable => {
             add(&["observe", "--confirm"], tests, "find the tests that interfere");
-            add(&["hunt"], tests, "find out why tests fail now and then");
+            add(&["hunt"], tests, "find out why tests fail sometimes");
         }
         _ => {}
     }

@@ -221,7 +221,7 @@ pub(super) fn what(verdict: &Verdict) -> String {
         // Another test may set the same state.
         Class::Brittle => format!("fails alone, and passes after {culprits}"),
         Class::Race => format!("fails beside {culprits}"),
-        Class::Own => "fails now and then, also alone".to_owned(),
+        Class::Own => "sometimes fails, even alone".to_owned(),
         Class::Load => "fails while the processors are busy".to_owned(),
         Class::Leftover => "fails when it runs again: it finds what an earlier run left behind".to_owned(),
         Class::TwoRuns => "fails while a second run of the suite goes on".to_owned(),

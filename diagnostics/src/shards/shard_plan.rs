@@ -353,20 +353,27 @@ mod tests {
     }
 
     #[test]
-    fn a_test_longer_than_an_equal_part_is_named() {
-        let mut times = TestTimes::default();
-        for (name, micros) in [("a", 50), ("b", 20), ("c", 20)] {
-            times.add("shop", "", name, micros);
-        }
-        let plan = Plan::new(&suite(&["a", "b", "c", "d"]), &times, 3, true).unwrap();
-        // The unknown one counts as 20.
-        assert_eq!((plan.micros, plan.without_time, plan.assumed), (110, 1, Some(20)));
-        let long = LongTest {
+    fn a_test_longer_than_an_equal_part_is_named_if_it_takes_a_second() {
+        let plan = |unit: u64| {
+            let mut times = TestTimes::default();
+            for (name, units) in [("a", 5), ("b", 2), ("c", 2)] {
+                times.add("shop", "", name, units * unit);
+            }
+            Plan::new(&suite(&["a", "b", "c", "d"]), &times, 3, true).unwrap()
+        };
+        let long = plan(200_000);
+        // The unknown one counts as two units.
+        assert_eq!(
+            (long.micros, long.without_time, long.assumed),
+            (2_200_000, 1, Some(400_000))
+        );
+        let wanted = LongTest {
             binary: "shop".to_owned(),
             test: Some("a".to_owned()),
-            micros: 50,
+            micros: 1_000_000,
         };
-        assert_eq!(plan.too_long, [long]);
+        assert_eq!(long.too_long, [wanted]);
+        assert_eq!(plan(199_999).too_long, []);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `hunt`: finds out why tests fail now and then.
+//! `hunt`: finds out why tests fail sometimes.
 
 mod budgeted_scenes;
 mod first_run;
