@@ -653,14 +653,14 @@ mod tests {
         assert!(out.ends_with(last), "{out}");
     }
 
-    /// The paragraph on one verdict of a hunt of this command.
-    fn text(verdict: Verdict, command: &[&str]) -> String {
+    /// A hunt of this command with one verdict.
+    fn hunted(verdict: Verdict, command: &[&str]) -> Hunted {
         let cause = Cause {
             verdicts: vec![verdict.clone()],
             uses: Vec::new(),
             ..Cause::default()
         };
-        let hunted = Hunted {
+        Hunted {
             command: command.iter().map(Into::into).collect(),
             dir: PathBuf::new(),
             tests: vec![test("total")],
@@ -686,13 +686,36 @@ mod tests {
             left: Vec::new(),
             failed_teardowns: Vec::new(),
             is_interrupted: false,
-        };
+        }
+    }
+
+    /// The paragraph on one verdict of a hunt of this command.
+    fn text(verdict: Verdict, command: &[&str]) -> String {
         let mut out = Vec::new();
-        human(&mut out, &hunted).unwrap();
+        human(&mut out, &hunted(verdict, command)).unwrap();
         anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
     }
 
     const CARGO: [&str; 2] = ["cargo", "test"];
+
+    #[test]
+    fn a_first_run_that_ended_at_a_failure_is_noted() {
+        let failed = || Hunted {
+            ended: crate::exit_code::Ended::Failed {
+                code: 101,
+                signal: None,
+            },
+            ..hunted(verdict(Class::Failing, &[], rate_of(3, 3), rate_of(0, 0)), &CARGO)
+        };
+        let text = |hunted: &Hunted| {
+            let mut out = Vec::new();
+            notes(&mut out, hunted).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(text(&failed()).contains("hunt with `--no-fail-fast`"));
+        let command = ["cargo", "test", "--no-fail-fast"].map(Into::into).to_vec();
+        assert_eq!(text(&Hunted { command, ..failed() }), "");
+    }
 
     #[track_caller]
     fn assert_says(verdict: Verdict, wanted: &str) {

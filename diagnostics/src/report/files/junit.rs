@@ -206,6 +206,7 @@ mod tests {
     use super::*;
     use crate::report::files::Reported;
     use crate::report::sample::{self, HOSTILE};
+    use cofferdam_conflicts::{Grade, Pair, StaticFacts};
     use junit_parser::{TestCase, TestStatus};
     use proptest::prelude::*;
 
@@ -224,7 +225,18 @@ mod tests {
 
     #[test]
     fn tests_have_their_results_and_times_and_each_finding_is_a_case() {
-        let outcome = sample::outcome("orders::stores_one");
+        let mut outcome = sample::outcome("orders::stores_one");
+        let conflict = &mut outcome.findings.conflicts[0];
+        conflict.pairs = vec![Pair {
+            tests: [0, 1],
+            grade: Grade::Reproduced,
+            tries: 4,
+            reason: "one failed".to_owned(),
+        }];
+        conflict.static_facts = Some(StaticFacts {
+            declared: Some("src/lib.rs:1".to_owned()),
+            ..StaticFacts::default()
+        });
         let text = text(Reported::Outcome(&outcome));
         let cases = cases(&text);
         let all: Vec<String> = cases
@@ -260,6 +272,12 @@ mod tests {
                 .contains("orders::stores_one in shop, write, src/lib.rs:3"),
             "{text}"
         );
+        for line in [
+            "\ndeclared at src/lib.rs:1\n",
+            "\nreproduced: orders::stores_one × reports::exports_all: one failed\n",
+        ] {
+            assert!(failure.text.contains(line), "{text}");
+        }
         assert_eq!(
             (cases[3].file.as_deref(), cases[3].line),
             (Some("src/lib.rs"), Some(3))
