@@ -57,11 +57,12 @@ impl Excerpts {
         let snippets = excerpts.iter().map(|excerpt| {
             let from = excerpt.text.len() - excerpt.text.trim_start().len();
             let kind = kinds.next().unwrap_or(AnnotationKind::Context);
-            let label = excerpt.labels.join(", ");
+            let line = from..excerpt.text.trim_end().len();
+            let labels = excerpt.labels.iter();
             Snippet::source(excerpt.text.as_str())
                 .line_start(excerpt.line as usize)
                 .path(plain(excerpt.file))
-                .annotation(kind.span(from..excerpt.text.trim_end().len()).label(label))
+                .annotations(labels.map(|label| kind.span(line.clone()).label(label)))
         });
         let group = Group::with_level(level).elements(snippets);
         let renderer = Renderer::styled().term_width(self.width.saturating_sub(INDENTATION.len()));
@@ -82,7 +83,9 @@ impl Excerpts {
                 Some(Access::List) => "lists it",
                 None => "uses it",
             };
-            let name = plain(&test.to_string()).into_owned();
+            // The rows above have the full names.
+            let full = test.to_string();
+            let name = plain(full.rsplit("::").next().unwrap_or(&full));
             let own = used
                 .test_place
                 .as_ref()
@@ -161,18 +164,20 @@ mod tests {
    ::: tests/shop.rs:9:5
     |
   9 |     let text = read(path)?;
-    |     ----------------------- reports::exports_all reads it
+    |     ----------------------- exports_all reads it
 "#
         );
         // Both use it in one function, which their tests call.
         conflict.tests[1].uses[0].place = Some("src/lib.rs:3".to_owned());
         conflict.tests[1].uses[0].test_place = Some("tests/shop.rs:9".to_owned());
         let text = text(dir.path(), 200, &conflict);
-        assert!(
-            text.contains("^^^ stores_one writes it, reports::exports_all reads it\n"),
-            "{text}"
-        );
-        assert!(text.ends_with("--- in reports::exports_all\n"), "{text}");
+        let labels = "^^^
+    |     |
+    |     stores_one writes it
+    |     exports_all reads it
+";
+        assert!(text.contains(labels), "{text}");
+        assert!(text.ends_with("--- in exports_all\n"), "{text}");
     }
 
     #[test]

@@ -112,8 +112,10 @@ fn seen(conflict: &Conflict) -> &'static str {
         "used it at the same time"
     } else if needs_order(conflict) {
         "one needs the other to run first; no lock helps"
-    } else if is_known && conflict.grade.is_some() && conflict.kind == Kind::SharedResource {
-        "used it one after the other in the suite; run again, they interfered"
+    } else if conflict.grade == Some(Grade::Reproduced) && conflict.kind == Kind::SharedResource {
+        "used it one after the other in the suite; rerun, one made the other fail"
+    } else if conflict.grade == Some(Grade::Unguarded) && conflict.kind == Kind::SharedResource {
+        "used it one after the other in the suite; rerun, they used it at the same time"
     } else if is_known {
         "used it one after the other, and another schedule may bring them together"
     } else {
