@@ -61,7 +61,7 @@ impl Cards<'_> {
                 }
                 p { (in_suite(conflict)) @if conflict.between_runs { "The tests are of two runs. " } (with_code(grade_meaning(conflict, is_observed))) }
                 @if conflict.kind != Kind::SharedResource { p { (about_conflict(conflict.kind)) "." } }
-                @for line in observed::static_lines(conflict) { p { (Plain(&line)) "." } }
+                @for line in observed::static_lines(conflict) { p.facts { (Plain(&line)) "." } }
                 @if let Some(parts) = &conflict.name_parts { p { "The name is made from " (Plain(parts)) "." } }
                 @if let Some(output) = &conflict.output {
                     pre.output { @for line in output.lines() { (Plain(line)) "\n" } }
