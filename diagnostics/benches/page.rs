@@ -54,7 +54,7 @@ fn main() {
     ]);
 }
 
-/// Writes journals of workers on which tests write files, in pairs at one time.
+/// Writes journals of workers on which tests write files, two at the same time.
 fn recording(dir: &Path) {
     fs::create_dir(dir.join("src")).unwrap();
     fs::write(dir.join("Cargo.lock"), "").unwrap();
@@ -83,7 +83,7 @@ fn recording(dir: &Path) {
                 at,
                 json!({"event": "test", "execution": number + 1, "test": name, "attempt": 1}),
             );
-            // The tests of two workers at one time have one file.
+            // Two workers' concurrent tests have one file.
             let pair = number / 2;
             let every = TESTS / 2 / CONFLICTS;
             if pair % every == 0 && pair / every < CONFLICTS {

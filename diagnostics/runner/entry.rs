@@ -20,7 +20,7 @@ pub(crate) fn enter(buffer: &mut Buffer, folder: &[u8], program: Path<'_>, name:
     entered
 }
 
-/// Runners start at one time, and each has the lock only as long as it takes to write one slot.
+/// Runners start at the same time, and each has the lock only as long as it takes to write one slot.
 fn enter_in(buffer: &mut Buffer, file: File, program: Path<'_>, name: &[u8]) -> Option<u64> {
     let reason = out_of_reach(buffer, program).unwrap_or(Reason::None);
     let state = match reason {

@@ -41,7 +41,7 @@ mod shards;
 #[cfg(has_observer)]
 mod static_causes;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 use cli::{CleanArgs, Cli, Command, FixArgs, HostArgs, ListFormat, ReportArgs};
 use commands::Refused;
 use commands::config::Shown;
@@ -73,6 +73,7 @@ fn main() -> ExitCode {
     };
     let format = cli.format;
     let Some(command) = cli.command else {
+        let format = format.unwrap_or(ListFormat::Human);
         let shown =
             commands::next_steps::next_steps().and_then(|next| Ok(report::show_next_steps(format, &next)?));
         return looked(shown);
@@ -156,7 +157,7 @@ fn parsed(arguments: &[OsString]) -> Result<(Cli, Settings), u8> {
             exit_code::NONE
         }
     };
-    let cli = Cli::try_parse_from(arguments).map_err(refuse)?;
+    let cli = Cli::parsed(arguments).map_err(refuse)?;
     let source = match &cli.command {
         Some(command) => match command.runs_jobs_of() {
             Some(file) => Source::Named(file.to_owned()),

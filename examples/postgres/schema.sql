@@ -1,4 +1,4 @@
--- Two bookings of one room never overlap: the database sees to that, however many clerks book at one time.
+-- Two bookings of one room never overlap: the database sees to that, however many clerks book at the same time.
 CREATE EXTENSION btree_gist;
 
 CREATE TABLE rooms (

@@ -18,7 +18,7 @@ pub mod layout {
 
     /// The first word.
     pub const MAGIC: u64 = u64::from_ne_bytes(*b"coffacct");
-    /// The number of slots: of processes that run at one time or were killed. A slot is free again when its process ends by
+    /// The number of slots: of processes that run at the same time or were killed. A slot is free again when its process ends by
     /// itself.
     pub const SLOTS: usize = 4096;
     /// The words of a slot: its state, and its process's name.
@@ -270,7 +270,10 @@ mod tests {
         assert_eq!(
             reasons,
             [
-                ("too many processes ran at one time for the session's account", 1),
+                (
+                    "too many processes ran at the same time for the session's account",
+                    1
+                ),
                 ("it could not open the session's account", 1)
             ]
         );

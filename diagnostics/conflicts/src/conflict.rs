@@ -19,7 +19,7 @@ pub struct Conflict {
     /// The most severe of its pairs' grades. Where no pair was run again, [`Grade::Potential`] if it is not known whether the
     /// tests held a common lock, or else `None`.
     pub grade: Option<Grade>,
-    /// Whether the tests used it at one time. If not, another schedule may cause that.
+    /// Whether the tests used it at the same time. If not, another schedule may cause that.
     pub overlapped: bool,
     /// Whether the first two tests belong to different runs.
     pub between_runs: bool,
@@ -104,7 +104,7 @@ words! {
         ForeignUse = "foreign-use",
         /// A command of a fixture's teardown failed, so what it removes may still be there.
         TeardownFailed = "teardown-failed",
-        /// Instances of one service from two epochs are held at one time.
+        /// Instances of one service from two epochs are held at the same time.
         TwoEpochs = "two-epochs",
         /// Tests of programs that run one after the other use one file: a later program finds the leftovers of an earlier one.
         OrderLeak = "order-leak",

@@ -11,7 +11,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   cargo cofferdam env --nextest-config >> .config/nextest.toml
 
 Exit codes: 0 the variables were printed or written, 2 wrong usage, a fixture that is neither running nor to be kept warm, \
-or a file that Git would take in, 3 a fixture did not start.";
+or a file that Git does not ignore, 3 a fixture did not start.";
 
 #[derive(Debug, Args)]
 pub(crate) struct EnvArgs {
@@ -21,7 +21,7 @@ pub(crate) struct EnvArgs {
     /// Write the variables to this file, which Git must ignore.
     #[arg(long, value_name = "FILE", group = "place")]
     pub(crate) env_file: Option<PathBuf>,
-    /// Give the variables to nextest, from its setup script.
+    /// Pass the variables to nextest from its setup script.
     #[arg(long, group = "place", conflicts_with = "format")]
     pub(crate) nextest_env: bool,
     /// Print that setup script, for .config/nextest.toml.

@@ -40,7 +40,7 @@ pub(crate) struct HuntArgs {
     /// Time limit for the first run, and again for the rest.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
     pub(crate) time_budget: Duration,
-    /// Run each test of a slow suite alone, too.
+    /// Also run each test alone, even in a slow suite.
     #[arg(long)]
     pub(crate) alone: bool,
     /// Start from the tests that failed in this JUnit report.
@@ -54,7 +54,7 @@ pub(crate) struct HuntArgs {
     pub(crate) resume: bool,
     #[command(flatten)]
     pub(crate) warm: WarmArgs,
-    /// Tests to start from.
+    /// Unstable tests to examine [default: find them].
     #[arg(value_name = "TEST")]
     pub(crate) tests: Vec<String>,
     /// Command and its arguments, started without a shell.
@@ -70,30 +70,30 @@ pub(crate) struct RerunArgs {
     /// Run these tests one after the other, in this order.
     #[arg(long, value_name = "TEST,…", conflicts_with_all = ["parallel", "alone"])]
     pub(crate) order: Option<String>,
-    /// Run the tests at one time.
+    /// Run the tests concurrently.
     #[arg(long, conflicts_with = "alone")]
     pub(crate) parallel: bool,
     /// Run each test in a process of its own.
     #[arg(long)]
     pub(crate) alone: bool,
-    /// Keep N threads busy meanwhile.
+    /// Keep N threads busy during the runs.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) load: u32,
-    /// Run two copies at one time.
+    /// Run two copies concurrently.
     #[arg(long)]
     pub(crate) twice: bool,
     /// Begin with an empty temporary directory.
     #[arg(long)]
     pub(crate) empty_temp: bool,
-    /// Stop a process that takes longer; the test that runs has failed.
+    /// Stop a process after this time; its running test has failed.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Repeat it K times.
+    /// Run K times.
     #[arg(long, value_name = "K", default_value = "1")]
     pub(crate) times: NonZeroU32,
     #[command(flatten)]
     pub(crate) warm: WarmArgs,
-    /// Tests whose result decides.
+    /// Tests whose results decide the exit code.
     #[arg(value_name = "TEST", required = true)]
     pub(crate) tests: Vec<String>,
     /// Command and its arguments, started without a shell.

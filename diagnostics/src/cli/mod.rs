@@ -16,7 +16,8 @@ pub(crate) use shards::{ShardsArgs, ShardsFormat};
 
 use crate::exit_code::NoRecords;
 use crate::settings::Source;
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,6 @@ use std::time::Duration;
     name = "cargo cofferdam",
     bin_name = "cargo cofferdam",
     version,
-    args_conflicts_with_subcommands = true,
     after_help = "Without a command, it says what to do next, and starts nothing.\n\
                   Exit codes: that of the command if it failed (4 if one of several failed); otherwise 0 no conflict \
                   found, 1 conflicts found, 2 wrong usage, 3 no verdict."
@@ -37,10 +37,36 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
     /// Format of the next steps.
-    #[arg(long, default_value = "human")]
-    pub(crate) format: ListFormat,
+    #[arg(long)]
+    pub(crate) format: Option<ListFormat>,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+impl Cli {
+    /// Parses the command line.
+    ///
+    /// # Errors
+    ///
+    /// An invalid command line, or a request for help.
+    pub(crate) fn parsed(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let cli = Self::try_parse_from(arguments).map_err(with_tip)?;
+        if cli.command.is_some() && cli.format.is_some() {
+            let why = "`--format` goes after the command";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
+        }
+        Ok(cli)
+    }
+}
+
+/// Adds a tip about `--` where the command to run is taken for an argument.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let is_cargo = error.get(ContextKind::InvalidArg) == Some(&ContextValue::String("cargo".to_owned()));
+    if error.kind() == ErrorKind::UnknownArgument && is_cargo {
+        let tip = "`--` goes before the command to run: `-- cargo test`";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 /// The settings of every command.
@@ -104,10 +130,10 @@ pub(crate) enum Command {
                             Files, ports, sockets, environment variables, the working directory, the umask and statics are observed; the heap \
                             and database rows are not. Linux with glibc only; on aarch64 no statics.")]
     Observe(ObserveArgs),
-    /// Find out why tests fail now and then.
+    /// Find out why tests fail sometimes.
     #[command(after_help = hunt::HUNT_EXAMPLES)]
     Hunt(HuntArgs),
-    /// Run some tests of a suite in a given order or company.
+    /// Run some tests in an order, in parallel, or alone.
     #[command(after_help = hunt::RERUN_EXAMPLES)]
     Rerun(RerunArgs),
     /// Split a suite into shards that take equally long.
@@ -154,7 +180,7 @@ pub(crate) enum Command {
                             cargo cofferdam show 12\n  \
                             cargo cofferdam show nightly --format json")]
     Show(ShowArgs),
-    /// Copy the ledger of sessions while they run.
+    /// Copy the ledger, even while sessions run.
     #[command(after_help = "Examples:\n  cargo cofferdam backup ledger-copy.sqlite3")]
     Backup(BackupArgs),
     /// Print metrics of the newest session for Prometheus.
@@ -289,7 +315,7 @@ pub(crate) struct ObserveArgs {
     /// Time limit for the reruns.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration, requires = "confirm")]
     pub(crate) time_budget: Duration,
-    /// Do not run failed tests again, alone and after those before them.
+    /// Do not rerun failed tests.
     #[arg(long)]
     pub(crate) no_explain: bool,
     /// Run at most N reruns at once [default: number of processors].
@@ -387,7 +413,7 @@ pub(crate) struct FixArgs {
     /// Mechanism that keeps tests apart.
     #[arg(long, value_name = "MEANS", default_value = "attributes")]
     pub(crate) with: With,
-    /// Rewrite the use of this crate to cofferdam's, without an observation.
+    /// Replace this crate by cofferdam; needs no observation.
     #[arg(
         long,
         value_name = "CRATE",
@@ -513,7 +539,6 @@ fn without_word(mut args: Vec<OsString>) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -532,6 +557,27 @@ mod tests {
             args(&["x", "run", "--", "cofferdam"])
         );
         assert_eq!(without_word(args(&["x"])), args(&["x"]));
+    }
+
+    #[test]
+    fn settings_go_before_or_after_the_command_and_a_command_without_dashes_gets_a_tip() {
+        let parse = |words: &str| {
+            let words: Vec<OsString> = words.split(' ').map(OsString::from).collect();
+            Cli::parsed(&words).map_err(|error| error.to_string())
+        };
+        for words in ["x --no-config list", "x list --no-config", "x --format json"] {
+            assert!(parse(words).is_ok(), "{words}");
+        }
+        for (words, why) in [
+            ("x --format json list", "`--format` goes after the command"),
+            (
+                "x observe cargo test",
+                "tip: `--` goes before the command to run: `-- cargo test`",
+            ),
+        ] {
+            let error = parse(words).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
     }
 
     #[test]

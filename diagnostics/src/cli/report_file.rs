@@ -19,7 +19,9 @@ pub(crate) struct ReportArgs {
 pub(crate) enum GithubMode {
     /// In GitHub Actions, unless another cofferdam started this one.
     Auto,
+    /// Everywhere.
     Always,
+    /// Nowhere.
     Never,
 }
 

@@ -38,6 +38,7 @@ use crate::fix::proposal::Proposal;
 use crate::fixtures::Declared;
 use crate::settings::{Settings, SettingsError, Source};
 use baseline_check::Compared;
+use cofferdam_batch::ledger::RecordedJob;
 #[cfg(has_observer)]
 use cofferdam_batch::{
     executor::{foreground, job::JobId, job_event::AttemptOutcome},
@@ -234,6 +235,8 @@ pub(crate) struct Outcome {
     pub(crate) is_stopped: bool,
     /// The jobs, if there are several.
     pub(crate) batch: Option<Batch>,
+    /// The jobs of the session, if a report file lists them, or the reason they are not known.
+    pub(crate) jobs: Result<Vec<RecordedJob>, String>,
     pub(crate) findings: Findings,
     pub(crate) verdict: Verdict,
     pub(crate) no_records: NoRecords,
@@ -252,6 +255,7 @@ impl Outcome {
             command,
             is_stopped: false,
             batch: None,
+            jobs: Ok(Vec::new()),
             verdict: Verdict::of(findings.seen(is_strict), no_records),
             findings,
             no_records,

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// The maximum number of failed tests that a command names.
 const NAMED: usize = 5;
 
+/// The time of all tests, in microseconds, from which on shards are proposed.
+const WORTH_SHARDS: u64 = 60_000_000;
+
 /// A project as it is on disk, and the next steps in it.
 #[derive(Debug)]
 pub(crate) struct NextSteps {
@@ -104,10 +107,11 @@ fn project(dir: &Path) -> Option<Project> {
 }
 
 fn steps(project: &Project, observed: Option<&Observation>) -> Vec<Step> {
-    let tests: &[&str] = if project.has_nextest {
-        &["--", "cargo", "nextest", "run"]
+    // Under nextest no tests share statics, so it is proposed only where the project uses it.
+    let tests: &[&str] = if project.has_nextest && project.configures_nextest {
+        &["--", "cargo", "nextest", "run", "--no-fail-fast"]
     } else {
-        &["--", "cargo", "test"]
+        &["--", "cargo", "test", "--no-fail-fast"]
     };
     let mut steps = Vec::new();
     let mut add = |words: &[&str], command: &[&str], purpose| {
@@ -130,7 +134,7 @@ fn steps(project: &Project, observed: Option<&Observation>) -> Vec<Step> {
         }
         None if is_observable => {
             add(&["observe", "--confirm"], tests, "find the tests that interfere");
-            add(&["hunt"], tests, "find out why tests fail now and then");
+            add(&["hunt"], tests, "find out why tests fail sometimes");
         }
         _ => {}
     }
@@ -151,8 +155,9 @@ fn steps(project: &Project, observed: Option<&Observation>) -> Vec<Step> {
         let migrate = ["fix", "--migrate", "serial_test"];
         add(&migrate, &[], "let serial tests exclude each other under nextest");
     }
-    if observed.is_some() {
-        add(&["shards", "4"], tests, "split the suite for CI");
+    let times = observed.iter().flat_map(|observed| &observed.ran);
+    if times.flat_map(|program| program.micros.values()).sum::<u64>() >= WORTH_SHARDS {
+        add(&["shards", "4"], &[], "split the suite for CI");
     }
     steps
 }

@@ -143,7 +143,8 @@ pub(super) fn kept(
         confirmed,
         tests: observed.coverage.tests,
         command: ended.code(),
-        ended_early: ended != crate::exit_code::Ended::Passed && stops_at_first_failure(command),
+        ended_early: ended != crate::exit_code::Ended::Passed
+            && super::test_command::stops_at_failure(command),
         account: observed.account.clone(),
         failed: super::failed_tests::named(observed),
         conflicts: take(&mut observed.conflicts),
@@ -176,13 +177,6 @@ fn write_accesses(file: &std::path::Path, accesses: &[crate::observe::ListedAcce
     }
     std::fs::write(file, lines)
         .map_err(|error| format!("could not write the accesses to {}: {error}", file.display()))
-}
-
-/// Returns whether the command runs nextest, which starts no further test after a failure unless it is told to.
-#[cfg(has_observer)]
-fn stops_at_first_failure(command: &[std::ffi::OsString]) -> bool {
-    let has = |words: &[&str]| command.iter().any(|word| words.iter().any(|one| word == one));
-    has(&["nextest"]) && !has(&["--no-fail-fast", "--nff", "--max-fail=all"])
 }
 
 #[cfg(has_observer)]

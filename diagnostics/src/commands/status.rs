@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The active sessions at one time.
+/// The active sessions at one moment.
 #[derive(Debug)]
 pub(crate) struct ActiveSessions {
     pub(crate) base: PathBuf,

@@ -47,6 +47,13 @@ pub(super) fn runner(command: &[OsString]) -> Option<(TestRunner, usize)> {
     matches!(words, ["run" | "r", ..]).then(|| (TestRunner::Nextest, at(words)))
 }
 
+/// Returns whether the command ends at a failure: nextest starts no further test then, and `cargo test` no further program.
+pub(super) fn stops_at_failure(command: &[OsString]) -> bool {
+    let has = |words: &[&str]| command.iter().any(|word| words.iter().any(|one| word == one));
+    let is_cargo = || matches!(runner(command), Some((TestRunner::Cargo, _)));
+    (has(&["nextest"]) || is_cargo()) && !has(&["--no-fail-fast", "--nff", "--max-fail=all"])
+}
+
 /// Returns whether cargo finds `cargo-nextest`, without starting it.
 pub(super) fn has_nextest() -> bool {
     let program = format!("cargo-nextest{}", std::env::consts::EXE_SUFFIX);

@@ -34,8 +34,9 @@ use cofferdam_conflicts::Conflict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The name of the suite in JUnit reports whose test cases are findings. No program can have it.
-pub(crate) const JUNIT_SUITE: &str = "cofferdam findings";
+/// The names of the suites in JUnit reports whose cases are findings, and jobs of a session. No program can have them.
+pub(crate) const JUNIT_FINDINGS: &str = "cofferdam findings";
+pub(crate) const JUNIT_JOBS: &str = "cofferdam jobs";
 
 /// The counts of an observation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -62,7 +63,7 @@ pub(crate) struct Observation {
     pub(crate) tests: u64,
     /// The exit code of the command.
     pub(crate) command: u8,
-    /// Whether the command failed as nextest does at the first failure, so that other tests may not have run.
+    /// Whether the command failed and stops at a failure, so that other tests may not have run.
     #[serde(default)]
     pub(crate) ended_early: bool,
     /// The programs that were started, and those that were lost.

@@ -1,4 +1,4 @@
-//! The test beside which, or after which, a test fails now and then: by rates.
+//! The test beside which, or after which, a test fails sometimes: by rates.
 
 use super::evidence::is_higher;
 use super::predecessors::Proof;

@@ -1,4 +1,4 @@
-//! Tests that use a resource at one time without a lock, but failed in no run: they run beside each other many times.
+//! Tests that use a resource at the same time without a lock, but failed in no run: they run beside each other many times.
 
 use super::companions::rarity_of;
 use super::{Class, HuntEvent, HuntOptions, HuntReport, Scenes, Verdict, hunt};

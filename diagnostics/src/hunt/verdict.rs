@@ -12,7 +12,7 @@ pub(crate) enum Class {
     Brittle,
     /// Passes alone and in both serial orders, fails beside the culprits.
     Race,
-    /// Fails now and then alone, with the machine idle.
+    /// Sometimes fails alone, with the machine idle.
     Own,
     /// Fails only while the cores are busy.
     Load,
@@ -38,7 +38,7 @@ impl Class {
             Self::Victim => "A test passes alone and fails after another one",
             Self::Brittle => "A test fails alone and passes after another one",
             Self::Race => "A test passes alone and fails beside another one",
-            Self::Own => "A test fails now and then, also alone",
+            Self::Own => "A test sometimes fails, even alone",
             Self::Load => "A test fails while the processors are busy",
             Self::Leftover => "A test fails when it runs again",
             Self::TwoRuns => "A test fails while a second run of the suite goes on",
@@ -71,7 +71,7 @@ pub(crate) struct Verdict {
     pub(crate) test: TestId,
     pub(crate) class: Class,
     /// A minimal set of tests after or beside which it fails; of a brittle test, after which it passes. None for classes
-    /// without other tests. Where only all tests can run at one time, those that share a resource with it.
+    /// without other tests. Where only all tests can run at the same time, those that share a resource with it.
     pub(crate) culprits: Vec<TestId>,
     /// The failures with the culprits, the load or the second copy; of a cascade, while the culprit failed; of a leftover, since
     /// the first failure; of a failing or unexplained test, in all regimes.

@@ -189,7 +189,7 @@ impl<'a> SceneRunner<'a> {
             }
             Arrangement::Parallel => {
                 let at_once = self.is_at_once(scene) || plan.pause.is_some();
-                // cargo starts programs one after the other, nextest all at one time.
+                // cargo starts programs one after the other, nextest all of them together.
                 let (own, shared): (Vec<TestId>, Vec<TestId>) = scene
                     .tests
                     .iter()
@@ -241,7 +241,7 @@ impl<'a> SceneRunner<'a> {
         result
     }
 
-    /// Returns the tests that run at one time, each with those that nextest runs only after it, of the same group.
+    /// Returns the tests that run concurrently, each with those that nextest runs only after it, of the same group.
     fn in_turns<'t>(&self, tests: &'t [TestId]) -> VecDeque<Vec<&'t TestId>> {
         let mut turns: VecDeque<Vec<&TestId>> = VecDeque::new();
         for test in tests {
@@ -624,7 +624,7 @@ fn merge(result: &mut SceneResult, part: SceneResult) {
     result.lasted += part.lasted;
 }
 
-/// Returns the maximum number of processes at one time, where each test has its own: nextest's default.
+/// Returns the maximum number of concurrent processes, where each test has its own: nextest's default.
 fn jobs() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }

@@ -239,7 +239,7 @@ impl SuitePrograms {
         named.next().filter(|_| named.next().is_none())
     }
 
-    /// Returns nextest's group of a test whose tests never run at one time.
+    /// Returns nextest's group of a test whose tests never run at the same time.
     pub(super) fn test_group(&self, test: &TestId) -> Option<&str> {
         self.groups.get(test).map(String::as_str)
     }

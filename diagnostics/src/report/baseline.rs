@@ -28,7 +28,7 @@ pub(super) fn write(out: &mut impl Write, compared: &Compared) -> io::Result<()>
         )?;
     }
     if let Some(written) = compared.written {
-        let text = format!("wrote {file}, where {} known", what_is(written));
+        let text = format!("wrote {file}, where {} known; check it in", what_is(written));
         headline(out, Severity::Note, "baseline", &text)?;
     }
     if !compared.missing.is_empty() {

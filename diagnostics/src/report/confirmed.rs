@@ -17,22 +17,24 @@ const GRADES: [Grade; 4] = [
     Grade::Guarded,
 ];
 
+/// Returns `reproduced: a × b: the reason` for the most severe pairs of a resource.
+pub(super) fn pair_lines(conflict: &Conflict) -> impl Iterator<Item = String> {
+    let name = |position: usize| conflict.tests.get(position).map_or("", |test| test.name());
+    let between = if conflict.kind == Kind::OrderLeak {
+        "then"
+    } else {
+        "×"
+    };
+    conflict.pairs.iter().take(TOLD).map(move |pair| {
+        let [a, b] = pair.tests.map(name);
+        format!("{}: {a} {between} {b}: {}", pair.grade, pair.reason)
+    })
+}
+
 /// Writes the most severe pairs of a resource, then the number of pairs that were run.
 pub(super) fn pairs(out: &mut impl Write, conflict: &Conflict) -> io::Result<()> {
-    let name = |position: usize| conflict.tests.get(position).map_or("", |test| test.name());
-    for pair in conflict.pairs.iter().take(TOLD) {
-        let [a, b] = pair.tests.map(|position| plain(name(position)).into_owned());
-        let between = if conflict.kind == Kind::OrderLeak {
-            "then"
-        } else {
-            "×"
-        };
-        writeln!(
-            out,
-            "  {DIM}{}: {a} {between} {b}: {}{DIM:#}",
-            pair.grade,
-            plain(&pair.reason)
-        )?;
+    for line in pair_lines(conflict) {
+        writeln!(out, "  {DIM}{}{DIM:#}", plain(&line))?;
     }
     if let Some(tried) = all_tried(conflict) {
         writeln!(out, "  {DIM}{tried}{DIM:#}")?;

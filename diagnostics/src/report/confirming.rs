@@ -85,7 +85,7 @@ impl Confirming {
                 if !on_terminal {
                     let what = count(pairs as u64, "pair");
                     say(&format!(
-                        "runs {what} of tests again, within {}",
+                        "rerunning {what} of tests, for at most {}",
                         humantime::format_duration(budget)
                     ));
                 }

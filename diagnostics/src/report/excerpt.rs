@@ -1,4 +1,4 @@
-//! The source lines at which two tests conflict, in the compiler's style, for terminals.
+//! The source lines at which two tests conflict, in the compiler's style.
 
 use super::source_place::{main_use, split};
 use super::source_quotes::SourceQuotes;
@@ -6,20 +6,20 @@ use super::text::plain;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use cofferdam::Access;
 use cofferdam_conflicts::{Conflict, Severity};
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
-/// The width of a terminal that reports none.
+/// The width of other outputs, and of a terminal that reports none.
 const WIDTH: usize = 100;
 /// A terminal of unknown size reports a smaller width.
 const LEAST_WIDTH: usize = 40;
 const INDENTATION: &str = "  ";
 
-/// Shows source lines, or nothing without a terminal.
+/// Shows source lines, also in logs: who reads one has no editor at hand.
 #[derive(Debug)]
 pub(super) struct Excerpts {
     sources: SourceQuotes,
-    width: Option<usize>,
+    width: usize,
 }
 
 /// A source line with labels for its tests.
@@ -31,22 +31,18 @@ struct Excerpt<'a> {
 }
 
 impl Excerpts {
-    /// Returns excerpts, empty unless standard output is a terminal.
-    pub(super) fn on_terminal(dir: &Path) -> Self {
-        let width = io::stdout().is_terminal().then(|| {
-            let size = console::Term::stdout().size_checked();
-            let columns = size.map(|(_, columns)| usize::from(columns));
-            columns.filter(|columns| *columns >= LEAST_WIDTH).unwrap_or(WIDTH)
-        });
+    /// Returns excerpts as wide as standard output, from files in `dir`.
+    pub(super) fn new(dir: &Path) -> Self {
+        let size = console::Term::stdout().size_checked();
+        let columns = size.map(|(_, columns)| usize::from(columns));
         Self {
             sources: SourceQuotes::new(dir),
-            width,
+            width: columns.filter(|columns| *columns >= LEAST_WIDTH).unwrap_or(WIDTH),
         }
     }
 
     /// Writes the lines of the first two tests. A file that cannot be read is left out.
     pub(super) fn write(&self, out: &mut impl Write, conflict: &Conflict) -> io::Result<()> {
-        let Some(width) = self.width else { return Ok(()) };
         let excerpts = self.of(conflict);
         if excerpts.is_empty() {
             return Ok(());
@@ -61,14 +57,15 @@ impl Excerpts {
         let snippets = excerpts.iter().map(|excerpt| {
             let from = excerpt.text.len() - excerpt.text.trim_start().len();
             let kind = kinds.next().unwrap_or(AnnotationKind::Context);
-            let label = excerpt.labels.join(", ");
+            let line = from..excerpt.text.trim_end().len();
+            let labels = excerpt.labels.iter();
             Snippet::source(excerpt.text.as_str())
                 .line_start(excerpt.line as usize)
                 .path(plain(excerpt.file))
-                .annotation(kind.span(from..excerpt.text.trim_end().len()).label(label))
+                .annotations(labels.map(|label| kind.span(line.clone()).label(label)))
         });
         let group = Group::with_level(level).elements(snippets);
-        let renderer = Renderer::styled().term_width(width.saturating_sub(INDENTATION.len()));
+        let renderer = Renderer::styled().term_width(self.width.saturating_sub(INDENTATION.len()));
         for line in renderer.render(&[group]).lines() {
             writeln!(out, "{INDENTATION}{line}")?;
         }
@@ -86,7 +83,9 @@ impl Excerpts {
                 Some(Access::List) => "lists it",
                 None => "uses it",
             };
-            let name = plain(&test.to_string()).into_owned();
+            // The rows above have the full names.
+            let full = test.to_string();
+            let name = plain(full.rsplit("::").next().unwrap_or(&full));
             let own = used
                 .test_place
                 .as_ref()
@@ -128,7 +127,7 @@ mod tests {
     use super::super::sample;
     use super::*;
 
-    fn text(dir: &Path, width: Option<usize>, conflict: &Conflict) -> String {
+    fn text(dir: &Path, width: usize, conflict: &Conflict) -> String {
         let excerpts = Excerpts {
             sources: SourceQuotes::new(dir),
             width,
@@ -156,7 +155,7 @@ mod tests {
         .unwrap();
         let mut conflict = sample::outcome("stores_one").findings.conflicts.remove(0);
         assert_eq!(
-            text(dir.path(), Some(80), &conflict),
+            text(dir.path(), 80, &conflict),
             r#"   --> src/lib.rs:3:5
     |
   3 |     std::fs::write(path, "tea\u{1b}[31m")?;
@@ -165,24 +164,25 @@ mod tests {
    ::: tests/shop.rs:9:5
     |
   9 |     let text = read(path)?;
-    |     ----------------------- reports::exports_all reads it
+    |     ----------------------- exports_all reads it
 "#
         );
-        assert_eq!(text(dir.path(), None, &conflict), "");
         // Both use it in one function, which their tests call.
         conflict.tests[1].uses[0].place = Some("src/lib.rs:3".to_owned());
         conflict.tests[1].uses[0].test_place = Some("tests/shop.rs:9".to_owned());
-        let text = text(dir.path(), Some(200), &conflict);
-        assert!(
-            text.contains("^^^ stores_one writes it, reports::exports_all reads it\n"),
-            "{text}"
-        );
-        assert!(text.ends_with("--- in reports::exports_all\n"), "{text}");
+        let text = text(dir.path(), 200, &conflict);
+        let labels = "^^^
+    |     |
+    |     stores_one writes it
+    |     exports_all reads it
+";
+        assert!(text.contains(labels), "{text}");
+        assert!(text.ends_with("--- in exports_all\n"), "{text}");
     }
 
     #[test]
     fn a_line_that_cannot_be_read_is_left_out() {
         let conflict = sample::outcome("stores_one").findings.conflicts.remove(0);
-        assert_eq!(text(Path::new("no-such-directory"), Some(80), &conflict), "");
+        assert_eq!(text(Path::new("no-such-directory"), 80, &conflict), "");
     }
 }

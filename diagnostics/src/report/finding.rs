@@ -1,8 +1,9 @@
 //! A conflict, or the cause of an unstable test, as annotations and report files show it.
 
+use super::confirmed::pair_lines;
 #[cfg(has_observer)]
 use super::hunt;
-use super::observed::places;
+use super::observed::{places, static_lines};
 use super::reported::Reported;
 use super::source_place::{SourcePlace, Sources, main_use};
 use crate::baseline::{Known, Roots, Standing};
@@ -38,7 +39,7 @@ pub(super) struct Finding<'a> {
     pub(super) subject: String,
     /// The problem, in one sentence.
     pub(super) message: String,
-    /// The last lines of a command that failed, then each use by a test.
+    /// The last lines of a command that failed, then each use by a test, and what is known of a static and of reruns.
     pub(super) details: Vec<String>,
     pub(super) help: String,
     /// The source lines, those of the first two tests first.
@@ -84,6 +85,8 @@ impl<'a> Finding<'a> {
         let output = conflict.output.iter().flat_map(|output| output.lines());
         let mut details: Vec<String> = output.map(|line| format!("| {line}")).collect();
         details.extend(conflict.uses().map(|(test, used)| use_line(test, used)));
+        details.extend(static_lines(conflict));
+        details.extend(pair_lines(conflict));
         let mut places = Vec::new();
         for test in conflict.tests.iter().take(LISTED) {
             let Some(used) = main_use(test) else { continue };

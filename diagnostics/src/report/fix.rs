@@ -249,7 +249,7 @@ fn proof_text(proof: &Proof, fixed: &Fixed) -> String {
     if let Some(test) = &proof.test {
         let (before, after) = (proof.before, proof.after);
         text.push_str(&format!(
-            ": {} of {} of {test} fail, before {} of {}",
+            ": {test} failed in {} of {}, before the change in {} of {}",
             after.failed,
             count(after.runs.into(), "run"),
             before.failed,
@@ -338,14 +338,13 @@ fn last_line(fixed: &Fixed) -> String {
 fn changes(fixed: &Fixed) -> String {
     let proposal = &fixed.proposal;
     let seen = format!(
-        "{} that were seen in {}",
+        "{} seen in {}",
         count(fixed.conflicts as u64, "conflict"),
         count(fixed.tests, "test")
     );
-    let seen = seen.replace("1 conflict that were", "1 conflict that was");
     if fixed.conflicts == 0 && !fixed.order_dependent.is_empty() {
         let tests = count(fixed.order_dependent.len() as u64, "failure");
-        return format!("{tests} because of the order to end by hand; no lock helps");
+        return format!("{tests} caused by the order of tests, to fix by hand; no lock helps");
     }
     if fixed.conflicts == 0 {
         return format!(
@@ -354,19 +353,19 @@ fn changes(fixed: &Fixed) -> String {
         );
     }
     if !fixed.written && !fixed.proofs.is_empty() {
-        return format!("nothing was changed: no change is proven to help against {seen}");
+        return format!("nothing was changed: no change was proven to end {seen}");
     }
     let is_lacking = !proposal.missing_crates.is_empty();
     if proposal.changes.is_empty() && proposal.manual_steps.is_empty() {
         return if is_lacking {
-            format!("no attribute can be written against {seen}; a crate is needed first")
+            format!("no attribute can be written for {seen}; add a crate first")
         } else {
-            format!("nothing to change: {seen}, and the tests are kept apart already")
+            format!("nothing to change: {seen}, and the tests are already kept apart")
         };
     }
     let attributes = match proposal.functions {
-        1 => "1 test gets an attribute".to_owned(),
-        tests => format!("{tests} tests get an attribute"),
+        1 => "an attribute on 1 test".to_owned(),
+        tests => format!("attributes on {tests} tests"),
     };
     let groups = format!(
         "{} for nextest",
@@ -379,7 +378,7 @@ fn changes(fixed: &Fixed) -> String {
         (_, false) => format!("{attributes} and {groups}, in {files}"),
     };
     let then = match (fixed.written, proposal.manual_steps.is_empty()) {
-        (true, _) if fixed.proofs.iter().any(|proof| !proof.is_kept) => "written; what was not kept is left",
+        (true, _) if fixed.proofs.iter().any(|proof| !proof.is_kept) => "written, except what was not kept",
         (true, true) if fixed.proofs.is_empty() => {
             "written, not proven: --apply -- COMMAND repeats what failed"
         }
@@ -392,12 +391,12 @@ fn changes(fixed: &Fixed) -> String {
             "written and proven"
         }
         (true, true) => "written; not all of it is proven",
-        (true, false) => "written; what is to be done by hand is left",
-        (false, _) if is_lacking => "a crate is needed first",
+        (true, false) => "written; the rest is to be done by hand",
+        (false, _) if is_lacking => "add a crate first",
         (false, _) if proposal.changes.is_empty() => "all of it is to be done by hand",
         (false, _) => "--apply writes it",
     };
-    format!("{what}, against {seen}; {then}")
+    format!("{what}, for {seen}; {then}")
 }
 
 /// The report, for programs.

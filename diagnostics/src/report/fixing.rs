@@ -21,7 +21,7 @@ impl Fixing {
             FixEvent::RunningTogether { tests, run, needed } => {
                 let tests = count(tests as u64, "test");
                 self.line
-                    .show(&format!("{tests} at one time: run {run} of {needed}"));
+                    .show(&format!("{tests} concurrently: run {run} of {needed}"));
             }
             FixEvent::LookingForCause => self
                 .line

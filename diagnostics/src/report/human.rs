@@ -19,7 +19,7 @@ pub(super) fn write(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
     // The command that finds out why tests failed. No file gets it: the user's command may hold secrets.
     let hunt = outcome.hunt.as_deref().and_then(shell_line);
     let findings = &outcome.findings;
-    let excerpts = Excerpts::on_terminal(&outcome.dir);
+    let excerpts = Excerpts::new(&outcome.dir);
     writeln!(out)?;
     for conflict in findings.of_severity(Severity::Conflict) {
         if findings.observed.is_some() && conflict.resource.is_some() {

@@ -84,10 +84,14 @@ pub(super) fn notes(out: &mut impl Write, hunted: &Hunted) -> io::Result<()> {
     for failed in &hunted.failed_teardowns {
         block(out, failed, None)?;
     }
+    if hunted.ended_early() {
+        let what = "the first run ended at a failure, so what later tests share was not observed";
+        writeln!(out, "{YELLOW}note:{YELLOW:#} {what}: hunt with `--no-fail-fast`")?;
+    }
     if hunted.unguarded > 0 {
         writeln!(
             out,
-            "{YELLOW}note:{YELLOW:#} tests use {} at one time without a lock; no failure was shown to come from that: `cargo \
+            "{YELLOW}note:{YELLOW:#} tests use {} at the same time without a lock; no failure was shown to come from that: `cargo \
              cofferdam observe --confirm` lists them",
             count(hunted.unguarded as u64, "resource")
         )?;
@@ -214,7 +218,7 @@ pub(super) fn what(verdict: &Verdict) -> String {
         // Another test may set the same state.
         Class::Brittle => format!("fails alone, and passes after {culprits}"),
         Class::Race => format!("fails beside {culprits}"),
-        Class::Own => "fails now and then, also alone".to_owned(),
+        Class::Own => "sometimes fails, even alone".to_owned(),
         Class::Load => "fails while the processors are busy".to_owned(),
         Class::Leftover => "fails when it runs again: it finds what an earlier run left behind".to_owned(),
         Class::TwoRuns => "fails while a second run of the suite goes on".to_owned(),
@@ -246,7 +250,7 @@ pub(super) fn rates(verdict: &Verdict) -> Option<String> {
         Class::Victim | Class::Brittle => format!("failed in {without} alone, in {with} after {others}"),
         // Documentation tests cannot run alone.
         Class::Race if verdict.scene.tests.is_empty() => {
-            format!("one of them failed in {with} at one time, in {without} one after the other")
+            format!("one of them failed in {with} concurrently, in {without} one after the other")
         }
         Class::Race => format!("failed in {with} beside {others}, in {without} alone"),
         Class::Own => {
@@ -646,14 +650,14 @@ mod tests {
         assert!(out.ends_with(last), "{out}");
     }
 
-    /// The paragraph on one verdict of a hunt of this command.
-    fn text(verdict: Verdict, command: &[&str]) -> String {
+    /// A hunt of this command with one verdict.
+    fn hunted(verdict: Verdict, command: &[&str]) -> Hunted {
         let cause = Cause {
             verdicts: vec![verdict.clone()],
             uses: Vec::new(),
             ..Cause::default()
         };
-        let hunted = Hunted {
+        Hunted {
             command: command.iter().map(Into::into).collect(),
             dir: PathBuf::new(),
             tests: vec![test("total")],
@@ -679,13 +683,33 @@ mod tests {
             left: Vec::new(),
             failed_teardowns: Vec::new(),
             is_interrupted: false,
-        };
+        }
+    }
+
+    /// The paragraph on one verdict of a hunt of this command.
+    fn text(verdict: Verdict, command: &[&str]) -> String {
         let mut out = Vec::new();
-        human(&mut out, &hunted).unwrap();
+        human(&mut out, &hunted(verdict, command)).unwrap();
         anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
     }
 
     const CARGO: [&str; 2] = ["cargo", "test"];
+
+    #[test]
+    fn a_first_run_that_ended_at_a_failure_is_noted() {
+        let mut hunted = hunted(verdict(Class::Failing, &[], rate_of(3, 3), rate_of(0, 0)), &CARGO);
+        hunted.ended = crate::exit_code::Ended::Failed {
+            code: 101,
+            signal: None,
+        };
+        let mut out = Vec::new();
+        notes(&mut out, &hunted).unwrap();
+        assert!(
+            String::from_utf8(out)
+                .unwrap()
+                .contains("hunt with `--no-fail-fast`")
+        );
+    }
 
     #[track_caller]
     fn assert_says(verdict: Verdict, wanted: &str) {

@@ -24,8 +24,9 @@ impl Hunting {
             }
             HuntProgress::Pausing { resources } => {
                 let shared = count(resources as u64, "shared resource");
-                self.line
-                    .say(&format!("running tests together with pauses at {shared}"));
+                let text = format!("running tests together with pauses at {shared}");
+                self.line.say(&text);
+                self.line.show(&text);
             }
         }
     }

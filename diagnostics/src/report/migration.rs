@@ -63,7 +63,7 @@ fn last_line(migrated: &Migrated) -> String {
     let then = match (migrated.written, migration.missing_crates.is_empty()) {
         (true, _) => "written",
         (false, true) => "--apply writes it",
-        (false, false) => "a crate is needed first",
+        (false, false) => "add a crate first",
     };
     format!(
         "{} of {name} migrated, in {}{left}; {then}",

@@ -116,7 +116,7 @@ pub(crate) fn show_fix(format: ListFormat, fixed: &Fixed) -> Result<(), ReportEr
     to_stdout(|mut out| fix::write(&mut out, format, fixed))
 }
 
-/// Shows why tests fail now and then.
+/// Shows why tests fail sometimes.
 #[cfg(has_observer)]
 pub(crate) fn show_hunt(
     format: ListFormat,

@@ -122,17 +122,14 @@ fn describe(project: &Project) -> String {
         (false, false) => "cargo-nextest is not installed",
     };
     let root = project.root.display().to_string();
-    let is_dependency = |name: &str, is: Option<bool>| match is {
-        Some(true) => format!("depends on {name}"),
-        Some(false) => format!("does not depend on {name}"),
-        None => format!("may depend on {name} (no Cargo.lock)"),
+    let dependencies = match (project.has_serial_test, project.has_library) {
+        (Some(true), Some(true)) => "depends on serial_test and cofferdam",
+        (Some(true), _) => "depends on serial_test, not on cofferdam",
+        (_, Some(true)) => "depends on cofferdam, not on serial_test",
+        (Some(false), _) => "depends on neither serial_test nor cofferdam",
+        (None, _) => "has no Cargo.lock, so its dependencies are not known",
     };
-    format!(
-        "{} {} and {}; {nextest}",
-        plain(&root),
-        is_dependency("serial_test", project.has_serial_test),
-        is_dependency("cofferdam", project.has_library),
-    )
+    format!("{} {dependencies}; {nextest}", plain(&root))
 }
 
 fn describe_observation(observed: &LastObservation) -> String {

@@ -7,9 +7,7 @@ use super::text::{count, plain};
 use crate::commands::{Examination, Findings, Observed};
 use cofferdam::format::Scope;
 use cofferdam::{Access, Resource};
-use cofferdam_conflicts::{
-    Conflict, Grade, Kind, KnownStatic, NO_COMMON_LOCK, Severity, StaticFacts, Test, Use,
-};
+use cofferdam_conflicts::{Conflict, Grade, Kind, KnownStatic, NO_COMMON_LOCK, Severity, Test, Use};
 use std::io::{self, Write};
 
 /// The number of writers, and of readers, that are listed; the others are counted.
@@ -56,10 +54,8 @@ pub(super) fn block(
         }
     }
     excerpts.write(out, conflict)?;
-    if let Some(facts) = &conflict.static_facts {
-        for line in static_lines(conflict, facts) {
-            writeln!(out, "  {DIM}{}{DIM:#}", plain(&line))?;
-        }
+    for line in static_lines(conflict) {
+        writeln!(out, "  {DIM}{}{DIM:#}", plain(&line))?;
     }
     if let Some(parts) = &conflict.name_parts {
         writeln!(out, "  {DIM}the name is made from {}{DIM:#}", plain(parts))?;
@@ -118,11 +114,13 @@ fn needs_order(conflict: &Conflict) -> bool {
 fn seen(conflict: &Conflict, findings: &Findings) -> &'static str {
     let is_known = is_known(conflict);
     if conflict.overlapped && is_known {
-        "used it at one time"
+        "used it at the same time"
     } else if needs_order(conflict) {
         "one needs the other to run first; no lock helps"
-    } else if is_known && conflict.grade.is_some() && conflict.kind == Kind::SharedResource {
-        "used it one after the other in the suite; run again, they interfered"
+    } else if conflict.grade == Some(Grade::Reproduced) && conflict.kind == Kind::SharedResource {
+        "used it one after the other in the suite; rerun, one made the other fail"
+    } else if conflict.grade == Some(Grade::Unguarded) && conflict.kind == Kind::SharedResource {
+        "used it one after the other in the suite; rerun, they used it at the same time"
     } else if is_known {
         "used it one after the other, and another schedule may bring them together"
     } else if !findings.is_confirmed() {
@@ -141,9 +139,12 @@ pub(super) fn help(conflict: &Conflict) -> &str {
     }
 }
 
-/// Returns what is known of the static of a conflict.
-fn static_lines(conflict: &Conflict, facts: &StaticFacts) -> Vec<String> {
+/// Returns what is known of the static of a conflict; nothing about other resources.
+pub(super) fn static_lines(conflict: &Conflict) -> Vec<String> {
     let mut lines = Vec::new();
+    let Some(facts) = &conflict.static_facts else {
+        return lines;
+    };
     let type_name = Some(&facts.type_name).filter(|name| !name.is_empty());
     match (&facts.declared, type_name) {
         (Some(place), Some(type_name)) => lines.push(format!("of type {type_name}, declared at {place}")),

@@ -9,6 +9,7 @@ use crate::commands::Outcome;
 use crate::commands::hunt::Hunted;
 use crate::exit_code;
 use crate::findings::TestResult;
+use cofferdam_batch::ledger::RecordedJob;
 use cofferdam_conflicts::Conflict;
 
 /// The result of a command, from which its text and every report file are made.
@@ -51,6 +52,15 @@ impl<'a> Reported<'a> {
             Self::Outcome(outcome) => &outcome.findings.conflicts,
             #[cfg(has_observer)]
             Self::Hunt(hunted) => &hunted.conflicts,
+        }
+    }
+
+    /// Returns the jobs of the session, if there was one, or the reason they are not known.
+    pub(super) fn jobs(&self) -> Result<&'a [RecordedJob], &'a str> {
+        match self {
+            Self::Outcome(outcome) => outcome.jobs.as_deref().map_err(String::as_str),
+            #[cfg(has_observer)]
+            Self::Hunt(_) => Ok(&[]),
         }
     }
 

@@ -69,6 +69,7 @@ pub(super) fn outcome(name: &str) -> Outcome {
         command: Some(Ended::Passed),
         is_stopped: false,
         batch: None,
+        jobs: Ok(Vec::new()),
         findings: Findings {
             places: vec![PathBuf::from(DIR)],
             watched: Watched::default(),

@@ -1,7 +1,7 @@
 //! Parts of sessions in words.
 
 use super::text::{count, plain};
-use cofferdam_batch::ledger::{JobCounts, RecordedSession, WalStatus};
+use cofferdam_batch::ledger::{JobCounts, RecordedAttempt, RecordedSession, WalStatus};
 use cofferdam_batch::processes::NamedProcess;
 use std::time::Duration;
 
@@ -42,6 +42,16 @@ pub(super) fn progress(jobs: &JobCounts) -> String {
         }
     }
     line
+}
+
+/// Formats the end of an attempt as `code 3` or `signal 9, timeout`.
+pub(super) fn ended_with(attempt: &RecordedAttempt) -> String {
+    let end = match (attempt.signal, attempt.exit_code) {
+        (Some(signal), _) => Some(format!("signal {signal}")),
+        (None, code) => code.map(|code| format!("code {code}")),
+    };
+    let reason = attempt.reason.as_deref().map(|reason| plain(reason).into_owned());
+    end.into_iter().chain(reason).collect::<Vec<_>>().join(", ")
 }
 
 /// Formats the time between two timestamps in microseconds.

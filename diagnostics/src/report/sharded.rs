@@ -1,5 +1,6 @@
 //! The report of `shards`: for people, for runners, and for a matrix.
 
+use super::shell_line::shell_line;
 use super::style::{BOLD, headline};
 use super::text::count;
 use super::{json_line, table};
@@ -8,6 +9,7 @@ use crate::commands::shards::Sharded;
 use crate::shards::{LongTest, Plan, Selection, Shard};
 use cofferdam_conflicts::Severity;
 use serde::Serialize;
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
@@ -141,17 +143,47 @@ fn human(mut out: &mut impl Write, sharded: &Sharded) -> io::Result<()> {
         count(plan.tests as u64, "test"),
         count(plan.shards.len() as u64, "shard"),
     )?;
-    let of = plan.shards.len();
-    match plan.shards.first().map(|shard| &shard.selection) {
-        Some(Selection::Filterset(_)) => writeln!(
-            out,
-            "help: cargo nextest run -E \"$(cargo cofferdam shards --shard 1/{of} --format nextest)\""
-        ),
-        _ => writeln!(
-            out,
-            "help: cargo cofferdam shards --shard 1/{of} --format cargo | xargs -L1 cargo test"
-        ),
+    match next_step(sharded) {
+        Some(line) => writeln!(out, "help: {line}"),
+        None => Ok(()),
     }
+}
+
+/// Returns the line that runs the first shard, with the words of the user's command; `None` if no shell can read it.
+fn next_step(sharded: &Sharded) -> Option<String> {
+    let is_nextest = matches!(sharded.plan.shards.first()?.selection, Selection::Filterset(_));
+    let shard = format!("1/{}", sharded.plan.shards.len());
+    let format = if is_nextest { "nextest" } else { "cargo" };
+    let mut words = [
+        "cargo",
+        "cofferdam",
+        "shards",
+        "--shard",
+        &shard,
+        "--format",
+        format,
+    ]
+    .map(OsString::from)
+    .to_vec();
+    words.extend(
+        sharded
+            .times
+            .iter()
+            .flat_map(|file| ["--times".into(), file.into()]),
+    );
+    if !sharded.command.is_empty() {
+        words.push("--".into());
+        words.extend_from_slice(&sharded.command);
+    }
+    let (selection, before) = (shell_line(&words)?, shell_line(&sharded.runs.0)?);
+    Some(if is_nextest {
+        let after = shell_line(&sharded.runs.1)?;
+        format!("{before} -E \"$({selection})\" {after}")
+            .trim_end()
+            .to_owned()
+    } else {
+        format!("{selection} | xargs -L1 {before}")
+    })
 }
 
 /// Names the tests that no division makes short enough.
@@ -163,7 +195,7 @@ pub(super) fn warn(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
             |test| format!("{binary}::{test}"),
         );
         let text = format!(
-            "{name} takes {}, and an equal part is {share}: only splitting it shortens its shard",
+            "{name} takes {}, more than a shard's share of {share}: split it to shorten its shard",
             text_of(*micros)
         );
         headline(out, Severity::Warning, "too long", &text)?;

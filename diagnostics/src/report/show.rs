@@ -1,6 +1,6 @@
 //! The report of `show`: one session with its jobs and conflicts.
 
-use super::session_text::{name, owner, progress, span, timestamp};
+use super::session_text::{ended_with, name, owner, progress, span, timestamp};
 use super::style::{BOLD, RED, YELLOW};
 use super::text::{count, plain};
 use super::{json_line, table};
@@ -129,12 +129,6 @@ fn row(job: &RecordedJob, now: u64) -> [String; 8] {
         },
         None => "-".to_owned(),
     };
-    let ended = last.and_then(|attempt| match (attempt.signal, attempt.exit_code) {
-        (Some(signal), _) => Some(format!("signal {signal}")),
-        (None, code) => code.map(|code| format!("code {code}")),
-    });
-    let reason = last.and_then(|attempt| attempt.reason.as_deref()).map(plain);
-    let ended = [ended.as_deref(), reason.as_deref()];
     let log = last.and_then(|attempt| attempt.log.as_ref());
     let attempts = match (job.carried_over, job.attempts.len()) {
         (true, _) => "earlier".to_owned(),
@@ -147,7 +141,7 @@ fn row(job: &RecordedJob, now: u64) -> [String; 8] {
         job.state.to_string(),
         attempts,
         took,
-        ended.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        last.map(ended_with).unwrap_or_default(),
         log.map(|log| plain(&log.display().to_string()).into_owned())
             .unwrap_or_default(),
     ]

@@ -86,11 +86,10 @@ fn human(out: &mut dyn Write, active: &ActiveSessions) -> io::Result<()> {
         writeln!(out, "{YELLOW}warning:{YELLOW:#} {warning}")?;
     }
     let running = active.sessions.len() as u64;
-    let verb = if running == 1 { "runs" } else { "run" };
     writeln!(
         out,
-        "{BOLD}cofferdam:{BOLD:#} {} {verb}, in {}",
-        count(running, "session"),
+        "{BOLD}cofferdam:{BOLD:#} {}, in {}",
+        count(running, "running session"),
         plain(&active.base.display().to_string())
     )
 }

@@ -183,14 +183,14 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
              its own (`harness = false`) are seen under nextest, and where it calls `cofferdam::Worker::begin`"
         }
         Some(Ended::Failed { .. }) if outcome.findings.observed.is_some() => {
-            "the command failed before a test program of this machine was started: see what it wrote"
+            "the command failed before it started a test program: see its output"
         }
         _ if outcome.findings.observed.is_some() => {
-            "test programs are seen that cargo or nextest starts for this machine, and that are linked with glibc \
-             dynamically"
+            "no test program was seen: give a command that runs tests, such as `cargo test`; programs count that cargo or \
+             nextest starts for this machine, linked dynamically with glibc"
         }
         Some(Ended::Failed { .. }) if outcome.has_library != Some(false) => {
-            "no test touched cofferdam before the command failed: see what it wrote"
+            "no test used cofferdam before the command failed: see its output"
         }
         Some(_) => match outcome.has_library {
             Some(true) => {
@@ -198,11 +198,11 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
                  there is nothing to record, `--no-records pass` says so"
             }
             Some(false) => {
-                "only tests that touch cofferdam are recorded, and it is no dependency here: add it as a \
+                "only tests that use cofferdam are recorded, and nothing here depends on it: add it as a \
                  dev-dependency, or use `cargo cofferdam observe`, which needs none"
             }
             None => {
-                "only tests that touch cofferdam are recorded: is it a dev-dependency, and does a test call it? If \
+                "only tests that use cofferdam are recorded: is it a dev-dependency, and does a test call it? If \
                  there is nothing to record, `--no-records pass` says so"
             }
         },

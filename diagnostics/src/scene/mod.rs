@@ -72,7 +72,7 @@ pub(crate) struct Scene {
     pub(crate) arrangement: Arrangement,
     /// The number of busy threads beside the tests.
     pub(crate) load: u32,
-    /// Two copies run at one time. A test failed if it failed in either.
+    /// Two copies run at the same time. A test failed if it failed in either.
     pub(crate) twice: bool,
     /// Each process begins with an empty temporary directory.
     pub(crate) empty_temp: bool,

@@ -8,6 +8,9 @@ use std::fmt;
 /// The longest argument of a program on Linux, with its final zero (`MAX_ARG_STRLEN`).
 const LONGEST_ARGUMENT: usize = 128 * 1024;
 
+/// The time of a test, in microseconds, from which on it is worth splitting.
+const WORTH_SPLITTING: u64 = 1_000_000;
+
 /// A suite in shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -20,7 +23,7 @@ pub(crate) struct Plan {
     pub(crate) assumed: Option<u64>,
     /// The time of all tests, in microseconds; 0 if none has a time.
     pub(crate) micros: u64,
-    /// Tests that take longer than an equal part of that time: the slowest shard takes at least as long.
+    /// Tests of a second or more that take longer than an equal part of that time: the slowest shard takes at least as long.
     pub(crate) too_long: Vec<LongTest>,
 }
 
@@ -155,7 +158,9 @@ impl Plan {
             })
         });
         let number = divided.len() as u64;
-        let is_too_long = |unit: &usize| time(*unit).saturating_mul(number) > micros && number > 1;
+        let is_too_long = |unit: &usize| {
+            time(*unit) >= WORTH_SPLITTING && time(*unit).saturating_mul(number) > micros && number > 1
+        };
         Ok(Self {
             shards: shards.collect::<Result<_, _>>()?,
             tests: units.iter().map(Unit::tests).sum(),
@@ -348,20 +353,27 @@ mod tests {
     }
 
     #[test]
-    fn a_test_longer_than_an_equal_part_is_named() {
-        let mut times = TestTimes::default();
-        for (name, micros) in [("a", 50), ("b", 20), ("c", 20)] {
-            times.add("shop", "", name, micros);
-        }
-        let plan = Plan::new(&suite(&["a", "b", "c", "d"]), &times, 3, true).unwrap();
-        // The unknown one counts as 20.
-        assert_eq!((plan.micros, plan.without_time, plan.assumed), (110, 1, Some(20)));
-        let long = LongTest {
+    fn a_test_longer_than_an_equal_part_is_named_if_it_takes_a_second() {
+        let plan = |unit: u64| {
+            let mut times = TestTimes::default();
+            for (name, units) in [("a", 5), ("b", 2), ("c", 2)] {
+                times.add("shop", "", name, units * unit);
+            }
+            Plan::new(&suite(&["a", "b", "c", "d"]), &times, 3, true).unwrap()
+        };
+        let long = plan(200_000);
+        // The unknown one counts as two units.
+        assert_eq!(
+            (long.micros, long.without_time, long.assumed),
+            (2_200_000, 1, Some(400_000))
+        );
+        let wanted = LongTest {
             binary: "shop".to_owned(),
             test: Some("a".to_owned()),
-            micros: 50,
+            micros: 1_000_000,
         };
-        assert_eq!(plan.too_long, [long]);
+        assert_eq!(long.too_long, [wanted]);
+        assert_eq!(plan(199_999).too_long, []);
     }
 
     #[test]

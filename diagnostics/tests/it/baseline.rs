@@ -39,7 +39,7 @@ fn a_first_run_writes_what_is_known_and_only_what_is_new_fails_from_then_on() {
         first.out,
         "
 known: file /shop/report.csv (2 uses)
-baseline: wrote conflicts.toml, where 1 conflict is known
+baseline: wrote conflicts.toml, where 1 conflict is known; check it in
 cofferdam: no new conflict in what was watched: 2 tests, 2 workers, 1 run, 0 service instances, 2 claims; 1 conflict is known in conflicts.toml
 "
     );

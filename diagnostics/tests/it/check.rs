@@ -11,7 +11,7 @@ fn a_conflict_is_reported_with_both_tests_the_resource_and_a_help_text() {
     assert_eq!(
         output.out,
         "
-conflict: file /shop/report.csv is used by orders::stores_one on w0 (write) and reports::exports_all on w1 (write) at one time, with no lock in common
+conflict: file /shop/report.csv is used by orders::stores_one on w0 (write) and reports::exports_all on w1 (write) at the same time, with no lock in common
   orders::stores_one    w0 in shop  write  tests/shop.rs:7
   reports::exports_all  w1 in shop  write  tests/shop.rs:7
   shared-resource; overlapped: yes

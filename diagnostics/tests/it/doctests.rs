@@ -5,7 +5,7 @@ use crate::recording::{CommandOutput, make_pipe};
 use std::collections::BTreeSet;
 use std::fs;
 
-/// Doctests that append a line about themselves; two of them run at one time, because each waits for the other at a pipe.
+/// Doctests that append a line about themselves; two of them run at the same time, because each waits for the other at a pipe.
 const DOCUMENTED: &str = r#"
 /// ```
 /// let worker = cofferdam::Worker::current();

@@ -19,9 +19,7 @@ fn commands(dir: &Path) -> Vec<String> {
     assert!(output.out.lines().count() <= 8, "{}", output.out);
     let lines = output.out.lines().filter_map(|line| line.strip_prefix("  "));
     let command = |line: &str| line.split("  #").next().unwrap().trim_end().to_owned();
-    lines
-        .map(|line| command(line).replace("nextest run", "test"))
-        .collect()
+    lines.map(command).collect()
 }
 
 #[test]
@@ -32,14 +30,14 @@ fn a_new_project_is_to_be_observed() {
     assert!(
         output
             .out
-            .contains("depends on serial_test and does not depend on cofferdam; cargo-nextest is "),
+            .contains("depends on serial_test, not on cofferdam; cargo-nextest is "),
         "{}",
         output.out
     );
     assert!(output.out.contains("nothing is recorded yet"), "{}", output.out);
     let wanted = [
-        "cargo cofferdam observe --confirm -- cargo test",
-        "cargo cofferdam hunt -- cargo test",
+        "cargo cofferdam observe --confirm -- cargo test --no-fail-fast",
+        "cargo cofferdam hunt -- cargo test --no-fail-fast",
     ];
     assert_eq!(commands(dir.path())[..2], wanted);
     let (_, report) = json_of(dir.path(), &["--format", "json"]);
@@ -64,12 +62,15 @@ fn a_failure_is_to_be_hunted_and_conflicts_are_to_be_fixed() {
     fs::create_dir(dir.path().join("observed")).unwrap();
     fs::write(dir.path().join("observed/last.json"), example).unwrap();
     let wanted = [
-        "cargo cofferdam hunt c -- cargo test",
+        "cargo cofferdam hunt c -- cargo test --no-fail-fast",
         "cargo cofferdam fix",
-        "cargo cofferdam run -- cargo test",
-        "cargo cofferdam shards 4 -- cargo test",
+        "cargo cofferdam run -- cargo test --no-fail-fast",
     ];
     assert_eq!(commands(dir.path()), wanted);
+    // An hour of tests is worth shards.
+    let example = example.replacen("\"micros\": {", "\"micros\": {\"slow\": 3600000000, ", 1);
+    fs::write(dir.path().join("observed/last.json"), example).unwrap();
+    assert_eq!(commands(dir.path()).last().unwrap(), "cargo cofferdam shards 4");
     let output = output_of(dir.path(), &[]);
     assert!(
         output.out.contains("12 tests, 1 failed (shop::c), 1 conflict"),

@@ -315,9 +315,9 @@ fn the_advice_for_an_empty_recording_depends_on_the_cause() {
     let dir = tempfile::tempdir().unwrap();
     let args = ["run", "--no-records", "fail", "--"];
     let run = |command: &str| crate::recording::output_of(dir.path(), &[&args[..], &[command]].concat()).out;
-    assert!(run("false").contains("no test touched cofferdam before the command failed"));
+    assert!(run("false").contains("no test used cofferdam before the command failed"));
     for (package, what) in [
-        ("shop", "it is no dependency here: add it as a dev-dependency"),
+        ("shop", "nothing here depends on it: add it as a dev-dependency"),
         (
             "cofferdam",
             "cofferdam is a dependency here, but no test that ran asked it",

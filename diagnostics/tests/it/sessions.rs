@@ -32,7 +32,7 @@ fn without_a_recorded_session_reports_are_empty_and_create_nothing() {
     let output_of = |args: &[&str]| output_of(base.path(), args);
     let status = output_of(&["status", "--watch"]);
     assert!(
-        status.out.starts_with("cofferdam: 0 sessions run, in "),
+        status.out.starts_with("cofferdam: 0 running sessions, in "),
         "{}",
         status.out
     );
@@ -70,7 +70,7 @@ fn an_active_session_is_shown_with_its_jobs() {
     for line in [
         "  1 of 3 jobs ended, 1 running, 1 waiting\n",
         "  running 2 second, ",
-        "cofferdam: 1 session runs, in ",
+        "cofferdam: 1 running session, in ",
     ] {
         assert!(status.out.contains(line), "{line:?} in {}", status.out);
     }
@@ -95,9 +95,9 @@ fn watching_ends_with_the_session_whatever_ended_it() {
     let mut lines = BufReader::new(watch.stdout.take().unwrap())
         .lines()
         .map(Result::unwrap);
-    assert!(lines.any(|line| line.starts_with("cofferdam: 1 session runs")));
+    assert!(lines.any(|line| line.starts_with("cofferdam: 1 running session,")));
     owner.kill();
-    assert!(lines.any(|line| line.starts_with("cofferdam: 0 sessions run")));
+    assert!(lines.any(|line| line.starts_with("cofferdam: 0 running sessions,")));
     assert_eq!(lines.next(), None);
     assert!(watch.wait().unwrap().success());
 }

@@ -139,13 +139,8 @@ fn cargo_test_runs_every_test_in_exactly_one_of_the_shards_and_its_time_counts_n
             let words = shlex_words(line.as_str().unwrap());
             let output: CommandOutput = run_cargo(&package, &words).into();
             assert_eq!(output.code, Some(0), "{words:?}{}", output.err);
-            let target = words
-                .iter()
-                .skip(2)
-                .take(2)
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(" ");
+            let target = words[2..].iter().take_while(|word| *word != "--offline");
+            let target = target.cloned().collect::<Vec<_>>().join(" ");
             for line in output.out.lines().filter(|line| line.ends_with(" ... ok")) {
                 let name = line.trim_start_matches("test ").trim_end_matches(" ... ok");
                 *ran.entry(format!("{target} {name}")).or_default() += 1;
@@ -157,7 +152,7 @@ fn cargo_test_runs_every_test_in_exactly_one_of_the_shards_and_its_time_counts_n
         ran,
         [
             ("--doc src/lib.rs - (line 1)", 1),
-            ("--lib -- a", 1),
+            ("--lib a", 1),
             ("--test shop a", 1),
             ("--test shop b", 1),
             ("--test shop deep::c", 1)
@@ -186,7 +181,7 @@ fn run_cargo(package: &Package, words: &[String]) -> std::process::Output {
     #[expect(clippy::disallowed_methods, reason = "the runner that the arguments are for")]
     let mut cargo = Command::new("cargo");
     cargo
-        .args(["test", "--offline"])
+        .arg("test")
         .args(words)
         .current_dir(package.path())
         .env("CARGO_TARGET_DIR", package.built())
@@ -212,9 +207,9 @@ fn times_of_a_junit_report_divide_the_tests_and_one_that_is_too_long_is_named() 
         "  shard  tests  time
   1/2    1      9.00 s
   2/2    2      3.00 s
-too long: shop::shop::a takes 9.00 s, and an equal part is 6.00 s: only splitting it shortens its shard
+too long: shop::shop::a takes 9.00 s, more than a shard's share of 6.00 s: split it to shorten its shard
 cofferdam: 3 tests in 2 shards, 12.00 s
-help: cargo cofferdam shards --shard 1/2 --format cargo | xargs -L1 cargo test
+help: cargo cofferdam shards --shard 1/2 --format cargo --times junit.xml -- cargo test --offline --test shop | xargs -L1 cargo test
 "
     );
     let report = report(&package, &["2", "--times", "junit.xml"], &command);
@@ -228,12 +223,49 @@ help: cargo cofferdam shards --shard 1/2 --format cargo | xargs -L1 cargo test
         &["--shard", "2/2", "--times", "junit.xml", "--format", "cargo"],
         &command,
     );
-    assert_eq!(lines.out, "-p shop --test shop -- --exact b deep::c\n");
+    assert_eq!(lines.out, "-p shop --test shop --offline -- --exact b deep::c\n");
     assert!(
         lines.err.contains("too long: shop::shop::a takes 9.00 s"),
         "{}",
         lines.err
     );
+}
+
+#[test]
+fn each_cargo_test_of_a_shard_has_the_command_s_options_and_its_package_s_features() {
+    let package = Package::new("shop", "#[test] #[cfg(feature = \"tea\")] fn a() {}\n");
+    let manifest = std::fs::read_to_string(package.path().join("Cargo.toml")).unwrap();
+    let manifest = format!("{manifest}members = [\"till\"]\n[features]\ntea = []\n");
+    package.write("Cargo.toml", &manifest);
+    package.write(
+        "till/Cargo.toml",
+        "[package]\nname = \"till\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
+    );
+    package.write("till/src/lib.rs", "#[test] fn b() {}\n");
+    let command = [
+        &CARGO[..],
+        &["--workspace", "--lib", "--tests", "--features", "tea"],
+    ]
+    .concat();
+    let lines = shards(&package, &["2", "--format", "cargo"], &command);
+    assert_eq!(
+        lines.out,
+        "-p shop --test shop --offline --no-default-features --features tea -- --exact a
+-p till --lib --offline --no-default-features -- --exact b\n",
+        "{}",
+        lines.err
+    );
+    for line in lines.out.lines() {
+        let output: CommandOutput = run_cargo(&package, &shlex_words(line)).into();
+        assert!(output.out.contains("1 passed"), "{}{}", output.out, output.err);
+    }
+    if crate::suites::has_nextest() {
+        let command = [&NEXTEST[..], &["--workspace", "--features", "tea", "-E", "all()"]].concat();
+        let text = shards(&package, &["2"], &command).out;
+        let help = "help: cargo nextest run -E \"$(cargo cofferdam shards --shard 1/2 --format nextest -- cargo nextest run --offline \
+                    --workspace --features tea -E 'all()')\" --offline --workspace --features tea\n";
+        assert!(text.ends_with(help), "{text}");
+    }
 }
 
 #[test]

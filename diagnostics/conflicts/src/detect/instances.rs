@@ -77,7 +77,7 @@ fn report(state: &State, service: Name, place: Name, instances: &[u32]) -> Optio
     })
 }
 
-/// Returns two executions of different workers that ran at one time. `order` is by first moment.
+/// Returns two executions of different workers that ran at the same time. `order` is by first moment.
 fn overlapping(state: &State, order: &[u32]) -> Option<(u32, u32)> {
     let mut open: BTreeMap<u32, u32> = BTreeMap::new();
     for user in order {

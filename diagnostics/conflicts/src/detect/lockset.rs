@@ -38,7 +38,7 @@ pub(super) trait World {
 
 #[derive(Debug, PartialEq)]
 pub(super) struct Verdict {
-    /// Two uses that conflict: preferably of one run, and preferably at one time.
+    /// Two uses that conflict: preferably of one run, and preferably at the same time.
     pub(super) pair: (usize, usize),
     pub(super) overlapped: bool,
     /// Uses that conflict with another one, a few of each class, by first moment.
@@ -203,7 +203,7 @@ fn differing(uses: &[Use], own: &Class, other: &Class) -> Option<(usize, usize)>
         .or_else(|| pick(own, uses[b].test).map(|a| (a, b)))
 }
 
-/// Returns two conflicting uses that happened at one time, of one run if possible.
+/// Returns two conflicting uses that happened at the same time, of one run if possible.
 ///
 /// One pass by first moment. Of each class only the two uses of different tests that end last can matter.
 fn first_overlap(world: &impl World, uses: &[Use], classes: &[Class]) -> Option<(usize, usize)> {

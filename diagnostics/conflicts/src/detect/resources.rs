@@ -7,6 +7,7 @@ use crate::conflict::{Conflict, Kind, NO_COMMON_LOCK};
 use crate::help::HelpContext;
 use crate::interned_names::{Name, index};
 use crate::tables::{Claim, Owner, Scope, State};
+use cofferdam::format::ResourceKind;
 use cofferdam::{Access, Resource};
 use std::collections::{BTreeMap, HashMap};
 
@@ -236,7 +237,7 @@ fn message(resource: &Resource, kind: Kind, overlapped: bool, [first, second]: [
     let with_run = first.test.run != second.test.run;
     if kind == Kind::OrderLeak {
         return format!(
-            "{resource} is used by {} in {} and by {} in {}, which run one after the other here and would run at one time \
+            "{resource} is used by {} in {} and by {} in {}, which run one after the other here and would run at the same time \
              under nextest",
             first.on_worker(false),
             first.test.binary,
@@ -245,12 +246,18 @@ fn message(resource: &Resource, kind: Kind, overlapped: bool, [first, second]: [
         );
     }
     let when = if overlapped {
-        "at one time"
+        "at the same time"
     } else {
-        "in turn, this time"
+        "one after the other"
+    };
+    // A lock says nothing about what a test leaves in a static.
+    let lock = if resource.kind() == ResourceKind::Static {
+        ""
+    } else {
+        NO_COMMON_LOCK
     };
     format!(
-        "{resource} is used by {} and {} {when}{NO_COMMON_LOCK}",
+        "{resource} is used by {} and {} {when}{lock}",
         first.on_worker(with_run),
         second.on_worker(with_run),
     )

@@ -85,7 +85,7 @@ fn epochs(state: &State) -> Vec<Conflict> {
         let (name, locator) = (state.text(*service), called(state, *locator));
         let message = format!(
             "{name} of {locator} was built anew after it was cleared or overridden, while the old instance \
-             was still held: two at one time, {}",
+             was still held: two existed together, {}",
             times(tally.count)
         );
         let help = format!(

@@ -5,7 +5,7 @@ use crate::conflict::{Conflict, Kind};
 use crate::tables::State;
 use std::collections::BTreeMap;
 
-/// Returns a conflict for each worker of a run of which two processes had an execution at one time.
+/// Returns a conflict for each worker of a run of which two processes had an execution at the same time.
 pub(super) fn twice(state: &State) -> Vec<Conflict> {
     let mut lanes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (index, execution) in state.executions.rows.iter().enumerate() {
@@ -64,7 +64,7 @@ fn in_lane(state: &State, mut executions: Vec<u32>) -> Option<Conflict> {
         return None;
     };
     let message = format!(
-        "worker {} of run {} was alive in two processes at one time: {first} in process {} and {second} in process {}",
+        "worker {} of run {} was alive in two processes at the same time: {first} in process {} and {second} in process {}",
         first.worker, first.run, first.pid, second.pid
     );
     let help = "leave COFFERDAM_WORKER unset for a test suite and for what its tests start: it pins a whole process. \

@@ -62,7 +62,7 @@ fn entry_of(state: &mut State, process: u32, lane: u32, entry: &Entry, now: u64)
     }
 }
 
-/// Counts instances of one service from different epochs that are held at one time.
+/// Counts instances of one service from different epochs that are held at the same time.
 fn epochs_of(state: &mut State, process: u32, lane: u32, cache: &Cache) {
     let locator = state.names.name(&cache.locator);
     let run = state.processes.get(process).run;

@@ -49,7 +49,7 @@ fn a_file_that_two_workers_write_is_a_conflict() {
         report(&[&w0, &w1]),
         "\
 conflict shared-resource [a, b] of 2
-  file /shop/report.csv is used by a on w0 (write) and b on w1 (read) at one time, with no lock in common
+  file /shop/report.csv is used by a on w0 (write) and b on w1 (read) at the same time, with no lock in common
   give each test its own file: `let dir = cofferdam::lease::dir()?;` and `dir.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `macros`)
 "
     );
@@ -68,7 +68,7 @@ fn uses_in_sequence_are_a_conflict_in_another_schedule() {
         report(&[&w0, &w1]),
         "\
 conflict shared-resource [a, b] of 2
-  port 80 is used by a on w0 (write) and b on w1 (write) in turn, this time, with no lock in common
+  port 80 is used by a on w0 (write) and b on w1 (write) one after the other, with no lock in common
   let the system choose: `TcpListener::bind((\"127.0.0.1\", 0))`, and pass on the port that `local_addr()` returns, or `cofferdam::lease::port()?` where the number is needed before the server starts; where the number has to be this one, `#[cofferdam::serial(port_80)]` on the tests that change it and `#[cofferdam::parallel(port_80)]` on those that only read it (feature `macros`)
 "
     );
@@ -144,7 +144,7 @@ fn two_runs_at_one_time_on_one_machine_conflict_also_over_the_same_test() {
         report(&[&one, &two]),
         "\
 conflict shared-resource [a, a] of 2
-  name queue orders is used by a on w0 of run r1 (write) and a on w0 of run r2 (write) at one time, with no lock in common
+  name queue orders is used by a on w0 of run r1 (write) and a on w0 of run r2 (write) at the same time, with no lock in common
   let the name hold the run too: `Worker::current().run()` and `.id()`; where it has to be one, `#[cofferdam::serial(queue_orders)]` on the tests that change it and `#[cofferdam::parallel(queue_orders)]` on those that only read it (feature `macros`)
 "
     );
@@ -233,7 +233,7 @@ fn a_service_s_claim_counts_for_every_test_that_uses_the_service() {
         report(&[&w0, &w1]),
         "\
 conflict shared-resource [c, b, a] of 3
-  file /shop/report.csv is used by c on w0 (write) and b on w1 (write) at one time, with no lock in common
+  file /shop/report.csv is used by c on w0 (write) and b on w1 (write) at the same time, with no lock in common
   give each worker its own file: `cx.dir()?.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `macros`)
 "
     );
@@ -303,7 +303,7 @@ fn a_worker_in_two_processes_at_one_time_is_a_conflict_and_in_sequence_is_not() 
         of(8),
         "\
 conflict worker-twice [a, b] of 2
-  worker w0 of run r was alive in two processes at one time: a in process 7 and b in process 8
+  worker w0 of run r was alive in two processes at the same time: a in process 7 and b in process 8
   leave COFFERDAM_WORKER unset for a test suite and for what its tests start: it pins a whole process. If it is not set, two runs share one COFFERDAM_RUN_ID, which has to be unique
 "
     );
@@ -370,7 +370,7 @@ fn warnings_and_notes_are_reported_after_conflicts() {
         report(&[&w0]),
         "\
 warning two-epochs [a] of 1
-  Db of locator `services` was built anew after it was cleared or overridden, while the old instance was still held: two at one time, once
+  Db of locator `services` was built anew after it was cleared or overridden, while the old instance was still held: two existed together, once
   drop references obtained before clearing or overriding, or `get` Db again instead of keeping it
 warning leaked [a] of 1
   Db of locator `services` was still held when its test was over, once

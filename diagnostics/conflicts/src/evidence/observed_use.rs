@@ -6,7 +6,7 @@ use cofferdam::{Access, Resource};
 
 /// A use of a resource that was observed from outside, in a suite that records nothing itself.
 ///
-/// No worker is known then. Tests of one process may run at one time in some schedule, so each counts as a worker of its
+/// No worker is known then. Tests of one process may run at the same time in some schedule, so each counts as a worker of its
 /// own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed<'a> {
@@ -18,7 +18,7 @@ pub struct Observed<'a> {
     pub pid: u32,
     /// The start of the process, in any unit, since process IDs are reused.
     pub started: u64,
-    /// Whether the run's programs follow one another, as under `cargo test`: their tests cannot run at one time then, but
+    /// Whether the run's programs follow one another, as under `cargo test`: their tests cannot run at the same time then, but
     /// find what earlier ones left behind.
     pub in_turn: bool,
     /// The test.

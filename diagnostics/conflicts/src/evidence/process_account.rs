@@ -84,7 +84,7 @@ impl Account {
         let without = words[header::WITHOUT];
         if without > 0 {
             lose(
-                "too many processes ran at one time for the session's account",
+                "too many processes ran at the same time for the session's account",
                 without,
             );
         }

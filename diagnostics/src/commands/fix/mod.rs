@@ -197,7 +197,9 @@ fn unknown(observation: &Observation, conflicts: usize, is_strict: bool) -> Opti
         ));
     }
     if observation.tests == 0 {
-        return Some("no test was observed".to_owned());
+        return Some(
+            "no test was observed: run `cargo cofferdam observe --confirm -- cargo test` first".to_owned(),
+        );
     }
     if observation.ended_early {
         return Some(format!(

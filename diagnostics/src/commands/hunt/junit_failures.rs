@@ -1,6 +1,6 @@
 //! The failed tests in a JUnit report, as nextest and other runners write it.
 
-use crate::findings::JUNIT_SUITE;
+use crate::findings::{JUNIT_FINDINGS, JUNIT_JOBS};
 use roxmltree::{Document, Node};
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,8 @@ fn parse(text: &str) -> Result<Vec<String>, String> {
         .filter(|node| node.has_tag_name("testcase"))
     {
         let suite = case.parent().and_then(|suite| suite.attribute("name"));
-        if suite == Some(JUNIT_SUITE) || !case.children().any(|child| is_failure(&child)) {
+        let is_test = suite.is_none_or(|suite| ![JUNIT_FINDINGS, JUNIT_JOBS].contains(&suite));
+        if !is_test || !case.children().any(|child| is_failure(&child)) {
             continue;
         }
         let name = case.attribute("name").ok_or("a test case has no name")?;
@@ -71,6 +72,7 @@ mod tests {
                 <testcase name="aborted &amp; gone"><error/></testcase>
               </testsuite>
               <testsuite name="cofferdam findings"><testcase name="env SHOP_DB"><failure/></testcase></testsuite>
+              <testsuite name="cofferdam jobs"><testcase name="cargo test"><failure/></testcase></testsuite>
             </testsuites>"#;
         assert_eq!(
             parse(report),

@@ -1,4 +1,4 @@
-//! `hunt`: finds out why tests fail now and then.
+//! `hunt`: finds out why tests fail sometimes.
 
 mod budgeted_scenes;
 mod first_run;
@@ -85,7 +85,7 @@ pub(crate) struct Hunted {
     pub(crate) seed: u64,
     /// The tests to start from, if some were named.
     pub(crate) given: Vec<TestId>,
-    /// The number of resources that tests were seen to use at one time, with pauses, without a failure.
+    /// The number of resources that tests were seen to use at the same time, with pauses, without a failure.
     pub(crate) unguarded: usize,
     /// Files that the hunt left in the packages.
     pub(crate) left: Vec<PathBuf>,
@@ -103,6 +103,11 @@ impl Hunted {
     /// Returns whether the command failed in some of its runs and passed in others.
     fn is_unstable(&self) -> bool {
         (1..self.command_runs.runs).contains(&self.command_runs.failed)
+    }
+
+    /// Returns whether tests after a failure may not have run in the first run.
+    pub(crate) fn ended_early(&self) -> bool {
+        self.ended != Ended::Passed && super::test_command::stops_at_failure(&self.command)
     }
 
     pub(crate) fn exit_code(&self) -> u8 {

@@ -119,7 +119,7 @@ impl RepeatedCommand {
     }
 
     /// Returns whether documentation tests that share a resource failed, and it is not shown yet that they did because they ran
-    /// at one time.
+    /// at the same time.
     fn has_open_question(&self, conflicts: &[Conflict]) -> bool {
         let mut failures = self.failures();
         failures.any(|(test, _)| {

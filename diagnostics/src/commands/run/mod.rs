@@ -11,7 +11,7 @@ pub(crate) mod watch;
 use super::baseline_check::BaselineCheck;
 use super::test_command::{self, is_test_command};
 use super::{Findings, Outcome, here, recordings};
-use crate::cli::RunArgs;
+use crate::cli::{FileFormat, RunArgs};
 use crate::exit_code::{self, Ended, NoRecords};
 use crate::fixtures;
 #[cfg(has_observer)]
@@ -71,7 +71,8 @@ pub(crate) fn run(
         base: &base,
         name: &name,
     };
-    let result = session
+    let number = recorder.number();
+    let mut result = session
         .run(plan, namespace, &mut recorder, watch)
         .map(|outcome| baseline.apply(outcome));
     match &result {
@@ -79,6 +80,15 @@ pub(crate) fn run(
         // It stays interrupted, and can be resumed again.
         Err(_) if args.resume => {}
         Err(_) => recorder.end(Status::Failed, None),
+    }
+    if let Ok(outcome) = &mut result
+        && args
+            .report
+            .files
+            .iter()
+            .any(|file| file.format == FileFormat::Junit)
+    {
+        outcome.jobs = recorder.jobs(number);
     }
     for warning in recorder.take_warnings() {
         watch.warn(&warning);

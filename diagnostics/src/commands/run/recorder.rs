@@ -10,8 +10,8 @@ use cofferdam_batch::executor::job_guard;
 use cofferdam_batch::jobs::spec;
 use cofferdam_batch::ledger::{
     AdmissionError, BlockingSession, JobEnd, JobNumber, JobState, Ledger, LedgerError, NewJob, NewSession,
-    Reader, RecordedConflict, ResumedJob, ResumedSpec, SessionFilter, SessionId, SessionWriter, Status,
-    Submission, WaitPolicy, now,
+    Reader, RecordedConflict, RecordedJob, ResumedJob, ResumedSpec, SessionFilter, SessionId, SessionWriter,
+    Status, Submission, WaitPolicy, now,
 };
 use cofferdam_batch::processes::NamedProcess;
 use std::collections::BTreeMap;
@@ -313,6 +313,17 @@ impl Recorder {
             recorded = recorded.and(writer.job_started(job.0, running.attempt, running.started));
         }
         self.warn_on_error(recorded);
+    }
+
+    /// Returns the jobs of this session after its end.
+    pub(super) fn jobs(&self, session: Option<SessionId>) -> Result<Vec<RecordedJob>, String> {
+        let known = session.filter(|_| !self.has_warned);
+        let known = known.ok_or("this session is not recorded in full, so its jobs are not known")?;
+        let jobs = Reader::open(&self.base).and_then(|reader| {
+            let jobs = reader.map(|reader| reader.jobs(known, None));
+            jobs.unwrap_or(Ok(Vec::new()))
+        });
+        jobs.map_err(|error| format!("the jobs could not be read: {error}"))
     }
 
     /// Ends the session and removes old ones.

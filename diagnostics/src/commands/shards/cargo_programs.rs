@@ -15,6 +15,8 @@ struct Artifact {
     manifest_path: PathBuf,
     target: Target,
     profile: Profile,
+    #[serde(default)]
+    features: Vec<String>,
     executable: Option<PathBuf>,
 }
 
@@ -67,6 +69,10 @@ const OF_TARGETS: [&str; 10] = [
     "--bench",
     "--all-targets",
 ];
+/// Options that choose packages, which each line does by itself.
+const OF_PACKAGES: [&str; 5] = ["-p", "--package", "--workspace", "--all", "--exclude"];
+/// Options that choose features, which each line takes from the build: another package may not have them.
+const OF_FEATURES: [&str; 4] = ["-F", "--features", "--all-features", "--no-default-features"];
 
 /// Returns the programs of the command, whose word `test` is at index `at`.
 pub(super) fn list(command: &[OsString], at: usize) -> Result<Vec<ListedProgram>, Box<dyn Error>> {
@@ -76,6 +82,15 @@ pub(super) fn list(command: &[OsString], at: usize) -> Result<Vec<ListedProgram>
     build.extend(ours.iter().cloned());
     let runs_doctests = !ours.iter().any(|word| is_option(word, &OF_TARGETS));
     let only_doctests = ours.iter().any(|word| word == "--doc");
+    let kept = kept(&ours);
+    let sets_features = ours.iter().any(|word| is_option(word, &OF_FEATURES));
+    let options = |artifact: &Artifact| {
+        let features = sets_features.then(|| features(&artifact.features));
+        kept.iter()
+            .cloned()
+            .chain(features.into_iter().flatten())
+            .collect::<Vec<_>>()
+    };
     let mut programs = Vec::new();
     for line in output_of(&build)?.split(|byte| *byte == b'\n') {
         // Other messages are not artifacts.
@@ -83,10 +98,10 @@ pub(super) fn list(command: &[OsString], at: usize) -> Result<Vec<ListedProgram>
             continue;
         };
         if artifact.profile.test && !only_doctests {
-            programs.extend(program(&artifact, &harness));
+            programs.extend(program(&artifact, &options(&artifact), &harness));
         }
         if artifact.profile.test && artifact.target.doctest && runs_doctests {
-            programs.push(doctests(&artifact, &harness));
+            programs.push(doctests(&artifact, &options(&artifact), &harness));
         }
     }
     // cargo reports them in the order of compilation, which varies.
@@ -111,17 +126,51 @@ fn split(words: &[OsString]) -> (Vec<OsString>, Vec<OsString>) {
     (ours, harness)
 }
 
+/// Returns cargo's words without those that choose packages, targets and features.
+fn kept(ours: &[OsString]) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut words = ours.iter();
+    while let Some(word) = words.next() {
+        let takes_value = WITH_VALUE.iter().any(|option| word == option);
+        let value = takes_value.then(|| words.next()).flatten();
+        let is_choice = [&OF_TARGETS[..], &OF_PACKAGES, &OF_FEATURES, &["--doc"]]
+            .iter()
+            .any(|options| is_option(word, options));
+        if !is_choice {
+            kept.extend([Some(word), value].into_iter().flatten().map(lossy));
+        }
+    }
+    kept
+}
+
+/// Returns the options that build a package with these features and no others.
+fn features(features: &[String]) -> Vec<String> {
+    let some = (!features.is_empty()).then(|| ["--features".to_owned(), features.join(",")]);
+    let none = "--no-default-features".to_owned();
+    std::iter::once(none).chain(some.into_iter().flatten()).collect()
+}
+
+/// Returns whether a word is one of these options, with or without its value.
 fn is_option(word: &OsStr, options: &[&str]) -> bool {
     let text = word.to_str().unwrap_or_default();
-    let name = text.split_once('=').map_or(text, |(name, _)| name);
+    let name = match text.split_once('=') {
+        _ if !text.starts_with("--") => text.get(..2).unwrap_or(text),
+        Some((name, _)) => name,
+        None => text,
+    };
     options.contains(&name)
 }
 
+fn lossy(word: &OsString) -> String {
+    word.to_string_lossy().into_owned()
+}
+
 /// Returns the test program of an artifact with the tests that it lists; `None` if it has none to run.
-fn program(artifact: &Artifact, harness: &[OsString]) -> Option<ListedProgram> {
+fn program(artifact: &Artifact, options: &[String], harness: &[OsString]) -> Option<ListedProgram> {
     let path = artifact.executable.as_deref()?;
     let dir = artifact.manifest_path.parent().unwrap_or(Path::new(""));
-    let (id, selection) = names(artifact);
+    let (id, mut selection) = names(artifact);
+    selection.extend_from_slice(options);
     #[expect(
         clippy::disallowed_methods,
         reason = "cargo starts test programs with its own variables"
@@ -139,12 +188,7 @@ fn program(artifact: &Artifact, harness: &[OsString]) -> Option<ListedProgram> {
     } else {
         None
     };
-    let texts = |words: &[OsString]| {
-        words
-            .iter()
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect()
-    };
+    let texts = |words: &[OsString]| words.iter().map(lossy).collect();
     let (tests, harness_arguments) = match listed {
         Some(tests) if tests.is_empty() => return None,
         Some(tests) if started.takes_several_names(&tests) && tests.iter().all(|test| is_plain(test)) => {
@@ -170,18 +214,16 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// Returns the documentation tests of a library, as one program that is not divided.
-fn doctests(artifact: &Artifact, harness: &[OsString]) -> ListedProgram {
+fn doctests(artifact: &Artifact, options: &[String], harness: &[OsString]) -> ListedProgram {
     let package = package(&artifact.package_id);
+    let selection = ["-p", package, "--doc"].map(str::to_owned);
     ListedProgram {
         is_filtered: false,
         id: format!("{package}::doc"),
         binary: String::new(),
         dir: PathBuf::new(),
-        selection: ["-p", package, "--doc"].map(str::to_owned).to_vec(),
-        harness_arguments: harness
-            .iter()
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect(),
+        selection: selection.iter().chain(options).cloned().collect(),
+        harness_arguments: harness.iter().map(lossy).collect(),
         tests: Tests::Together(Vec::new()),
     }
 }
@@ -245,6 +287,32 @@ mod tests {
     }
 
     #[test]
+    fn each_line_keeps_cargo_s_options_except_those_that_choose_packages_targets_and_features() {
+        for (command, wanted) in [
+            (
+                "--workspace --exclude till --release --target-dir t",
+                "--release --target-dir t",
+            ),
+            ("-pshop -p core --test=api --locked", "--locked"),
+            (
+                "-Fa --features b --lib -j 2 -q --config=net.offline=true",
+                "-j 2 -q --config=net.offline=true",
+            ),
+            (
+                "--doc --all-features --manifest-path x/Cargo.toml",
+                "--manifest-path x/Cargo.toml",
+            ),
+        ] {
+            assert_eq!(kept(&words(command)).join(" "), wanted, "{command}");
+        }
+        assert_eq!(features(&[]), ["--no-default-features"]);
+        assert_eq!(
+            features(&["a".to_owned(), "default".to_owned()]),
+            ["--no-default-features", "--features", "a,default"]
+        );
+    }
+
+    #[test]
     fn a_program_has_nextest_s_id_and_the_arguments_that_select_it() {
         for (kind, name, id, arguments) in [
             ("lib", "shop_core", "shop", "-p shop --lib"),
@@ -261,6 +329,7 @@ mod tests {
                     doctest: false,
                 },
                 profile: Profile { test: true },
+                features: Vec::new(),
                 executable: None,
             };
             assert_eq!(

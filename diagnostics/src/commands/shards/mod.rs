@@ -12,6 +12,7 @@ use crate::cli::{ShardsArgs, ShardsFormat};
 use crate::shards::{ListedProgram, Plan};
 use std::error::Error;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// The outcome of `shards`.
@@ -20,6 +21,12 @@ pub(crate) struct Sharded {
     pub(crate) plan: Plan,
     /// The only shard to show, from 1.
     pub(crate) only: Option<usize>,
+    /// The files of `--times`.
+    pub(crate) times: Vec<PathBuf>,
+    /// The user's command; empty for the default one.
+    pub(crate) command: Vec<OsString>,
+    /// The words that run a shard: those before its selection, and those after it.
+    pub(crate) runs: (Vec<OsString>, Vec<OsString>),
 }
 
 pub(crate) fn shards(args: &ShardsArgs) -> Result<Sharded, Box<dyn Error>> {
@@ -53,7 +60,17 @@ pub(crate) fn shards(args: &ShardsArgs) -> Result<Sharded, Box<dyn Error>> {
     let plan = Plan::new(&programs, &times, args.count(), runner == TestRunner::Nextest)
         .map_err(|why| Refused::new(&why))?;
     let only = args.shard.map(|shard| shard.number);
-    Ok(Sharded { plan, only })
+    let after = match runner {
+        TestRunner::Nextest => nextest_programs::without_filtersets(&command[at + 1..]),
+        TestRunner::Cargo => Vec::new(),
+    };
+    Ok(Sharded {
+        plan,
+        only,
+        times: args.times.clone(),
+        command: args.command.clone(),
+        runs: (command[..=at].to_vec(), after),
+    })
 }
 
 fn default_command(format: ShardsFormat) -> Vec<OsString> {

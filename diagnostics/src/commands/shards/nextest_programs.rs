@@ -44,6 +44,26 @@ pub(super) fn list(command: &[OsString], at: usize) -> Result<Vec<ListedProgram>
     parse(&output_of(&listing)?).map_err(|error| format!("could not read nextest's list: {error}").into())
 }
 
+/// Returns arguments of nextest without filtersets: nextest runs what any of several filtersets selects.
+pub(super) fn without_filtersets(words: &[OsString]) -> Vec<OsString> {
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let mut kept = Vec::new();
+    let mut options = words[..end].iter();
+    while let Some(word) = options.next() {
+        let text = word.to_string_lossy();
+        if ["-E", "--filterset", "--filter-expr"].contains(&&*text) {
+            options.next();
+        } else if !["-E", "--filterset=", "--filter-expr="]
+            .iter()
+            .any(|option| text.starts_with(option))
+        {
+            kept.push(word.clone());
+        }
+    }
+    kept.extend_from_slice(&words[end..]);
+    kept
+}
+
 fn parse(bytes: &[u8]) -> Result<Vec<ListedProgram>, serde_json::Error> {
     let list: TestList = serde_json::from_slice(bytes)?;
     let program = |(id, suite): (String, Suite)| {
@@ -67,6 +87,16 @@ fn parse(bytes: &[u8]) -> Result<Vec<ListedProgram>, serde_json::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shard_s_filterset_takes_the_place_of_the_command_s() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let command = "--release -E all() --filterset=all() -Eall() -p shop stores -- -E";
+        assert_eq!(
+            without_filtersets(&words(command)),
+            words("--release -p shop stores -- -E")
+        );
+    }
 
     #[test]
     fn the_tests_that_nextest_would_run_are_listed_by_program() {

@@ -507,7 +507,7 @@ mod tests {
         })
     }
 
-    /// Returns whether two tests cannot run at one time, by these keys of members.
+    /// Returns whether two tests cannot run at the same time, by these keys of members.
     fn are_apart(members: &[Member], keys: &[Option<usize>], one: usize, other: usize) -> bool {
         let pairs = members
             .iter()

@@ -14,29 +14,29 @@ use cofferdam_conflicts::Grade;
 const TRIES: usize = 5;
 
 /// A reason for [`Grade::Potential`]: one of the tests did not use the resource.
-pub(super) const NOT_BOTH: &str = "run again, the two did not both use it";
+pub(super) const NOT_BOTH: &str = "rerun, the two did not both use it";
 
 /// A reason for [`Grade::Potential`]: both only read it.
-pub(super) const NOT_CHANGED: &str = "run again, neither of the two changed it";
+pub(super) const NOT_CHANGED: &str = "rerun, neither of the two changed it";
 
 /// A reason for [`Grade::Potential`]: a run was stopped.
-pub(super) const TIMED_OUT: &str = "run again, the two did not end in time, and did not meet until then";
+pub(super) const TIMED_OUT: &str = "rerun, the two did not end in time, and did not meet until then";
 
 /// A reason for [`Grade::Potential`]: no pause within the limit makes the uses overlap.
-pub(super) const TOO_FAR: &str = "run again, the two used it too far apart to be brought together";
+pub(super) const TOO_FAR: &str = "rerun, the two used it too far apart to be brought together";
 
 pub(super) const IN_STD: &str =
-    "run again, they were apart, and so were all who use a variable: std has a lock there";
+    "rerun, they were apart, and so are all uses of variables: std has a lock there";
 
 /// A reason for [`Grade::Potential`]: they were apart, but not by the same time in enough runs.
 const UNSTEADY: &str =
-    "run again, they were apart, which may be chance: the time between the two differed from run to run";
+    "rerun, they were apart, which may be chance: the time between the two differed from run to run";
 
-pub(super) const NOT_HELD: &str = "run again, the two could not be held at it";
+pub(super) const NOT_HELD: &str = "rerun, the two could not be held at it";
 /// A reason for [`Grade::Potential`]: the tests could not be run.
 pub(super) const NOT_STARTED: &str = "its program cannot be started again";
 
-const BOTH_READ: &str = "run again, both read it at one time, and one of them changed it later";
+const BOTH_READ: &str = "rerun, both read it at the same time, and one of them changed it later";
 const AMONG_OTHERS: &str = "run again among others, what kept the two apart is unknown";
 
 /// One run of a pair.
@@ -95,7 +95,7 @@ pub(super) enum Decision {
 }
 
 /// The reason for [`Grade::Unguarded`].
-pub(super) const OVERLAPPED: &str = "both used it at one time";
+pub(super) const OVERLAPPED: &str = "both used it at the same time";
 pub(super) const WAITED: &str = "run again with pauses, one always waited until the other was done with it";
 
 /// A test used the resource only after another one was done.

@@ -127,7 +127,7 @@ mod tests {
         use Grade::{Guarded, Potential, Unguarded};
         let waits = [pair([0, 1], Guarded, ""), pair([1, 2], Guarded, "")];
         let absent = pair([0, 2], Potential, NOT_BOTH);
-        let other = pair([0, 2], Potential, "run again, the two could not be held at it");
+        let other = pair([0, 2], Potential, "rerun, the two could not be held at it");
         let stranger = pair([0, 3], Potential, NOT_BOTH);
         let met = pair([1, 4], Unguarded, "");
         let with = |more: &[&Pair]| {

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Runs tests of a suite at one time, as far as its runner allows that, with pauses.
+/// Runs tests of a suite at the same time, as far as its runner allows that, with pauses.
 pub(crate) struct PausedRuns<'a> {
     rerunner: Rerunner<'a>,
     suite: &'a SuitePrograms,

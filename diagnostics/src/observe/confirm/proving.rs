@@ -163,7 +163,7 @@ impl Confirmation<'_> {
         Some(rate)
     }
 
-    /// Runs both tests at one time, and returns for each whether it failed.
+    /// Runs both tests at the same time, and returns for each whether it failed.
     pub(super) fn failures(
         &self,
         suite: &RerunSuite,

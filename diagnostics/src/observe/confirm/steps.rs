@@ -21,7 +21,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// The maximum number of tests that run at one time: as threads of one process, and as processes.
+/// The maximum number of tests that run at the same time: as threads of one process, and as processes.
 const MAX_THREADS: usize = 48;
 const MAX_PROCESSES: usize = 12;
 /// The largest number of tests at a resource whose guard several runs have to show. If there are more, one run shows it, since

@@ -39,7 +39,7 @@ impl SavedStarts {
     pub(super) fn add(mut self, started: &StartedProgram) -> io::Result<()> {
         #[expect(
             clippy::disallowed_methods,
-            reason = "runners add to it at one time, and are soon gone"
+            reason = "runners add to it at the same time, and are soon gone"
         )]
         self.file.lock()?;
         let bytes = started.to_bytes();

@@ -112,7 +112,7 @@ impl StartedProgram {
     }
 
     /// Returns the arguments that the program was started with, except those that say how tests are printed and how many run
-    /// at one time.
+    /// at the same time.
     pub(crate) fn selection(&self) -> Vec<&OsStr> {
         let mut chosen: Vec<&OsStr> = Vec::new();
         let mut arguments = self.arguments.iter();

@@ -1,20 +1,27 @@
-//! JUnit XML: the results of the tests by program, then a suite with the findings.
+//! JUnit XML: the results of the tests by program, or the jobs of a session, then a suite with the findings.
 //!
 //! A finding is a test case of its own, named after its subject: a CI system then shows it once, compares it with earlier
 //! runs, and keeps the results of the tests as their runner reports them.
 
 use super::Reported;
-use crate::findings::{JUNIT_SUITE, ReportedOutcome, TestResult};
+use crate::findings::{JUNIT_FINDINGS, JUNIT_JOBS, ReportedOutcome, TestResult};
 use crate::report::finding::Finding;
+use crate::report::session_text::ended_with;
 use crate::report::text::plain;
+use cofferdam_batch::executor::tail;
+use cofferdam_batch::ledger::{JobState, RecordedAttempt, RecordedJob};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite, XmlString};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::time::Duration;
+
+/// The number of lines of a failed job's output.
+const TAIL: usize = 50;
 
 pub(super) fn write(out: &mut dyn Write, reported: Reported<'_>) -> io::Result<()> {
     let mut report = Report::new("cofferdam");
     report.add_test_suites(programs(reported));
+    report.add_test_suites(jobs(reported));
     report.add_test_suite(findings(reported));
     report.serialize(out).map_err(io::Error::other)
 }
@@ -75,10 +82,72 @@ fn test_case(last: &TestResult, earlier: &[&TestResult], reported: Reported<'_>)
     case
 }
 
+/// Returns the suite of the session's jobs, if there are any. Jobs of one name also have their numbers.
+fn jobs(reported: Reported<'_>) -> Option<TestSuite> {
+    let mut suite = TestSuite::new(JUNIT_JOBS);
+    match reported.jobs() {
+        Ok([]) => return None,
+        Ok(jobs) => {
+            let mut same: HashMap<&str, usize> = HashMap::new();
+            for job in jobs {
+                *same.entry(&job.name).or_default() += 1;
+            }
+            suite.add_test_cases(jobs.iter().map(|job| job_case(job, same[&*job.name] > 1)));
+        }
+        Err(why) => {
+            suite.add_test_case(TestCase::new("jobs", non_success(NonSuccessKind::Error, why)));
+        }
+    }
+    Some(suite)
+}
+
+fn job_case(job: &RecordedJob, is_repeated: bool) -> TestCase {
+    let time = |attempt: &RecordedAttempt| {
+        Some(Duration::from_micros(
+            attempt.ended?.saturating_sub(attempt.started),
+        ))
+    };
+    let last = job.attempts.last();
+    let mut status = match job.state {
+        JobState::Completed => TestCaseStatus::success(),
+        JobState::Failed => {
+            let message = last.map_or("failed in an earlier session".to_owned(), |last| {
+                format!("ended with {}", ended_with(last))
+            });
+            let mut status = non_success(NonSuccessKind::Failure, &message);
+            // A log that was removed has no lines.
+            let log = last.and_then(|last| last.log.as_deref());
+            let lines = log.and_then(|log| tail(log, TAIL).ok()).unwrap_or_default();
+            status.set_description(xml(&lines.join("\n")));
+            status
+        }
+        state => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(state.as_str());
+            status
+        }
+    };
+    for attempt in job.attempts.iter().rev().skip(1).rev() {
+        let mut rerun = TestRerun::new(NonSuccessKind::Failure);
+        rerun.set_message(xml(&format!("ended with {}", ended_with(attempt))));
+        time(attempt).map(|time| rerun.set_time(time));
+        status.add_rerun(rerun);
+    }
+    let number = if is_repeated {
+        format!(" (j{})", job.number)
+    } else {
+        String::new()
+    };
+    let mut case = TestCase::new(xml(&format!("{}{number}", job.name)), status);
+    case.set_classname(xml(job.group.as_deref().unwrap_or("jobs")));
+    last.and_then(time).map(|time| case.set_time(time));
+    case
+}
+
 /// Returns the suite of findings: those that fail the command are failures, those that the baseline accepts are skipped, and
 /// warnings and notes pass with a text. The last case is the verdict: an error if none was possible.
 fn findings(reported: Reported<'_>) -> TestSuite {
-    let mut suite = TestSuite::new(JUNIT_SUITE);
+    let mut suite = TestSuite::new(JUNIT_FINDINGS);
     for finding in Finding::all(reported) {
         let text = xml(&finding.lines(usize::MAX).join("\n"));
         let message = xml(&finding.message);
@@ -137,6 +206,7 @@ mod tests {
     use super::*;
     use crate::report::files::Reported;
     use crate::report::sample::{self, HOSTILE};
+    use cofferdam_conflicts::{Grade, Pair, StaticFacts};
     use junit_parser::{TestCase, TestStatus};
     use proptest::prelude::*;
 
@@ -155,7 +225,18 @@ mod tests {
 
     #[test]
     fn tests_have_their_results_and_times_and_each_finding_is_a_case() {
-        let outcome = sample::outcome("orders::stores_one");
+        let mut outcome = sample::outcome("orders::stores_one");
+        let conflict = &mut outcome.findings.conflicts[0];
+        conflict.pairs = vec![Pair {
+            tests: [0, 1],
+            grade: Grade::Reproduced,
+            tries: 4,
+            reason: "one failed".to_owned(),
+        }];
+        conflict.static_facts = Some(StaticFacts {
+            declared: Some("src/lib.rs:1".to_owned()),
+            ..StaticFacts::default()
+        });
         let text = text(Reported::Outcome(&outcome));
         let cases = cases(&text);
         let all: Vec<String> = cases
@@ -191,6 +272,12 @@ mod tests {
                 .contains("orders::stores_one in shop, write, src/lib.rs:3"),
             "{text}"
         );
+        for line in [
+            "\ndeclared at src/lib.rs:1\n",
+            "\nreproduced: orders::stores_one × reports::exports_all: one failed\n",
+        ] {
+            assert!(failure.text.contains(line), "{text}");
+        }
         assert_eq!(
             (cases[3].file.as_deref(), cases[3].line),
             (Some("src/lib.rs"), Some(3))

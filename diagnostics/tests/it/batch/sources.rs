@@ -49,6 +49,63 @@ fn the_jobs_of_a_file_run_and_the_last_line_counts_them() {
 }
 
 #[test]
+fn a_junit_report_has_a_case_for_each_job_with_its_end_and_the_end_of_its_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let jobs = [
+        "true",
+        r#"{"name": "docs", "command": "sh -c 'echo \"broken & link\"; exit 3'", "group": "site"}"#,
+        "false",
+        "false",
+    ];
+    let cases = |options: &[&str]| {
+        let options = [&["--report", "junit=junit.xml", "--jobs", "1"], options].concat();
+        let output = output_of(dir.path(), &jobs, &options);
+        assert_eq!(output.code, Some(4), "{}", output.err);
+        let xml = std::fs::read_to_string(dir.path().join("junit.xml")).unwrap();
+        let document = roxmltree::Document::parse(&xml).unwrap();
+        let is_jobs = |node: &roxmltree::Node<'_, '_>| node.attribute("name") == Some("cofferdam jobs");
+        let suite = document.descendants().find(is_jobs).unwrap();
+        let cases = suite
+            .children()
+            .filter(|node| node.has_tag_name("testcase"))
+            .map(|case| {
+                assert!(
+                    case.attribute("time").is_some()
+                        || case.children().any(|node| node.has_tag_name("skipped"))
+                );
+                let ends = case.children().filter(|node| node.is_element()).map(|end| {
+                    let message = end.attribute("message").unwrap_or_default();
+                    format!(
+                        " {} {message} {}",
+                        end.tag_name().name(),
+                        end.text().unwrap_or_default().trim()
+                    )
+                });
+                let [class, name] = ["classname", "name"].map(|one| case.attribute(one).unwrap());
+                format!("{class}: {name};{}", ends.collect::<String>())
+            });
+        cases.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        cases(&[]),
+        [
+            "jobs: true;",
+            "site: docs; failure ended with code 3 broken & link",
+            "jobs: false (j3); failure ended with code 1 ",
+            "jobs: false (j4); failure ended with code 1 ",
+        ]
+    );
+    assert_eq!(
+        cases(&["--on-error", "stop", "--retries", "1"])[1..],
+        [
+            "site: docs; failure ended with code 3 broken & link rerunFailure ended with code 3 ",
+            "jobs: false (j3); skipped cancelled ",
+            "jobs: false (j4); skipped cancelled ",
+        ]
+    );
+}
+
+#[test]
 fn an_invalid_line_is_reported_with_its_place_and_nothing_starts() {
     let dir = tempfile::tempdir().unwrap();
     let lines = [

@@ -128,7 +128,7 @@ fn a_package_without_cofferdam_needs_it_first() {
         output.out
     );
     assert!(!output.out.contains("--with"), "{}", output.out);
-    let last = "cofferdam: 1 use of rusty-fork migrated, in 2 files; a crate is needed first\n";
+    let last = "cofferdam: 1 use of rusty-fork migrated, in 2 files; add a crate first\n";
     assert!(output.out.ends_with(last), "{}", output.out);
     let applied = scratch.fix(&["--migrate", "rusty-fork", "--apply", "--allow-no-vcs"]);
     assert!(

@@ -65,7 +65,7 @@ unused attribute: #[serial(alone)] (tests/shop.rs:15)
 no effect under nextest: #[serial(db)] (tests/shop.rs:4)
 no effect under nextest: #[serial(db)] (tests/shop.rs:8)
 no effect under nextest: #[serial(alone)] (tests/shop.rs:15)
-cofferdam: 2 tests get an attribute, in 2 files, against 1 conflict that was seen in 6 tests; --apply writes it
+cofferdam: attributes on 2 tests, in 2 files, for 1 conflict seen in 6 tests; --apply writes it
 "
     );
     assert_eq!((output.code, output.err.as_str()), (Some(1), ""));
@@ -164,7 +164,9 @@ fn attributes_of_serial_test_have_no_effect_between_processes_and_a_test_group_i
         output.err
     );
     assert!(
-        output.out.ends_with("cofferdam: 1 test group for nextest, against 1 conflict that was seen in 6 tests; --apply writes it\n"),
+        output.out.ends_with(
+            "cofferdam: 1 test group for nextest, for 1 conflict seen in 6 tests; --apply writes it\n"
+        ),
         "{}",
         output.out
     );
@@ -215,11 +217,7 @@ fn a_suite_without_either_crate_gets_no_attribute() {
     let needed = "needed: Cargo.toml has neither serial_test nor cofferdam, whose attributes keep tests apart: `cargo add --dev serial_test`";
     assert!(output.out.contains(needed), "{}{}", output.out, output.err);
     assert!(!output.out.contains("+#["), "{}", output.out);
-    assert!(
-        output.out.ends_with("; a crate is needed first\n"),
-        "{}",
-        output.out
-    );
+    assert!(output.out.ends_with("; add a crate first\n"), "{}", output.out);
     assert_eq!(output.code, Some(1));
     let lacking = scratch.fix(&["--with", "serial-test"]);
     let needed = "needed: Cargo.toml does not have serial_test, which provides the attributes: `cargo add --dev serial_test`\n";
@@ -565,7 +563,7 @@ fn a_test_that_is_not_in_the_source_is_a_manual_step() {
     assert!(
         output
             .out
-            .ends_with("; written; what is to be done by hand is left\n"),
+            .ends_with("; written; the rest is to be done by hand\n"),
         "{}",
         output.out
     );

@@ -256,7 +256,7 @@ fn a_failure_is_reported_with_its_rate_beside_the_other_test_and_alone() {
     assert!(
         output
             .err
-            .contains("cofferdam: runs 1 pair of tests again, within 1m"),
+            .contains("cofferdam: rerunning 1 pair of tests, for at most 1m"),
         "{}",
         output.err
     );

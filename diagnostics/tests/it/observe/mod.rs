@@ -325,7 +325,7 @@ fn after_a_typo_the_report_says_why_nothing_was_observed_and_no_pairs_are_announ
         (
             &["cargo", "test", "--no-such-option"][..],
             1,
-            "the command failed before a test program of this machine was started: see what it wrote",
+            "the command failed before it started a test program: see its output",
         ),
         (
             &["cargo", "test", "--offline", "no_such_name"],
@@ -466,23 +466,24 @@ fn a_suite_that_fails_or_ends_keeps_its_code_and_is_reported_on() {
 }
 
 #[test]
-fn after_a_failure_under_nextest_the_report_says_that_tests_may_not_have_run() {
-    if !crate::suites::has_nextest() {
-        return;
-    }
+fn after_a_failure_the_report_says_that_tests_may_not_have_run() {
     let package = Package::new(
         "early",
         "#[test]\nfn fails() { panic!() }\n#[test]\nfn passes() {}\n",
     );
-    for (options, is_said) in [(&[][..], true), (&["--no-fail-fast"], false)] {
-        let output = package.observe(&[], &[&NEXTEST[..], options].concat());
-        assert_eq!(output.code, Some(100), "{}{}", output.out, output.err);
-        let last = output.out.lines().last().unwrap();
-        let hint = "; tests after the first failure may not have run: observe with `--no-fail-fast`";
-        assert_eq!(last.ends_with(hint), is_said, "{last}");
-        let kept = fs::read(package.built().join("cofferdam/observed/last.json")).unwrap();
-        let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
-        assert_eq!(kept["ended_early"], is_said);
+    let mut runners = vec![(&CARGO[..], 101)];
+    runners.extend(crate::suites::has_nextest().then_some((&NEXTEST[..], 100)));
+    for (command, code) in runners {
+        for (options, is_said) in [(&[][..], true), (&["--no-fail-fast"], false)] {
+            let output = package.observe(&[], &[command, options].concat());
+            assert_eq!(output.code, Some(code), "{}{}", output.out, output.err);
+            let last = output.out.lines().last().unwrap();
+            let hint = "; tests after the first failure may not have run: observe with `--no-fail-fast`";
+            assert_eq!(last.ends_with(hint), is_said, "{last}");
+            let kept = fs::read(package.built().join("cofferdam/observed/last.json")).unwrap();
+            let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+            assert_eq!(kept["ended_early"], is_said);
+        }
     }
 }
 

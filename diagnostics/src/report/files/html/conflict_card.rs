@@ -61,6 +61,7 @@ impl Cards<'_> {
                 }
                 p { (in_suite(conflict)) @if conflict.between_runs { "The tests are of two runs. " } (with_code(grade_meaning(conflict, is_observed))) }
                 @if conflict.kind != Kind::SharedResource { p { (about_conflict(conflict.kind)) "." } }
+                @for line in observed::static_lines(conflict) { p.facts { (Plain(&line)) "." } }
                 @if let Some(parts) = &conflict.name_parts { p { "The name is made from " (Plain(parts)) "." } }
                 @if let Some(output) = &conflict.output {
                     pre.output { @for line in output.lines() { (Plain(line)) "\n" } }
@@ -264,7 +265,7 @@ fn pairs(conflict: &Conflict) -> Markup {
 /// Returns a sentence on the order of the tests in the reported run.
 fn in_suite(conflict: &Conflict) -> &'static str {
     match (conflict.kind, conflict.overlapped) {
-        (Kind::SharedResource, true) => "In this run, tests used it at one time. ",
+        (Kind::SharedResource, true) => "In this run, tests used it at the same time. ",
         (Kind::SharedResource, false) => {
             "In this run, the tests used it one after the other; another schedule may bring them together. "
         }
@@ -289,22 +290,24 @@ fn role(test: &Test) -> &'static str {
 
 fn grade_meaning(conflict: &Conflict, is_observed: bool) -> &'static str {
     match conflict.grade {
-        None if is_observed => "Seen in one run; `observe --confirm` runs the tests again and grades it.",
+        None if is_observed => {
+            "Seen in one run; `observe --confirm` reruns the tests and grades the conflict."
+        }
         None => "",
         Some(Grade::Reproduced) => {
-            "Run again, one of the tests failed beside or after the other, and more rarely alone: this was reproduced."
+            "Rerun, one of the tests failed beside or after the other, and less often alone."
         }
         Some(Grade::Unguarded) => {
-            "Run again with a pause at this resource, tests used it at one time. No failure was shown to come from that."
+            "Rerun with a pause at this resource, tests used it at the same time; no failure was shown to come from that."
         }
         Some(Grade::Potential) => {
-            "The tests were not run again, or the runs showed nothing: this is not decided."
+            "The tests were not rerun, or the reruns showed nothing, so this is undecided."
         }
         Some(Grade::OrderDependent) => {
-            "One test fails alone and passes if the other runs first: this is no race."
+            "One test fails alone and passes if the other runs first, so this is not a race."
         }
         Some(Grade::Guarded) => {
-            "Run again with a pause at this resource, the tests never used it at one time: something keeps them apart."
+            "Rerun with a pause at this resource, the tests never used it at the same time, so something keeps them apart."
         }
     }
 }

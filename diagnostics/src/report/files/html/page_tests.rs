@@ -7,7 +7,7 @@ use crate::findings::{ReportedOutcome, TestResult};
 use crate::report::reported::Reported;
 use crate::report::sample::{HOSTILE, outcome};
 use crate::report::text::{is_harmful, plain};
-use cofferdam_conflicts::{Grade, Pair};
+use cofferdam_conflicts::{Grade, Pair, StaticFacts};
 use html5gum::emitters::default::DefaultEmitter;
 use html5gum::{Error, Token, Tokenizer};
 use proptest::prelude::*;
@@ -112,6 +112,11 @@ fn with_text(text: &str) -> Outcome {
         conflict.message = text.to_owned();
         conflict.output = Some(text.to_owned());
         conflict.name_parts = Some(text.to_owned());
+        conflict.static_facts = Some(StaticFacts {
+            declared: Some(format!("{text}:5")),
+            type_name: text.to_owned(),
+            ..StaticFacts::default()
+        });
         conflict.grade = Some(Grade::Unguarded);
         conflict.pairs = vec![Pair {
             tests: [0, 1],
@@ -148,6 +153,7 @@ fn the_page_is_sound_and_allows_its_own_style_and_script_alone() {
         assert_eq!(page.elements.get(name), None, "{name}");
     }
     for text in [
+        "of type orders::stores_one, declared at orders::stores_one:5.",
         "orders::stores_one",
         "reports::exports_all",
         "orders::stores_one:3",

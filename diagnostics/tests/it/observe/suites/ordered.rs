@@ -1,4 +1,4 @@
-//! Two hundred tests that write down when they run. No two may run at one time, from their beginning to the end of their
+//! Two hundred tests that write down when they run. No two may run at the same time, from their beginning to the end of their
 //! thread's variables.
 
 use std::cell::RefCell;
