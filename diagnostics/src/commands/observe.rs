@@ -2,6 +2,8 @@
 
 use super::Outcome;
 use crate::cli::ObserveArgs;
+#[cfg(has_observer)]
+use crate::fix::own_statics::OwnStatics;
 use crate::fix::{conflict_help, proposal};
 use std::error::Error;
 
@@ -155,9 +157,10 @@ pub(super) fn kept(
     if !kept.conflicts.is_empty() {
         // Without a cargo workspace, only the standard library is known to be available.
         let sources = super::fix::sources(&kept, dir).unwrap_or_default();
-        planned = proposal::propose(&kept, &sources, proposal::Mechanism::OfSuite, None).ok();
+        let own = OwnStatics::of(&kept, &sources, proposal::Mechanism::OfSuite, None);
+        planned = proposal::propose(&kept, &sources, proposal::Mechanism::OfSuite, None, &own).ok();
         let keys = planned.as_ref().map_or(&[][..], |planned| &planned.keys);
-        conflict_help::write_help(&mut kept, &sources, keys);
+        conflict_help::write_help(&mut kept, &sources, keys, &own);
     }
     (kept, planned)
 }

@@ -364,6 +364,9 @@ pub(super) fn rerun(verdict: &Verdict, hunted: &Hunted, command: &[OsString]) ->
 }
 
 pub(super) fn help(cause: &Cause, hunted: &Hunted) -> String {
+    if let Some(shared) = &cause.static_use {
+        return shared.help.clone();
+    }
     let verdict = &cause.verdicts[0];
     let culprits = verdict
         .culprits
