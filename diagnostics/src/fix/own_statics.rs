@@ -89,7 +89,9 @@ fn own(
     let dir = Path::new(&observation.dir);
     let is_of_tests = static_place::of(facts, dir) == StaticPlace::Tests;
     let is_cause = conflict.kind == Kind::SharedResource && conflict.may_happen() && facts.one_of.is_empty();
-    if !is_of_tests || !is_cause || KnownStatic::of(resource.as_str()).is_some() {
+    // Built anew, it would read again what another test has changed.
+    let is_alone = facts.captured.is_empty();
+    if !is_of_tests || !is_cause || !is_alone || KnownStatic::of(resource.as_str()).is_some() {
         return None;
     }
     let failures = || {
