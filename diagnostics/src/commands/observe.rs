@@ -49,8 +49,8 @@ pub(crate) fn observe(
     let mut failed = failed_tests::failed(&observed);
     let mut unfinished = failed_tests::unfinished(&observed);
     if !args.no_explain {
-        let mut tests: Vec<_> = failed.iter_mut().chain(&mut unfinished).collect();
-        failed_tests::examine(&observation, &observed, &interruption, &mut tests);
+        let tests = failed.iter_mut().chain(&mut unfinished).collect();
+        failed_tests::examine(&observation, &observed, &interruption, tests);
     }
     let hunt = failed_tests::hunt_words(&observed, &failed, &unfinished);
     let has_failed = matches!(ended, crate::exit_code::Ended::Failed { .. });

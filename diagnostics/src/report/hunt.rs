@@ -149,7 +149,13 @@ fn other_tests(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
     let [verdict, others @ ..] = cause.verdicts.as_slice() else {
         return Ok(());
     };
-    for other in others.iter().take(LISTED) {
+    // They have nothing of their own to show.
+    let listed = if verdict.class == Class::Cascade {
+        0
+    } else {
+        LISTED
+    };
+    for other in others.iter().take(listed) {
         writeln!(
             out,
             "  {} {}",
@@ -157,11 +163,11 @@ fn other_tests(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
             how_too(other, verdict)
         )?;
     }
-    if others.len() > LISTED {
+    if others.len() > listed {
         writeln!(
             out,
             "  and {}",
-            count((others.len() - LISTED) as u64, "more test")
+            count((others.len() - listed) as u64, "more test")
         )?;
     }
     Ok(())

@@ -21,6 +21,10 @@ use cofferdam_conflicts::Conflict;
 use std::error::Error;
 use std::time::Instant;
 
+/// The reason a change is not proven where nothing can be repeated.
+const NO_FAILURE: &str =
+    "no failure was reproduced that could be repeated: `observe --confirm` and `hunt` look for one";
+
 /// Writes the changes that are proven to end the failures of their conflicts. Each round takes back the changes that do not help,
 /// until all remaining ones do.
 pub(super) fn apply(
@@ -67,12 +71,9 @@ pub(super) fn apply(
                 if !left.is_empty() {
                     return Err(left_behind(Some(failure.to_string()), left).into());
                 }
-                for one in std::mem::take(&mut own).into_all() {
-                    let resource = fixed.shown_resource(&one.resource);
-                    fixed.problems.push(format!(
-                        "{resource} stays as it is: with a `WorkerLocal`, {failure}"
-                    ));
-                }
+                let why = format!("with its new declaration, {failure}");
+                let refused = std::mem::take(&mut own).into_all();
+                reverted.extend(refused.iter().map(|one| Proof::without(&one.resource, &why)));
                 fixed.order_dependent = order_dependence::of(&observation, sources, &own);
                 continue;
             }
@@ -93,6 +94,14 @@ pub(super) fn apply(
         }
         reverted.extend(dropped);
     }
+    // Attributes may have ended a conflict whose static could not get a new declaration.
+    let is_ended = |proof: &Proof| {
+        proof
+            .resources
+            .iter()
+            .any(|one| fixed.proofs.iter().any(|kept| kept.resources.contains(one)))
+    };
+    reverted.retain(|proof| !is_ended(proof));
     fixed.proofs.extend(reverted);
     Ok(())
 }
@@ -120,7 +129,7 @@ fn unproven(observation: &Observation, own: &OwnStatics) -> impl Iterator<Item =
     };
     resources
         .filter(move |resource| !is_known(resource))
-        .map(Proof::without_failure)
+        .map(|resource| Proof::without(resource, NO_FAILURE))
 }
 
 /// Returns whether a failure passes only if the conflict on the resource is ended: locks end races, and a static of a test's own
