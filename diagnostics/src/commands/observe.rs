@@ -79,6 +79,12 @@ pub(crate) fn observe(
         args.confirm,
         (&args.command, ended),
     );
+    if kept.statics.is_none() {
+        kept.statics = crate::findings::Observation::newest_statics(&base);
+        if observed.statics.are_apart() {
+            observed.statics.kept_apart = kept.statics.clone().unwrap_or_default();
+        }
+    }
     if let Some(rerun) = &mut rerun {
         kept.reproductions = std::mem::take(&mut rerun.reproductions);
     }
@@ -148,11 +154,13 @@ pub(super) fn kept(
         ended_early: ended != crate::exit_code::Ended::Passed && stops_at_first_failure(command),
         account: observed.account.clone(),
         failed: super::failed_tests::named(observed),
-        conflicts: take(&mut observed.conflicts),
+        conflicts: Vec::new(),
         locked: take(&mut observed.locked),
         reproductions: Vec::new(),
         ran: take(&mut observed.ran),
+        statics: (observed.statics.programs > 0).then(|| shared_statics(observed)),
     };
+    kept.conflicts = take(&mut observed.conflicts);
     let mut planned = None;
     if !kept.conflicts.is_empty() {
         // Without a cargo workspace, only the standard library is known to be available.
@@ -163,6 +171,20 @@ pub(super) fn kept(
         conflict_help::write_help(&mut kept, &sources, keys, &own);
     }
     (kept, planned)
+}
+
+/// Returns the names of the statics that tests of one process share, also of those that are conflicts.
+#[cfg(has_observer)]
+fn shared_statics(observed: &crate::observe::ObservationResult) -> Vec<String> {
+    let resources = observed
+        .conflicts
+        .iter()
+        .filter_map(|conflict| conflict.resource.as_ref());
+    let statics = resources.filter(|resource| resource.kind() == cofferdam::format::ResourceKind::Static);
+    let statics = statics.map(|resource| resource.as_str().to_owned());
+    let shared = observed.statics.shared.iter().map(|one| one.name.clone());
+    let names: std::collections::BTreeSet<String> = statics.chain(shared).collect();
+    names.into_iter().collect()
 }
 
 #[cfg(has_observer)]

@@ -115,6 +115,7 @@ struct StaticsView<'a> {
     /// Null unless they are to be listed.
     list: Option<&'a [SharedStatic]>,
     unwatched: &'a [Entry],
+    kept_apart: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -190,6 +191,7 @@ impl<'a> ObservedView<'a> {
                     .map(|(tried, total)| StaticPairsView { tried, total }),
                 list: observed.lists_statics.then_some(&statics.shared[..]),
                 unwatched: &statics.unwatched,
+                kept_apart: &statics.kept_apart,
             }),
         }
     }

@@ -257,12 +257,36 @@ pub(super) fn statics(out: &mut impl Write, observed: &Observed) -> io::Result<(
         let text = format!("{} out of reach: {reason}", count(*programs, "program"));
         headline(out, Severity::Note, "note", &text)?;
     }
-    let is_apart = statics.programs == 0 && reasons.is_empty() && observed.coverage.tests > 0;
-    if is_apart {
+    if statics.are_apart() && observed.coverage.tests > 0 {
         let text = "each test has a process of its own, so tests share no statics";
-        headline(out, Severity::Note, "note", text)?;
+        headline(
+            out,
+            Severity::Note,
+            "note",
+            &format!("{text}{}", kept_apart(&statics.kept_apart)),
+        )?;
     }
     Ok(())
+}
+
+/// Returns the statics that processes keep apart, as an earlier observation shows.
+fn kept_apart(statics: &[String]) -> String {
+    if statics.is_empty() {
+        return String::new();
+    }
+    let listed: Vec<&str> = statics.iter().take(LISTED).map(String::as_str).collect();
+    let more = match statics.len() - listed.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let (shared, them) = match statics.len() {
+        1 => ("1 static".to_owned(), "it"),
+        number => (format!("{number} statics"), "them"),
+    };
+    format!(
+        "; `cargo test` showed {shared} shared by its tests: {}{more}; nextest's processes keep {them} apart",
+        plain(&listed.join(", "))
+    )
 }
 
 /// Writes a line for each test that failed, or was running when its program ended.

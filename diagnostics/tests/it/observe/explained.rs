@@ -77,7 +77,7 @@ fn the_further_runs_are_in_json_and_the_command_is_not() {
     let report: Value = serde_json::from_str(&text).unwrap();
     let test = |name: &str, failed: u32, after: &str| {
         json!({"test": name, "binary": "explaining", "alone": {"failed": failed, "runs": 3}, "after_preceding": after,
-               "not_examined": null})
+               "poisoned_by": null, "lock": null, "not_examined": null})
     };
     assert_eq!(
         report["observed"]["failed"],
@@ -209,7 +209,7 @@ fn tests_that_failed_at_a_poisoned_lock_are_one_line_after_the_failure_that_pois
         .env("CARGO_PROFILE_TEST_DEBUG", "2");
     let output: CommandOutput = observe.output().unwrap().into();
     let lines = "\
-failed: b_overdraws (poisoning): passes alone, fails after the tests before it
+failed: b_overdraws (poisoning): fails alone too
 failed: 2 other tests (poisoning): the lock poisoning::TILL was poisoned by b_overdraws
 failed: d_fails (poisoning): fails alone too
   hunt: cargo cofferdam hunt b_overdraws d_fails -- cargo test --offline -- '--test-threads=1'

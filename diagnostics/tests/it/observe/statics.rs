@@ -397,10 +397,34 @@ fn processes_of_nextest_share_no_statics() {
         return;
     }
     let package = Package::new("apart", SHARING);
-    let output = observe(&package, &["--list-statics", "--memory", "require"], &NEXTEST);
-    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
-    let line = "note: each test has a process of its own, so tests share no statics\n";
-    assert!(output.out.contains(line), "{}{}", output.out, output.err);
+    let apart = || {
+        let output = observe(&package, &["--list-statics", "--memory", "require"], &NEXTEST);
+        assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+        let mut lines = output
+            .out
+            .lines()
+            .filter(|line| line.starts_with("note: each test has a process of its own"));
+        lines.next().unwrap().to_owned()
+    };
+    let none = "note: each test has a process of its own, so tests share no statics";
+    assert_eq!(apart(), none);
+    let shared = shared(&observe(&package, &["--list-statics", "--format", "json"], &CARGO).report());
+    // The second time, the newest observation is one of nextest.
+    for _ in 0..2 {
+        let line = apart();
+        let named = format!(
+            "{none}; `cargo test` showed {} statics shared by its tests: apart::",
+            shared.len()
+        );
+        assert!(line.starts_with(&named), "{line}");
+        assert!(line.ends_with("; nextest's processes keep them apart"), "{line}");
+        assert!(
+            shared
+                .iter()
+                .all(|one| line.contains(one.split(':').nth(2).unwrap())),
+            "{shared:?} {line}"
+        );
+    }
 }
 
 #[test]
