@@ -63,7 +63,11 @@ unsafe extern "C" fn on_sigtrap(signal: c_int, info: *mut c_int, context: *mut u
         *context.add(COUNTER) = at;
         // Another process may share this memory, or have a copy of it. Its accesses are no test's.
         let stays = !this_process::is_itself() || {
-            let is_news = record(index, site, [*context.add(ARGUMENTS[0]), *context.add(ARGUMENTS[1])]);
+            let is_news = record(
+                index,
+                site,
+                [*context.add(ARGUMENTS[0]), *context.add(ARGUMENTS[1])],
+            );
             let lose = || static_locks::lose(index, site);
             breakpoints::reported(index, site, is_news, hold::is_requested(), lose)
         };

@@ -59,9 +59,9 @@ impl Instance {
         (&*self.0 as &dyn Any).downcast_ref()
     }
 
-    /// Returns the number of references besides this one.
+    /// Returns the number of references besides this one and the one of [`keep`].
     pub(crate) fn holders(&self) -> usize {
-        self.0.references().saturating_sub(1)
+        self.0.references().saturating_sub(1 + kept(self.0.address()))
     }
 
     fn downgrade(&self) -> WeakInstance {
@@ -84,6 +84,8 @@ struct KnownInstance {
     caches: usize,
     /// See [`spoil`].
     spoiled: bool,
+    /// See [`keep`].
+    kept: Option<&'static (dyn Any + Send + Sync)>,
 }
 
 /// Marks an instance that a panic left in an unknown state, so that the worker's next test does not get it.
@@ -92,6 +94,31 @@ pub(super) fn spoil(address: usize) {
     if let Some(mut known) = KNOWN.get_mut(&address) {
         known.spoiled = true;
     }
+}
+
+/// Returns a reference that is valid for the rest of the process: the service is never dropped. The reference that keeps it is
+/// none of its holders.
+pub(super) fn keep<T: Send + Sync + 'static>(service: Arc<T>) -> &'static T {
+    let address = address(&service);
+    let known = KNOWN.get(&address).and_then(|known| known.kept);
+    if let Some(kept) = known.and_then(|kept| kept.downcast_ref()) {
+        return kept;
+    }
+    // A cache knows the instance while the caller holds it.
+    let mut known = KNOWN.get_mut(&address);
+    let other = known.as_ref().and_then(|known| known.kept?.downcast_ref());
+    other.unwrap_or_else(|| {
+        let kept: &'static T = Box::leak(Box::new(service));
+        if let Some(known) = &mut known {
+            known.kept = Some(kept);
+        }
+        kept
+    })
+}
+
+/// Returns the number of references that [`keep`] has leaked.
+fn kept(address: usize) -> usize {
+    usize::from(KNOWN.get(&address).is_some_and(|known| known.kept.is_some()))
 }
 
 /// Returns the address of the service, its key in [`KNOWN`].
@@ -124,6 +151,7 @@ impl InstanceNumber {
                         number: clock::unique(),
                         caches: 1,
                         spoiled: false,
+                        kept: None,
                     })
                     .number
             }
@@ -154,9 +182,9 @@ impl InstanceNumber {
         self.weak.0.upgrade().map(Instance)
     }
 
-    /// Returns the number of references, including a cache's own.
+    /// Returns the number of references, including a cache's own, without the one of [`keep`].
     pub(crate) fn holders(&self) -> usize {
-        self.weak.0.references()
+        self.weak.0.references().saturating_sub(kept(self.address))
     }
 }
 

@@ -6,7 +6,7 @@ use super::async_context::{AsyncContext, StaticFactory};
 #[cfg(feature = "tokio")]
 use super::async_resolve::{AsyncRequest, resolve_async, resolve_blocking};
 use super::builder::BUILD_TIMEOUT;
-use super::instance::Instance;
+use super::instance::{self, Instance};
 use super::lane::thread_cache;
 use super::override_guard::OverrideGuard;
 use super::resolve::{ServiceRequest, resolve};
@@ -18,6 +18,7 @@ use crate::worker::Worker;
 use once_cell::sync::OnceCell;
 use std::any::{TypeId, type_name};
 use std::fmt;
+use std::ops::Deref;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -287,6 +288,37 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
                 place: self.place,
             })
         })
+    }
+}
+
+/// Like [`get`](WorkerLocal::get), for code that uses a plain static: only the static's declaration has to change.
+///
+/// A value that is used this way is never dropped, like that of a plain static: each worker, or with
+/// [`per_test`](WorkerLocal::per_test) each test, leaves one behind. A test that panics does not mark it, so use `per_test` if
+/// the value is a lock that may be poisoned.
+///
+/// ```
+/// use cofferdam::WorkerLocal;
+/// use std::sync::{Mutex, MutexGuard};
+///
+/// static ORDERS: WorkerLocal<Mutex<Vec<u32>>> = WorkerLocal::new(|_| Ok(Mutex::default())).per_test();
+///
+/// fn orders() -> MutexGuard<'static, Vec<u32>> {
+///     ORDERS.lock().unwrap()
+/// }
+/// orders().push(7);
+/// assert_eq!(*orders(), [7]);
+/// ```
+///
+/// # Panics
+/// On the error that [`try_get`](WorkerLocal::try_get) returns.
+impl<T: Send + Sync + 'static> Deref for WorkerLocal<T> {
+    type Target = T;
+
+    #[inline]
+    #[track_caller]
+    fn deref(&self) -> &T {
+        instance::keep(self.get().into_arc())
     }
 }
 

@@ -60,6 +60,8 @@ pub struct HelpContext<'a> {
     pub is_tracked: bool,
     /// The code in which the static is declared.
     pub static_place: StaticPlace,
+    /// The declaration of the static with which each worker or test has its own value, if nothing else has to change.
+    pub declaration: Option<&'a str>,
 }
 
 impl HelpContext<'_> {
@@ -268,10 +270,13 @@ impl HelpContext<'_> {
         let process = self.process_of_its_own();
         let own = match (KnownStatic::of(path), self.static_place, self.api) {
             (Some(known), ..) => known.own().to_owned(),
-            (None, StaticPlace::Tests, SuiteApi::Cofferdam) => format!(
-                "give each test its own: `static {last}: cofferdam::WorkerLocal<…> = cofferdam::WorkerLocal::new(|_| \
-                 Ok(…)).per_test();`, and `{last}.get()` where it is used"
-            ),
+            (None, StaticPlace::Tests, SuiteApi::Cofferdam) => match self.declaration {
+                Some(declaration) => format!("give each test its own: `{declaration}`"),
+                None => format!(
+                    "give each test its own: `static {last}: cofferdam::WorkerLocal<…> = \
+                     cofferdam::WorkerLocal::new(|_| Ok(…)).per_test();`, and `{last}.get()` where it is used"
+                ),
+            },
             (None, StaticPlace::Tests, SuiteApi::SerialTest | SuiteApi::Std) => {
                 "give each test its own: a local variable, or `thread_local!`, since each test has a thread"
                     .to_owned()

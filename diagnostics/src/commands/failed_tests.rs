@@ -1,6 +1,6 @@
 //! The tests that failed while they were observed: how they do alone, and after the tests before them in their program.
 
-use super::{Examination, FailedTest};
+use super::{Examination, FailedTest, PoisonedLock};
 use crate::findings::{ReportedOutcome, TestResult, name_among};
 use crate::observe::{Interruption, ObservationResult, ObservedCommand, SuitePrograms};
 use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
@@ -46,10 +46,45 @@ fn of(observed: &ObservationResult, is_wanted: &dyn Fn(&TestResult) -> bool) -> 
             binary: result.binary.clone(),
             name: result.name.clone(),
             examination: None,
+            poisoned: poisoned(result, observed),
         };
         tests.insert((&result.binary, &result.name), test);
     }
     tests.into_values().collect()
+}
+
+/// Returns the lock at which a test failed, if the first failure of its process had poisoned it.
+fn poisoned(result: &TestResult, observed: &ObservationResult) -> Option<PoisonedLock> {
+    let is_poisoned = |one: &TestResult| {
+        one.failure
+            .as_ref()
+            .is_some_and(|text| text.contains("PoisonError"))
+    };
+    let has_failed = |one: &&TestResult| one.outcome == ReportedOutcome::Failed && one.pid == result.pid;
+    if !is_poisoned(result) {
+        return None;
+    }
+    let before = observed
+        .results
+        .iter()
+        .filter(has_failed)
+        .filter(|one| !is_poisoned(one));
+    let before = before.filter(|one| one.ended.is_some() && one.ended <= result.ended);
+    let mut before: Vec<(&TestResult, Vec<&str>)> = before
+        .map(|one| (one, observed.shared_locks(result.pid, [&one.name, &result.name])))
+        .collect();
+    // A test that uses the same lock is more likely to have poisoned it than any other.
+    if before.iter().any(|(_, locks)| !locks.is_empty()) {
+        before.retain(|(_, locks)| !locks.is_empty());
+    }
+    let (first, locks) = before.into_iter().min_by_key(|(one, _)| one.ended)?;
+    Some(PoisonedLock {
+        by: first.name.clone(),
+        name: match locks.as_slice() {
+            [only] => Some((*only).to_owned()),
+            _ => None,
+        },
+    })
 }
 
 /// Returns the name by which `hunt` knows the test: with its program where other programs have a test of that name. `None`
@@ -70,18 +105,20 @@ pub(super) fn hunt_words(
 ) -> Vec<String> {
     let mut words = ["cargo", "cofferdam", "hunt"].map(str::to_owned).to_vec();
     let tests = failed.iter().chain(unfinished);
-    let names: Option<Vec<String>> = tests.map(|test| hunt_name(test, observed)).collect();
+    let causes = tests.filter(|test| test.poisoned.is_none());
+    let names: Option<Vec<String>> = causes.map(|test| hunt_name(test, observed)).collect();
     words.extend(names.filter(|names| names.len() <= NAMED).into_iter().flatten());
     words
 }
 
-/// Runs the tests again, alone and after those before them.
+/// Runs the tests again, alone and after those before them, without those that failed because of another failure.
 pub(super) fn examine(
     observation: &ObservedCommand,
     observed: &ObservationResult,
     interruption: &Interruption,
-    tests: &mut [&mut FailedTest],
+    mut tests: Vec<&mut FailedTest>,
 ) {
+    tests.retain(|test| test.poisoned.is_none());
     if tests.is_empty() {
         return;
     }

@@ -347,6 +347,17 @@ pub(crate) struct FailedTest {
     pub(crate) name: String,
     /// Its further runs, if they were wanted.
     pub(crate) examination: Option<Examination>,
+    /// Set if it failed only at a lock that another test's panic had poisoned.
+    pub(crate) poisoned: Option<PoisonedLock>,
+}
+
+/// A lock that a test held when it panicked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PoisonedLock {
+    /// The test.
+    pub(crate) by: String,
+    /// The static, if only one can be it.
+    pub(crate) name: Option<String>,
 }
 
 /// The further runs of a test that failed.

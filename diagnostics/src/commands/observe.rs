@@ -2,6 +2,8 @@
 
 use super::Outcome;
 use crate::cli::ObserveArgs;
+#[cfg(has_observer)]
+use crate::fix::own_statics::OwnStatics;
 use crate::fix::{conflict_help, proposal};
 use std::error::Error;
 
@@ -47,8 +49,8 @@ pub(crate) fn observe(
     let mut failed = failed_tests::failed(&observed);
     let mut unfinished = failed_tests::unfinished(&observed);
     if !args.no_explain {
-        let mut tests: Vec<_> = failed.iter_mut().chain(&mut unfinished).collect();
-        failed_tests::examine(&observation, &observed, &interruption, &mut tests);
+        let tests = failed.iter_mut().chain(&mut unfinished).collect();
+        failed_tests::examine(&observation, &observed, &interruption, tests);
     }
     let hunt = failed_tests::hunt_words(&observed, &failed, &unfinished);
     let has_failed = matches!(ended, crate::exit_code::Ended::Failed { .. });
@@ -77,6 +79,12 @@ pub(crate) fn observe(
         args.confirm,
         (&args.command, ended),
     );
+    if kept.statics.is_none() {
+        kept.statics = crate::findings::Observation::newest_statics(&base);
+        if observed.statics.are_apart() {
+            observed.statics.kept_apart = kept.statics.clone().unwrap_or_default();
+        }
+    }
     if let Some(rerun) = &mut rerun {
         kept.reproductions = std::mem::take(&mut rerun.reproductions);
     }
@@ -147,20 +155,37 @@ pub(super) fn kept(
             && super::test_command::stops_at_failure(command),
         account: observed.account.clone(),
         failed: super::failed_tests::named(observed),
-        conflicts: take(&mut observed.conflicts),
+        conflicts: Vec::new(),
         locked: take(&mut observed.locked),
         reproductions: Vec::new(),
         ran: take(&mut observed.ran),
+        statics: (observed.statics.programs > 0).then(|| shared_statics(observed)),
     };
+    kept.conflicts = take(&mut observed.conflicts);
     let mut planned = None;
     if !kept.conflicts.is_empty() {
         // Without a cargo workspace, only the standard library is known to be available.
         let sources = super::fix::sources(&kept, dir).unwrap_or_default();
-        planned = proposal::propose(&kept, &sources, proposal::Mechanism::OfSuite, None).ok();
+        let own = OwnStatics::of(&kept, &sources, proposal::Mechanism::OfSuite, None);
+        planned = proposal::propose(&kept, &sources, proposal::Mechanism::OfSuite, None, &own).ok();
         let keys = planned.as_ref().map_or(&[][..], |planned| &planned.keys);
-        conflict_help::write_help(&mut kept, &sources, keys);
+        conflict_help::write_help(&mut kept, &sources, keys, &own);
     }
     (kept, planned)
+}
+
+/// Returns the names of the statics that tests of one process share, also of those that are conflicts.
+#[cfg(has_observer)]
+fn shared_statics(observed: &crate::observe::ObservationResult) -> Vec<String> {
+    let resources = observed
+        .conflicts
+        .iter()
+        .filter_map(|conflict| conflict.resource.as_ref());
+    let statics = resources.filter(|resource| resource.kind() == cofferdam::format::ResourceKind::Static);
+    let statics = statics.map(|resource| resource.as_str().to_owned());
+    let shared = observed.statics.shared.iter().map(|one| one.name.clone());
+    let names: std::collections::BTreeSet<String> = statics.chain(shared).collect();
+    names.into_iter().collect()
 }
 
 #[cfg(has_observer)]

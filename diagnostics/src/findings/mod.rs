@@ -80,6 +80,9 @@ pub(crate) struct Observation {
     pub(crate) reproductions: Vec<Reproduction>,
     /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
+    /// The statics that tests of one process share, as the newest observation of them showed; `None` if there was none.
+    #[serde(default)]
+    pub(crate) statics: Option<Vec<String>>,
 }
 
 /// Returns the name by which commands know a test: after its program where several of `programs` have a test of that name.

@@ -2,6 +2,7 @@
 
 use super::{Observation, Program};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
@@ -96,19 +97,23 @@ impl Observation {
         Self::from_bytes(&bytes, path)
     }
 
-    /// Returns the programs with their tests of each kept observation below `base`, the newest first. One that cannot be
-    /// read is left out.
+    /// Returns the programs with their tests of each kept observation below `base`, the newest first.
     pub(crate) fn programs_of_all(base: &Path) -> Vec<Vec<Program>> {
         #[derive(Deserialize)]
         struct Ran {
             ran: Vec<Program>,
         }
-        let read = |path: &PathBuf| {
-            let ran: Ran = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-            Some(ran.ran)
-        };
-        let sessions = sessions(&base.join(FOLDER));
-        sessions.iter().rev().filter_map(read).collect()
+        newest(base).map(|ran: Ran| ran.ran).collect()
+    }
+
+    /// Returns the statics that the newest observation below `base` showed, if one did.
+    #[cfg(has_observer)]
+    pub(crate) fn newest_statics(base: &Path) -> Option<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Shown {
+            statics: Option<Vec<String>>,
+        }
+        newest(base).find_map(|shown: Shown| shown.statics)
     }
 
     fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, ObservationError> {
@@ -124,6 +129,12 @@ impl Observation {
         }
         serde_json::from_slice(bytes).map_err(shape)
     }
+}
+
+/// Returns a part of each kept observation below `base`, the newest first. One that cannot be read is left out.
+fn newest<T: DeserializeOwned>(base: &Path) -> impl Iterator<Item = T> {
+    let sessions = sessions(&base.join(FOLDER)).into_iter().rev();
+    sessions.filter_map(|path| serde_json::from_slice(&fs::read(path).ok()?).ok())
 }
 
 /// Returns the files of sessions, the oldest first: a session's name begins with its moment.
@@ -243,6 +254,7 @@ mod tests {
                 with: FailureRate { failed: 4, runs: 4 },
                 without: FailureRate { failed: 0, runs: 10 },
             }],
+            statics: None,
             ran: Vec::new(),
         }
     }

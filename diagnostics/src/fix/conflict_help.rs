@@ -2,6 +2,7 @@
 
 use super::involved_tests::InvolvedTests;
 use super::key_plan::Key;
+use super::own_statics::{OwnStatic, OwnStatics};
 use super::static_place;
 use super::test_sources::Sources;
 use super::tool;
@@ -13,7 +14,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Sets the help text of each conflict for a suite with these sources. `keys` are the planned keys.
-pub(crate) fn write_help(observation: &mut Observation, sources: &Sources, keys: &[Key]) {
+pub(crate) fn write_help(observation: &mut Observation, sources: &Sources, keys: &[Key], own: &OwnStatics) {
     let is_file = |conflict: &Conflict| {
         let resource = conflict.resource.as_ref();
         resource.is_some_and(|resource| resource.kind() == ResourceKind::File)
@@ -38,6 +39,7 @@ pub(crate) fn write_help(observation: &mut Observation, sources: &Sources, keys:
         let suite = HelpContext {
             is_tracked,
             key,
+            declaration: own.get(resource).and_then(OwnStatic::shown),
             static_place: conflict
                 .static_facts
                 .as_ref()

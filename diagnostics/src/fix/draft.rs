@@ -4,6 +4,7 @@ use super::attributes::Family;
 use super::edit::{Edits, Target};
 use super::key_plan::KeysToAdd;
 use super::manifest::{self, Manifest};
+use super::own_statics::OwnStatic;
 use super::program::{Function, Program};
 use similar::TextDiff;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,11 +42,12 @@ impl Change {
     }
 }
 
-/// The new attributes of test functions.
+/// The new attributes of test functions, and declarations of statics.
 #[derive(Debug, Default)]
 pub(crate) struct Draft<'a> {
     /// Keyed by file and offset, since a file may be part of several programs.
     keys: BTreeMap<(&'a Path, usize), FunctionKeys<'a>>,
+    statics: Vec<&'a OwnStatic>,
 }
 
 /// The keys to add to one function.
@@ -80,6 +82,11 @@ impl<'a> Draft<'a> {
         one.keys.shared.retain(|key| !one.keys.exclusive.contains(key));
     }
 
+    /// Adds the new declaration of a static.
+    pub(crate) fn add_static(&mut self, own: &'a OwnStatic) {
+        self.statics.push(own);
+    }
+
     /// Returns the number of functions that change.
     pub(crate) fn functions(&self) -> usize {
         self.keys.len()
@@ -100,6 +107,12 @@ impl<'a> Draft<'a> {
                 text,
             };
             edits.add_keys(&target, &one.keys);
+        }
+        for own in &self.statics {
+            let (_, edits) = files
+                .entry(&own.path)
+                .or_insert_with(|| (&own.text, Edits::default()));
+            edits.declare(&own.declaration);
         }
         let change = |(path, (text, edits)): (&Path, (&str, Edits))| Change {
             path: path.to_owned(),

@@ -2,7 +2,9 @@
 
 use super::attributes::{Annotation, Family, spelled};
 use super::key_plan::KeysToAdd;
+use super::parsed_file::Insertion;
 use super::program::{Function, Module};
+use super::static_declaration::NewDeclaration;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The edits of one file.
@@ -131,6 +133,18 @@ impl Edits {
                 word.to_owned()
             }
             _ => format!("{root}::{word}"),
+        }
+    }
+
+    /// Gives each worker or test its own value of a static.
+    pub(super) fn declare(&mut self, new: &NewDeclaration) {
+        for (range, with) in &new.replaced {
+            self.insert(range.start, with.clone());
+            self.replaced.insert(range.start, range.end);
+        }
+        if let Some(Insertion { at, among_others }) = new.import {
+            let place = (at, among_others, Family::Cofferdam.crate_name());
+            self.uses.entry(place).or_default().insert("WorkerLocal");
         }
     }
 

@@ -3,9 +3,10 @@
 //! `proposal` turns conflicts into new file contents: `test_sources` reads the workspaces and finds each test with its
 //! attributes, `key_plan` chooses the keys, and `draft` writes them into Rust files, Cargo.toml and nextest's configuration.
 //! `unused_attributes` finds attributes without effect, `named_statics` the values that two tests name, also in functions
-//! that they call (`called_functions`), and `conflict_help` writes the help texts. `migration` rewrites a suite that uses other
+//! that they call (`called_functions`), `own_statics` the statics of tests that can be each worker's own, and `conflict_help`
+//! writes the help texts. `migration` rewrites a suite that uses other
 //! crates, `relaxation` removes attributes that guard nothing. `checkout` applies the changes. Only `tool`, `checkout`,
-//! `workspace`, `test_sources`, `static_place`, `proposal` and `migration` have effects.
+//! `workspace`, `test_sources`, `static_place`, `own_statics`, `proposal` and `migration` have effects.
 
 mod attributes;
 mod called_functions;
@@ -22,6 +23,7 @@ pub(crate) mod migration;
 mod module_attributes;
 pub(crate) mod named_statics;
 pub(crate) mod nextest_groups;
+pub(crate) mod own_statics;
 mod parsed_file;
 mod program;
 pub(crate) mod proposal;
@@ -29,6 +31,7 @@ pub(crate) mod relaxation;
 mod replacements;
 mod scan;
 mod source_file;
+mod static_declaration;
 mod static_place;
 pub(crate) mod test_sources;
 mod tool;

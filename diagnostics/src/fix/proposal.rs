@@ -5,6 +5,7 @@ use super::edit;
 use super::involved_tests::InvolvedTests;
 use super::key_plan::{ExistingKey, Key, KeysToAdd, Plan, SharedResource};
 use super::nextest_groups::{self, AssignedGroup, GroupTests, TestGroup};
+use super::own_statics::{OwnStatic, OwnStatics};
 use super::test_sources::{Sources, TestPosition};
 use super::{Family, conflict_help};
 use crate::findings::Observation;
@@ -73,6 +74,8 @@ pub(crate) struct Proposal {
     pub(crate) not_shared_under_nextest: Vec<Resource>,
     /// Resources that tests shared under `cargo test`, where test groups have no effect.
     pub(crate) outside_nextest: Vec<Resource>,
+    /// Statics of which each worker or test gets its own.
+    pub(crate) own_statics: Vec<OwnStatic>,
     pub(crate) changes: Vec<Change>,
     /// The number of functions that get an attribute.
     pub(crate) functions: usize,
@@ -116,11 +119,11 @@ impl MissingCrate {
 }
 
 /// Returns whether changes to tests can end the conflict. Guarded conflicts need none, and no attribute ends an order leak,
-/// an order dependency, or a failure because of the value that a test leaves in a static.
-pub(crate) fn is_fixable(conflict: &Conflict) -> bool {
+/// an order dependency, or a failure because of the value that a test leaves in a static. A static of one's `own` ends it.
+pub(crate) fn is_fixable(conflict: &Conflict, own: &OwnStatics) -> bool {
     let facts = conflict.static_facts.as_ref();
     let is_lockable = facts.is_none_or(|facts| !facts.in_order && facts.one_of.is_empty());
-    conflict.kind == Kind::SharedResource && conflict.may_happen() && is_lockable
+    conflict.kind == Kind::SharedResource && conflict.may_happen() && (is_lockable || own.has(conflict))
 }
 
 /// Proposes changes that end the observed conflicts. `library` is a checkout of cofferdam for packages that lack it.
@@ -129,10 +132,21 @@ pub(crate) fn propose(
     sources: &Sources,
     mechanism: Mechanism,
     library: Option<&Path>,
+    own: &OwnStatics,
 ) -> Result<Proposal, String> {
     let tests = InvolvedTests::of(observation);
-    let shared_resources = shared_resources(observation, &tests);
-    let mut proposal = Proposal::default();
+    let shared_resources = shared_resources(observation, &tests, own);
+    let resources = observation
+        .conflicts
+        .iter()
+        .filter_map(|one| one.resource.as_ref());
+    let mut proposal = Proposal {
+        own_statics: resources
+            .filter_map(|resource| own.get(resource))
+            .cloned()
+            .collect(),
+        ..Proposal::default()
+    };
     if mechanism == Mechanism::TestGroups {
         proposal.add_test_groups(shared_resources, &tests, sources)?;
         return Ok(proposal);
@@ -177,6 +191,7 @@ impl Proposal {
             .iter()
             .map(|test| sources.find(&test.package, &test.binary, test.name()))
             .collect();
+        let statics = std::mem::take(&mut self.own_statics);
         let mut draft = Draft::default();
         let mut manifests = BTreeMap::new();
         for (family, shared_resources) in by_family {
@@ -227,6 +242,10 @@ impl Proposal {
             self.already_separated.extend(plan.already_separated);
         }
         self.functions = draft.functions();
+        for own in &statics {
+            draft.add_static(own);
+            manifests.extend(own.manifest.clone().map(|manifest| (manifest, String::new())));
+        }
         for (path, text) in &mut manifests {
             *text = fs::read_to_string(path)
                 .map_err(|error| format!("could not read {}: {error}", path.display()))?;
@@ -236,6 +255,7 @@ impl Proposal {
         self.missing_crates.extend(missing);
         self.changes = changes;
         self.changes.extend(draft.changes());
+        self.own_statics = statics;
         Ok(())
     }
 
@@ -346,9 +366,16 @@ impl Proposal {
     }
 }
 
-/// Returns the resources of the fixable conflicts with their tests.
-fn shared_resources(observation: &Observation, tests: &InvolvedTests<'_>) -> Vec<SharedResource> {
-    let fixable = observation.conflicts.iter().filter(|one| is_fixable(one));
+/// Returns the resources of the fixable conflicts whose tests have to be kept apart, with these tests.
+fn shared_resources(
+    observation: &Observation,
+    tests: &InvolvedTests<'_>,
+    own: &OwnStatics,
+) -> Vec<SharedResource> {
+    let fixable = observation
+        .conflicts
+        .iter()
+        .filter(|one| is_fixable(one, own) && !own.has(one));
     let users = |conflict: &Conflict| {
         let users = conflict.tests.iter().filter(|test| test.may_interfere());
         users

@@ -8,8 +8,7 @@ use std::path::Path;
 
 /// Returns the code that declares a static. `dir` is the directory in which the suite's command was started.
 pub(super) fn of(facts: &StaticFacts, dir: &Path) -> StaticPlace {
-    let declared = facts.declared.as_deref().and_then(|place| place.rsplit_once(':'));
-    let Some((file, Ok(line))) = declared.map(|(file, line)| (Path::new(file), line.parse())) else {
+    let Some((file, line)) = declared(facts) else {
         return StaticPlace::Dependency;
     };
     // Paths outside of this directory are absolute.
@@ -23,6 +22,12 @@ pub(super) fn of(facts: &StaticFacts, dir: &Path) -> StaticPlace {
     } else {
         StaticPlace::Production
     }
+}
+
+/// Returns the file and the line of the declaration, if they are known.
+pub(super) fn declared(facts: &StaticFacts) -> Option<(&Path, usize)> {
+    let (file, line) = facts.declared.as_deref()?.rsplit_once(':')?;
+    Some((Path::new(file), line.parse().ok()?))
 }
 
 /// Returns whether the item in this line is compiled only for tests.

@@ -80,6 +80,26 @@ pub(crate) struct ListedAccess {
     pub(crate) window: (u64, u64),
 }
 
+impl ObservationResult {
+    /// Returns the statics with a lock that both tests of a process use.
+    pub(crate) fn shared_locks(&self, pid: u32, tests: [&str; 2]) -> Vec<&str> {
+        let statics = self.static_candidates.conflicts.iter();
+        let locks = statics.filter(|conflict| {
+            let facts = conflict.static_facts.as_ref();
+            let is_lock = |facts: &StaticFacts| {
+                let mut locks = ["Mutex<", "RwLock<"].iter();
+                locks.any(|lock| facts.type_name.contains(lock))
+            };
+            let uses_it = |name: &&str| {
+                let mut users = conflict.tests.iter();
+                users.any(|test| test.pid == pid && test.name() == *name)
+            };
+            facts.is_some_and(is_lock) && tests.iter().all(uses_it)
+        });
+        locks.filter_map(static_of).collect()
+    }
+}
+
 impl ObservedCommand {
     /// Prepares the observation of a command started in `dir`.
     pub(crate) fn begin(dir: &Path, settings: LaunchSettings) -> Result<Self, LaunchError> {

@@ -122,6 +122,18 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<bool> {
             &format!("{} of {tests}{extended}: {}", group.name, named(&group.resources)),
         )?;
     }
+    for own in &fixed.proposal.own_statics {
+        let (file, each) = (
+            fixed.shown(&own.path),
+            if own.per_test { "test" } else { "worker" },
+        );
+        let resource = fixed.shown_resource(&own.resource);
+        say(
+            out,
+            "own",
+            &format!("{resource} ({file}:{}): one for each {each}", own.line),
+        )?;
+    }
     for resource in &fixed.proposal.already_separated {
         let text = format!(
             "{}: its tests have a key or a test group in common already. If it is seen again, it is used outside of their \
@@ -145,8 +157,10 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<bool> {
         );
         say(out, "no effect", &text)?;
     }
-    let is_none =
-        proposal.keys.is_empty() && proposal.groups.is_empty() && proposal.already_separated.is_empty();
+    let is_none = proposal.keys.is_empty()
+        && proposal.groups.is_empty()
+        && proposal.own_statics.is_empty()
+        && proposal.already_separated.is_empty();
     Ok(!is_none || !proposal.not_shared_under_nextest.is_empty())
 }
 
@@ -363,20 +377,27 @@ fn changes(fixed: &Fixed) -> String {
             format!("nothing to change: {seen}, and the tests are already kept apart")
         };
     }
-    let attributes = match proposal.functions {
-        1 => "an attribute on 1 test".to_owned(),
-        tests => format!("attributes on {tests} tests"),
-    };
-    let groups = format!(
-        "{} for nextest",
-        count(proposal.groups.len() as u64, "test group")
+    let (statics, functions, groups) = (
+        proposal.own_statics.len(),
+        proposal.functions,
+        proposal.groups.len(),
     );
-    let files = count(proposal.changes.len() as u64, "file");
-    let what = match (proposal.functions, proposal.groups.is_empty()) {
-        (0, false) => groups,
-        (_, true) => format!("{attributes}, in {files}"),
-        (_, false) => format!("{attributes} and {groups}, in {files}"),
+    let files = match (statics, functions, groups) {
+        (0, 0, 1..) => String::new(),
+        _ => format!(", in {}", count(proposal.changes.len() as u64, "file")),
     };
+    let parts = [
+        (statics > 0).then(|| match statics {
+            1 => "a new declaration of 1 static".to_owned(),
+            _ => format!("new declarations of {statics} statics"),
+        }),
+        (functions > 0 || statics + groups == 0).then(|| match functions {
+            1 => "an attribute on 1 test".to_owned(),
+            _ => format!("attributes on {functions} tests"),
+        }),
+        (groups > 0).then(|| format!("{} for nextest", count(groups as u64, "test group"))),
+    ];
+    let what = parts.into_iter().flatten().collect::<Vec<_>>().join(" and ") + &files;
     let then = match (fixed.written, proposal.manual_steps.is_empty()) {
         (true, _) if fixed.proofs.iter().any(|proof| !proof.is_kept) => "written, except what was not kept",
         (true, true) if fixed.proofs.is_empty() => {

@@ -140,7 +140,7 @@ fn of_outcome(outcome: &Outcome) -> Vec<Annotation> {
     let notes = findings.baseline.iter().flat_map(|compared| &compared.notes);
     let notes = notes.map(|note| error("cofferdam: baseline", note.clone()));
     let failed = findings.observed.iter().flat_map(failed_tests);
-    let failed = failed.map(|(word, test)| error(&format!("cofferdam: {word}"), test));
+    let failed = failed.map(|(word, test, _)| error(&format!("cofferdam: {word}"), test));
     let lost = last_line::lost(&findings.account).map(|what| error("cofferdam: lost", what));
     let unread = match outcome.verdict {
         Verdict::Unreadable => Severity::Conflict,

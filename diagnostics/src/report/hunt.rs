@@ -153,7 +153,13 @@ fn other_tests(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
     let [verdict, others @ ..] = cause.verdicts.as_slice() else {
         return Ok(());
     };
-    for other in others.iter().take(LISTED) {
+    // They have nothing of their own to show.
+    let listed = if verdict.class == Class::Cascade {
+        0
+    } else {
+        LISTED
+    };
+    for other in others.iter().take(listed) {
         writeln!(
             out,
             "  {} {}",
@@ -161,11 +167,11 @@ fn other_tests(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
             how_too(other, verdict)
         )?;
     }
-    if others.len() > LISTED {
+    if others.len() > listed {
         writeln!(
             out,
             "  and {}",
-            count((others.len() - LISTED) as u64, "more test")
+            count((others.len() - listed) as u64, "more test")
         )?;
     }
     Ok(())
@@ -368,6 +374,9 @@ pub(super) fn rerun(verdict: &Verdict, hunted: &Hunted, command: &[OsString]) ->
 }
 
 pub(super) fn help(cause: &Cause, hunted: &Hunted) -> String {
+    if let Some(shared) = &cause.static_use {
+        return shared.help.clone();
+    }
     let verdict = &cause.verdicts[0];
     let culprits = verdict
         .culprits

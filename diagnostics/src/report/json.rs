@@ -115,6 +115,7 @@ struct StaticsView<'a> {
     /// Null unless they are to be listed.
     list: Option<&'a [SharedStatic]>,
     unwatched: &'a [Entry],
+    kept_apart: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -130,6 +131,9 @@ struct FailedView<'a> {
     /// Null if it was not run again, like `after_preceding`.
     alone: Option<AloneView>,
     after_preceding: Option<&'static str>,
+    /// The test that poisoned the lock at which it failed, and the lock.
+    poisoned_by: Option<&'a str>,
+    lock: Option<&'a str>,
     not_examined: Option<&'a str>,
 }
 
@@ -152,6 +156,8 @@ impl<'a> FailedView<'a> {
                 runs: examination.runs,
             }),
             after_preceding: after.map(|fails| if fails { "failed" } else { "passed" }),
+            poisoned_by: test.poisoned.as_ref().map(|lock| lock.by.as_str()),
+            lock: test.poisoned.as_ref().and_then(|lock| lock.name.as_deref()),
             not_examined: examination.and_then(|examination| examination.not_run.as_deref()),
         }
     }
@@ -185,6 +191,7 @@ impl<'a> ObservedView<'a> {
                     .map(|(tried, total)| StaticPairsView { tried, total }),
                 list: observed.lists_statics.then_some(&statics.shared[..]),
                 unwatched: &statics.unwatched,
+                kept_apart: &statics.kept_apart,
             }),
         }
     }

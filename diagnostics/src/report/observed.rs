@@ -4,7 +4,7 @@ use super::confirmed;
 use super::excerpt::Excerpts;
 use super::style::{BOLD, DIM, headline};
 use super::text::{count, plain};
-use crate::commands::{Examination, Findings, Observed};
+use crate::commands::{Examination, FailedTest, Findings, Observed, PoisonedLock};
 use cofferdam::format::Scope;
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Kind, KnownStatic, NO_COMMON_LOCK, Severity, Test, Use};
@@ -265,34 +265,82 @@ pub(super) fn statics(out: &mut impl Write, observed: &Observed) -> io::Result<(
         let text = format!("{} out of reach: {reason}", count(*programs, "program"));
         headline(out, Severity::Note, "note", &text)?;
     }
-    let is_apart = statics.programs == 0 && reasons.is_empty() && observed.coverage.tests > 0;
-    if is_apart {
+    if statics.are_apart() && observed.coverage.tests > 0 {
         let text = "each test has a process of its own, so tests share no statics";
-        headline(out, Severity::Note, "note", text)?;
+        headline(
+            out,
+            Severity::Note,
+            "note",
+            &format!("{text}{}", kept_apart(&statics.kept_apart)),
+        )?;
     }
     Ok(())
 }
 
+/// Returns the statics that processes keep apart, as an earlier observation shows.
+fn kept_apart(statics: &[String]) -> String {
+    if statics.is_empty() {
+        return String::new();
+    }
+    let listed: Vec<&str> = statics.iter().take(LISTED).map(String::as_str).collect();
+    let more = match statics.len() - listed.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let (shared, them) = match statics.len() {
+        1 => ("1 static".to_owned(), "it"),
+        number => (format!("{number} statics"), "them"),
+    };
+    format!(
+        "; `cargo test` showed {shared} shared by its tests: {}{more}; nextest's processes keep {them} apart",
+        plain(&listed.join(", "))
+    )
+}
+
 /// Writes a line for each test that failed, or was running when its program ended.
 pub(super) fn failed(out: &mut impl Write, observed: &Observed) -> io::Result<()> {
-    for (word, text) in failed_tests(observed) {
+    for (word, text, _) in failed_tests(observed) {
         headline(out, Severity::Conflict, word, &text)?;
     }
     Ok(())
 }
 
-/// Returns what became of each test that failed or did not end, and its name with its program and its further runs.
-pub(super) fn failed_tests(observed: &Observed) -> impl Iterator<Item = (&'static str, String)> {
+/// Returns what became of each test that failed or did not end, and its name with its program and its further runs. Tests that
+/// failed at one poisoned lock are one entry.
+pub(super) fn failed_tests(observed: &Observed) -> Vec<(&'static str, String, Vec<&FailedTest>)> {
     let failed = observed.failed.iter().map(|test| ("failed", test));
     let unfinished = observed.unfinished.iter().map(|test| ("unfinished", test));
-    failed.chain(unfinished).map(|(word, test)| {
-        let explained = test
-            .examination
-            .as_ref()
-            .map(|examination| format!(": {}", explained(examination)));
-        let explained = explained.unwrap_or_default();
-        (word, format!("{} ({}){explained}", test.name, test.binary))
-    })
+    let mut groups: Vec<(&'static str, Vec<&FailedTest>)> = Vec::new();
+    for (word, test) in failed.chain(unfinished) {
+        let is_same = |(_, group): &&mut (_, Vec<&FailedTest>)| {
+            test.poisoned.is_some() && group[0].poisoned == test.poisoned && group[0].binary == test.binary
+        };
+        match groups.iter_mut().find(is_same) {
+            Some((_, group)) => group.push(test),
+            None => groups.push((word, vec![test])),
+        }
+    }
+    let mut entries = Vec::new();
+    for (word, tests) in groups {
+        let first = tests[0];
+        let subject = match (&first.poisoned, tests.len()) {
+            (Some(_), 2..) => count(tests.len() as u64, "other test"),
+            _ => first.name.clone(),
+        };
+        let explained = test_explained(first).map(|why| format!(": {why}"));
+        let text = format!("{subject} ({}){}", first.binary, explained.unwrap_or_default());
+        entries.push((word, text, tests));
+    }
+    entries
+}
+
+/// Returns why a test failed, or what its further runs show.
+pub(super) fn test_explained(test: &FailedTest) -> Option<String> {
+    match &test.poisoned {
+        Some(PoisonedLock { by, name: Some(lock) }) => Some(format!("the lock {lock} was poisoned by {by}")),
+        Some(PoisonedLock { by, name: None }) => Some(format!("a lock was poisoned by {by}")),
+        None => test.examination.as_ref().map(explained),
+    }
 }
 
 /// Returns what the further runs of a failed test show.

@@ -2,7 +2,7 @@
 
 #[cfg(has_observer)]
 use super::hunt;
-use super::observed::explained;
+use super::observed::test_explained;
 use super::summary;
 use crate::commands::Outcome;
 #[cfg(has_observer)]
@@ -43,7 +43,7 @@ impl<'a> Reported<'a> {
         };
         let mut tests = observed.failed.iter().chain(&observed.unfinished);
         let test = tests.find(|test| test.binary == result.binary && test.name == result.name)?;
-        test.examination.as_ref().map(explained)
+        test_explained(test)
     }
 
     /// Returns the conflicts; for a hunt, those of its first run.

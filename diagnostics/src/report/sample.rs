@@ -95,6 +95,7 @@ pub(super) fn outcome(name: &str) -> Outcome {
                         failed: 1,
                         ..Examination::default()
                     }),
+                    poisoned: None,
                 }],
                 ..Observed::default()
             }),

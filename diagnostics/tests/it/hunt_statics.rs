@@ -51,6 +51,11 @@ fn the_static_that_makes_a_test_fail_is_named_with_the_experiment_that_shows_it(
     let put_back = &cause(&report, "victim")["statics"];
     assert_eq!(put_back["with"]["failed"], 0, "{report:#}");
     assert_eq!(put_back["without"]["failed"], 3, "{report:#}");
+    let library = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let words = ["fix", "--with", "cofferdam", "--cofferdam", library];
+    let fixed: CommandOutput = package.without_command(&words).output().unwrap().into();
+    let new = "+static CURRENT: WorkerLocal<AtomicU32> = WorkerLocal::new(|_| Ok(AtomicU32::new(0)));\n";
+    assert!(fixed.out.contains(new), "{}{}", fixed.out, fixed.err);
     // In a serial run, the bytes show what no breakpoint does.
     let serial = [&command[..], &["--", "--test-threads=1"]].concat();
     let options = [

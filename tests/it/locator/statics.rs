@@ -4,7 +4,7 @@ use super::{alone, as_test};
 use cofferdam::WorkerLocal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 static DROPPED: AtomicU32 = AtomicU32::new(0);
@@ -97,5 +97,26 @@ alone! {
             assert_ne!(*EXPORT.get(), first);
             assert_eq!(std::fs::read_dir(&*EXPORT.get()).unwrap().count(), 0);
         });
+    }
+
+    fn a_static_is_used_like_a_plain_one_and_no_test_holds_its_value_afterwards() {
+        fn lock(of: &'static Numbered) -> MutexGuard<'static, Vec<&'static str>> {
+            of.1.lock().unwrap()
+        }
+        as_test("a::first", || {
+            let mut basket = lock(&BASKET);
+            basket.push("left");
+            assert_eq!((BASKET.0, BASKET.get().0), (0, 0));
+            assert!(std::ptr::eq(&raw const *BASKET, &raw const *BASKET));
+            lock(&STOCK).push("reset");
+        });
+        as_test("a::second", || {
+            assert_eq!((lock(&BASKET).len(), BASKET.0), (0, 2));
+            assert_eq!((lock(&STOCK).len(), STOCK.0), (0, 1), "it is the same one");
+        });
+        assert_eq!(DROPPED.load(Ordering::SeqCst), 0);
+        let caches = cofferdam::diagnostics::collect().caches;
+        let known: Vec<_> = caches.iter().flat_map(|cache| &cache.entries).collect();
+        assert!(known.len() == 1 && known[0].holders == 0, "{known:?}");
     }
 }

@@ -58,10 +58,8 @@ impl ProofOutcome {
     expect(dead_code, reason = "without an observer, nothing is repeated")
 )]
 impl Proof {
-    /// Returns the proof of a change without a known failure, which is not proven.
-    pub(super) fn without_failure(resource: &Resource) -> Self {
-        let why =
-            "no failure was reproduced that could be repeated: `observe --confirm` and `hunt` look for one";
+    /// Returns the proof of a change that nothing proves.
+    pub(super) fn without(resource: &Resource, why: &str) -> Self {
         Self {
             test: None,
             resources: vec![resource.clone()],

@@ -15,6 +15,7 @@ use crate::cli::{FixArgs, With};
 use crate::exit_code;
 use crate::findings::{Account, Entry, Observation};
 use crate::fix::Family;
+use crate::fix::own_statics::OwnStatics;
 use crate::fix::proposal::{self, Mechanism, Proposal};
 use crate::fix::test_sources::Sources;
 use crate::fix::unused_attributes::{self, ExecutedFunction, UnusedAttribute};
@@ -130,10 +131,17 @@ pub(crate) fn fix(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result<F
     let all = here(Observation::read(&report)?, &dir);
     let sources = sources(&all, &dir)?;
     let library = args.cofferdam.as_deref().map(std::path::absolute).transpose()?;
-    let observation = order_dependence::without(&all);
-    let proposal = proposal::propose(&observation, &sources, mechanism(args.with), library.as_deref())?;
+    let own = OwnStatics::of(&all, &sources, mechanism(args.with), library.as_deref());
+    let observation = order_dependence::without(&all, &own);
+    let proposal = proposal::propose(
+        &observation,
+        &sources,
+        mechanism(args.with),
+        library.as_deref(),
+        &own,
+    )?;
     let mut fixed = Fixed {
-        advice: advice(&observation),
+        advice: advice(&observation, &own),
         unneeded: unneeded(&all, &sources),
         ineffective_under_nextest: unused_attributes::ineffective_under_nextest(sources.programs()),
         problems: sources.problems().into_iter().map(str::to_owned).collect(),
@@ -141,11 +149,11 @@ pub(crate) fn fix(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result<F
         conflicts: observation
             .conflicts
             .iter()
-            .filter(|conflict| proposal::is_fixable(conflict))
+            .filter(|conflict| proposal::is_fixable(conflict, &own))
             .count(),
         written: false,
         proofs: Vec::new(),
-        order_dependent: order_dependence::of(&all, &sources),
+        order_dependent: order_dependence::of(&all, &sources, &own),
         library,
         command: args.command.clone(),
         unknown: None,
@@ -170,7 +178,7 @@ pub(crate) fn fix(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result<F
             fixed.written = true;
         } else {
             #[cfg(has_observer)]
-            proving::apply(args, &mut fixed, &observation, &sources, see)?;
+            proving::apply(args, &mut fixed, &observation, &sources, own, see)?;
             #[cfg(not(has_observer))]
             return Err(super::unobservable());
         }
@@ -233,6 +241,7 @@ fn here(mut observation: Observation, dir: &Path) -> Observation {
     if there.is_dir() {
         return observation;
     }
+    observation.dir = dir.to_string_lossy().into_owned();
     let moved = |folder: &mut String| {
         if let Ok(rest) = Path::new(&*folder).strip_prefix(&there) {
             *folder = dir.join(rest).to_string_lossy().trim_end_matches('/').to_owned();
@@ -289,7 +298,7 @@ impl Fixed {
 /// The number of lines to name.
 const PLACES: usize = 3;
 
-fn advice(observation: &Observation) -> Vec<(Resource, Advice)> {
+fn advice(observation: &Observation, own: &OwnStatics) -> Vec<(Resource, Advice)> {
     let one = |conflict: &Conflict| {
         let written = conflict
             .uses()
@@ -309,7 +318,9 @@ fn advice(observation: &Observation) -> Vec<(Resource, Advice)> {
     };
     let conflicts = observation.conflicts.iter();
     conflicts
-        .filter(|conflict| proposal::is_fixable(conflict) || conflict.kind == Kind::OrderLeak)
+        .filter(|conflict| proposal::is_fixable(conflict, own) || conflict.kind == Kind::OrderLeak)
+        // The diff is the better change.
+        .filter(|conflict| !own.has(conflict))
         .filter_map(|conflict| Some((conflict.resource.clone()?, one(conflict))))
         .collect()
 }

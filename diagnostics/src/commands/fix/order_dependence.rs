@@ -2,6 +2,7 @@
 
 use crate::findings::{Observation, ReproducedClass, Reproduction};
 use crate::fix::named_statics::{self, NamedStatic};
+use crate::fix::own_statics::OwnStatics;
 use crate::fix::proposal;
 use crate::fix::test_sources::Sources;
 use crate::scene::TestId;
@@ -25,8 +26,8 @@ pub(crate) struct PlacedTest {
     pub(crate) line: Option<String>,
 }
 
-/// Returns the tests that depend on the order.
-pub(super) fn of(observation: &Observation, sources: &Sources) -> Vec<OrderDependence> {
+/// Returns the tests that depend on the order, without those that a static of their `own` no longer lets depend on it.
+pub(super) fn of(observation: &Observation, sources: &Sources, own: &OwnStatics) -> Vec<OrderDependence> {
     let failures = observation.reproductions.iter();
     let placed = |test: &TestId| PlacedTest {
         line: line(test, observation, sources),
@@ -34,6 +35,12 @@ pub(super) fn of(observation: &Observation, sources: &Sources) -> Vec<OrderDepen
     };
     failures
         .filter(|failure| failure.class != ReproducedClass::Race)
+        .filter(|failure| {
+            !failure
+                .uses
+                .iter()
+                .any(|shared| own.get(&shared.resource).is_some())
+        })
         .map(|failure| OrderDependence {
             test: placed(&failure.test),
             culprits: failure.culprits.iter().map(placed).collect(),
@@ -47,7 +54,7 @@ pub(super) fn of(observation: &Observation, sources: &Sources) -> Vec<OrderDepen
 }
 
 /// Returns the observation without conflicts that show only by the order of tests: a lock between the tests would end none of them.
-pub(super) fn without(observation: &Observation) -> Observation {
+pub(super) fn without(observation: &Observation, own: &OwnStatics) -> Observation {
     let mut rest = observation.clone();
     rest.conflicts.retain(|conflict| {
         let Some(resource) = &conflict.resource else {
@@ -56,7 +63,7 @@ pub(super) fn without(observation: &Observation) -> Observation {
         let failures = || observation.reproductions.iter();
         let is_order = failures().any(|failure| failure.may_come_from(resource))
             && !failures().any(|failure| failure.is_race_on(resource));
-        !proposal::is_fixable(conflict) || has_met(conflict) || !is_order
+        !proposal::is_fixable(conflict, own) || own.has(conflict) || has_met(conflict) || !is_order
     });
     rest
 }

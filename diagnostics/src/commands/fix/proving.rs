@@ -2,12 +2,13 @@
 
 use super::applying::{Applied, permissions};
 use super::change_proof::{Proof, ProofOutcome};
-use super::{FixEvent, Fixed, mechanism};
+use super::{FixEvent, Fixed, mechanism, order_dependence};
 use crate::cli::FixArgs;
 use crate::commands::suite::collect_and_end;
 use crate::exit_code::Ended;
 use crate::findings::{Observation, Reproduction};
 use crate::fix::checkout::ApplyError;
+use crate::fix::own_statics::OwnStatics;
 use crate::fix::proposal::{self, Proposal};
 use crate::fix::test_sources::Sources;
 use crate::observe::confirm::PausedRuns;
@@ -15,9 +16,14 @@ use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{Interruption, SceneRunner, SuitePrograms};
 use crate::rates::FailureRate;
 use crate::scene::{Outcome, Scene, StaticPause, StaticsPlan, TestId, rerun_words};
+use cofferdam::Resource;
 use cofferdam_conflicts::Conflict;
 use std::error::Error;
 use std::time::Instant;
+
+/// The reason a change is not proven where nothing can be repeated.
+const NO_FAILURE: &str =
+    "no failure was reproduced that could be repeated: `observe --confirm` and `hunt` look for one";
 
 /// Writes the changes that are proven to end the failures of their conflicts. Each round takes back the changes that do not help,
 /// until all remaining ones do.
@@ -26,15 +32,16 @@ pub(super) fn apply(
     fixed: &mut Fixed,
     observation: &Observation,
     sources: &Sources,
+    mut own: OwnStatics,
     see: &mut dyn FnMut(FixEvent<'_>),
 ) -> Result<(), Box<dyn Error>> {
     // A signal must not leave changes behind.
     let interruption = Interruption::begin();
     let mut observation = observation.clone();
-    let unknown: Vec<Proof> = unproven(&observation)
+    let unknown: Vec<Proof> = unproven(&observation, &own)
         .map(|proof| proof.decided(args.keep_unproven))
         .collect();
-    let mut reverted = retain(&mut observation, unknown).1;
+    let mut reverted = retain(&mut observation, unknown, &own).1;
     loop {
         fixed.proposal = Proposal {
             // Manual steps of a reverted change still lead to a fix.
@@ -44,6 +51,7 @@ pub(super) fn apply(
                 sources,
                 mechanism(args.with),
                 fixed.library.as_deref(),
+                &own,
             )?
         };
         if fixed.proposal.changes.is_empty() {
@@ -55,13 +63,25 @@ pub(super) fn apply(
             &fixed.proposal.missing_crates,
             sources,
         )?;
-        let proofs = match repeat(args, fixed, &observation, &interruption, see) {
+        let proofs = match repeat(args, fixed, &observation, &own, &interruption, see) {
             Ok(proofs) => proofs,
+            Err(failure) if !fixed.proposal.own_statics.is_empty() && !interruption.is_requested() => {
+                // The statics may be used in a way that only the compiler sees. Attributes may still help.
+                let left = applied.revert();
+                if !left.is_empty() {
+                    return Err(left_behind(Some(failure.to_string()), left).into());
+                }
+                let why = format!("with its new declaration, {failure}");
+                let refused = std::mem::take(&mut own).into_all();
+                reverted.extend(refused.iter().map(|one| Proof::without(&one.resource, &why)));
+                fixed.order_dependent = order_dependence::of(&observation, sources, &own);
+                continue;
+            }
             Err(failure) => return Err(reverted_for(args, fixed, &applied, failure, &interruption).into()),
         };
-        let proofs = proofs.into_iter().chain(unproven(&observation));
+        let proofs = proofs.into_iter().chain(unproven(&observation, &own));
         let proofs = proofs.map(|proof| proof.decided(args.keep_unproven)).collect();
-        let (kept, dropped) = retain(&mut observation, proofs);
+        let (kept, dropped) = retain(&mut observation, proofs, &own);
         if dropped.is_empty() {
             fixed.written = true;
             fixed.proofs = kept;
@@ -69,38 +89,57 @@ pub(super) fn apply(
         }
         let left = applied.revert();
         if !left.is_empty() {
-            return Err(ApplyError::Reverted {
-                check: "with them,".to_owned(),
-                error: Some("what had failed was not shown to pass".to_owned()),
-                fails_without: false,
-                left,
-            }
-            .into());
+            let why = "what had failed was not shown to pass".to_owned();
+            return Err(left_behind(Some(why), left).into());
         }
         reverted.extend(dropped);
     }
+    // Attributes may have ended a conflict whose static could not get a new declaration.
+    let is_ended = |proof: &Proof| {
+        proof
+            .resources
+            .iter()
+            .any(|one| fixed.proofs.iter().any(|kept| kept.resources.contains(one)))
+    };
+    reverted.retain(|proof| !is_ended(proof));
     fixed.proofs.extend(reverted);
     Ok(())
 }
 
+/// Returns the error of a file that could not be restored.
+fn left_behind(error: Option<String>, left: Vec<String>) -> ApplyError {
+    ApplyError::Reverted {
+        check: "with them,".to_owned(),
+        error,
+        fails_without: false,
+        left,
+    }
+}
+
 /// Returns the conflicts with changes and without a known failure.
-fn unproven(observation: &Observation) -> impl Iterator<Item = Proof> {
+fn unproven(observation: &Observation, own: &OwnStatics) -> impl Iterator<Item = Proof> {
     let fixable = observation
         .conflicts
         .iter()
-        .filter(|one| proposal::is_fixable(one));
+        .filter(|one| proposal::is_fixable(one, own));
     let resources = fixable.filter_map(|conflict| conflict.resource.as_ref());
-    let is_known = |resource| {
+    let is_known = |resource: &&Resource| {
         let mut all = observation.reproductions.iter();
-        all.any(|one: &Reproduction| one.is_race_on(resource))
+        all.any(|one| is_proof(one, resource, own))
     };
     resources
         .filter(move |resource| !is_known(resource))
-        .map(Proof::without_failure)
+        .map(|resource| Proof::without(resource, NO_FAILURE))
+}
+
+/// Returns whether a failure passes only if the conflict on the resource is ended: locks end races, and a static of a test's own
+/// also a failure after another test.
+fn is_proof(failure: &Reproduction, resource: &Resource, own: &OwnStatics) -> bool {
+    failure.is_race_on(resource) || own.get(resource).is_some() && failure.may_come_from(resource)
 }
 
 /// Removes the conflicts whose changes are not kept. Returns the proofs of those that are, and of those that are not.
-fn retain(observation: &mut Observation, proofs: Vec<Proof>) -> (Vec<Proof>, Vec<Proof>) {
+fn retain(observation: &mut Observation, proofs: Vec<Proof>, own: &OwnStatics) -> (Vec<Proof>, Vec<Proof>) {
     let (kept, dropped): (Vec<Proof>, Vec<Proof>) = proofs.into_iter().partition(|proof| proof.is_kept);
     observation.conflicts.retain(|conflict| {
         let is_its = |proof: &Proof| {
@@ -109,7 +148,7 @@ fn retain(observation: &mut Observation, proofs: Vec<Proof>) -> (Vec<Proof>, Vec
                 .as_ref()
                 .is_some_and(|one| proof.resources.contains(one))
         };
-        !proposal::is_fixable(conflict) || !dropped.iter().any(is_its)
+        !proposal::is_fixable(conflict, own) || !dropped.iter().any(is_its)
     });
     (kept, dropped)
 }
@@ -119,6 +158,7 @@ fn repeat(
     args: &FixArgs,
     fixed: &Fixed,
     observation: &Observation,
+    own: &OwnStatics,
     interruption: &Interruption,
     see: &mut dyn FnMut(FixEvent<'_>),
 ) -> Result<Vec<Proof>, Box<dyn Error>> {
@@ -135,10 +175,10 @@ fn repeat(
         let mut conflicts = observation
             .conflicts
             .iter()
-            .filter(|one| proposal::is_fixable(one));
+            .filter(|one| proposal::is_fixable(one, own));
         let has = |conflict: &Conflict| {
             let resource = conflict.resource.as_ref();
-            resource.is_some_and(|resource| reproduction.is_race_on(resource))
+            resource.is_some_and(|resource| is_proof(reproduction, resource, own))
         };
         conflicts.any(has)
     };

@@ -19,6 +19,8 @@ pub(crate) struct Cause {
     pub(crate) users: Vec<TestId>,
     /// The statics through which the first test fails, if experiments show that.
     pub(crate) static_cause: Option<StaticCause>,
+    /// The single static among them, with the help for the tests that share it.
+    pub(crate) static_use: Option<SharedUse>,
     /// The values, one for each process, that its tests and the culprits name, if nothing was observed or shown.
     pub(crate) statics: Vec<NamedStatic>,
 }

@@ -12,6 +12,7 @@ mod paused_races;
 mod repeated_command;
 mod reproductions;
 mod shown_statics;
+mod static_conflicts;
 
 use super::suite::{choose_all, collect};
 use super::{Interrupted, Refused, end_fixtures, here, observe, processors, recordings};
@@ -327,6 +328,8 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         let mut uses = causes.iter().flat_map(|cause| &cause.uses);
         !uses.any(|used| used.resource == *resource)
     });
+    let conflicts = kept.conflicts.clone();
+    static_conflicts::enter(&mut causes, &mut kept);
     reproductions.extend(causes.iter().flat_map(reproductions::of));
     kept.reproductions = reproductions;
     let _ = kept.write(&base);
@@ -335,7 +338,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         dir,
         tests,
         results: observed.results,
-        conflicts: kept.conflicts,
+        conflicts,
         left_out: suite.left_out,
         ended,
         stopped,

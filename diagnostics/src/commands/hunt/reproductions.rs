@@ -14,7 +14,7 @@ pub(super) fn of(cause: &Cause) -> impl Iterator<Item = Reproduction> {
             class: class(verdict)?,
             test: verdict.test.clone(),
             culprits: verdict.culprits.clone(),
-            uses: cause.uses.clone(),
+            uses: cause.uses.iter().chain(&cause.static_use).cloned().collect(),
             scene: verdict.scene.clone(),
             paused: None,
             with: verdict.with,

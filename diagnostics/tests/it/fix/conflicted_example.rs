@@ -48,11 +48,19 @@ impl Copy {
     }
 
     fn run(&self, args: &[&str]) -> CommandOutput {
+        self.command(args).output().unwrap().into()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let built: PathBuf =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("conflicted-example-{}", self.port));
         let mut command: Command = crate::recording::cofferdam(self.dir.path(), args);
         command.env_remove("COFFERDAM_DIR").env("CARGO_TARGET_DIR", built);
-        command.output().unwrap().into()
+        // Statics are observed.
+        command
+            .env("CARGO_PROFILE_DEV_DEBUG", "2")
+            .env("CARGO_PROFILE_TEST_DEBUG", "2");
+        command
     }
 
     /// Observes and fixes until no conflict is left, and returns the number of fixes.
@@ -76,13 +84,65 @@ fn fix_ends_the_conflicts_between_threads_of_the_example() {
     // The first test of a worker opens the files of the worker's services, so a second observation may find other tests.
     let rounds = copy.fix_until_clean(&["observe", "--", "cargo", "test", "--offline"]);
     assert!((1..=2).contains(&rounds), "{rounds}");
-    let output = copy.run(&["observe", "--confirm", "--", "cargo", "test", "--offline"]);
-    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+    let invoices = ["cargo", "test", "--offline", "--lib", "invoice"];
+    let output = copy.run(&[&["observe", "--confirm", "--"][..], &invoices].concat());
+    // Only tests that are made to meet show the last one.
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     assert!(
-        output.out.contains("no conflict in what was watched"),
+        output
+            .out
+            .contains("reproduced: static order_desk::invoice::tests::LAST: 2 tests write it\n")
+            && output
+                .out
+                .contains("help: give each test its own: `static LAST: WorkerLocal<AtomicU64> = ")
+            && output.out.contains("cofferdam: 1 conflict (1 reproduced) "),
         "{}",
         output.out
     );
+    let fix = [
+        "fix",
+        "--apply",
+        "--allow-no-vcs",
+        "--",
+        "cargo",
+        "test",
+        "--offline",
+    ];
+    let invoice = copy.dir.path().join("src/invoice.rs");
+    let before = fs::read_to_string(&invoice).unwrap();
+    // With one value for all workers, the declaration does not help.
+    let mut shared = copy.command(&fix);
+    let shared: CommandOutput = shared.env("COFFERDAM_ISOLATION", "off").output().unwrap().into();
+    assert!(
+        shared
+            .out
+            .contains("not fixed: static order_desk::invoice::tests::LAST: "),
+        "{}{}",
+        shared.out,
+        shared.err
+    );
+    assert_eq!(fs::read_to_string(&invoice).unwrap(), before);
+    let fixed = copy.run(&fix);
+    assert_eq!(fixed.code, Some(0), "{}{}", fixed.out, fixed.err);
+    assert!(
+        fixed
+            .out
+            .contains("fixed: static order_desk::invoice::tests::LAST: 0 of ")
+            && fixed.out.ends_with("; written and proven\n"),
+        "{}",
+        fixed.out
+    );
+    let output = copy.run(&[
+        "observe",
+        "--confirm",
+        "--memory",
+        "off",
+        "--",
+        "cargo",
+        "test",
+        "--offline",
+    ]);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
 }
 
 #[test]

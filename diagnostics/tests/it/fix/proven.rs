@@ -368,3 +368,58 @@ fn order_dependence_is_shown_with_its_lines_and_gets_no_lock() {
     let suite = fs::read_to_string(package.path().join("tests/office.rs")).unwrap();
     assert!(!suite.contains("#[serial"), "{suite}");
 }
+
+#[test]
+fn a_static_keeps_its_declaration_if_the_tests_do_not_compile_with_the_new_one() {
+    let source = "static LEFT: std::sync::Mutex<u8> = std::sync::Mutex::new(0);\n\
+        #[test]\nfn fills() { *LEFT.lock().unwrap() = 1; }\n#[test]\nfn finds() { assert_eq!(*LEFT.lock().unwrap(), 0); }\n";
+    // The stand-in has no such type.
+    let package = with_stand_in(Package::new("till", source), IDENTITY);
+    let test = |name: &str| {
+        serde_json::json!({
+            "run": "1-1", "worker": "", "pid": 1, "binary": "till", "package": package.path(), "runner": "cargo-test",
+            "name": name, "attempt": 1, "grade": "reproduced", "fails_alone": false, "uses": [],
+        })
+    };
+    let observed = serde_json::json!({
+        "version": 4, "session": "1-1", "dir": package.path(), "confirmed": true, "tests": 2, "command": 0,
+        "account": {"started": 1, "recorded": 1, "complete": 1, "incomplete": 0, "lost": [], "out_of_reach": []},
+        "conflicts": [{
+            "kind": "shared-resource", "resource": {"kind": "static", "name": "till::LEFT"}, "service": null,
+            "grade": "reproduced", "overlapped": false, "between_runs": false, "message": "", "help": "", "name_parts": null,
+            "static_facts": {
+                "declared": "tests/till.rs:1", "type_name": "Mutex<u8>", "one_of": [], "in_order": true, "captured": [],
+            },
+            "tests": [test("fills"), test("finds")], "use_count": 2, "pairs": [], "pair_count": 1,
+        }],
+        "locked": [], "ran": [{"package": package.path(), "binary": "till", "tests": ["fills", "finds"]}],
+        "reproductions": [{
+            "class": "victim", "test": "till finds", "culprits": ["till fills"], "paused": null,
+            "uses": [{
+                "resource": {"kind": "static", "name": "till::LEFT"}, "culprit_place": null, "culprit_writes": true,
+                "test_place": null, "test_writes": false,
+            }],
+            "scene": {
+                "tests": ["till fills", "till finds"], "arrangement": "InOrder", "load": 0, "twice": false,
+                "empty_temp": false,
+            },
+            "with": {"failed": 4, "runs": 4}, "without": {"failed": 0, "runs": 10},
+        }],
+    });
+    let path = observation(&package);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, observed.to_string()).unwrap();
+    let output = fix(&package, &[], &CARGO);
+    for line in [
+        "victim: till::finds ",
+        "not proven: static till::LEFT: with its new declaration, the command failed (exit code 101) ",
+    ] {
+        assert!(
+            output.out.contains(line),
+            "{line} in {}{}",
+            output.out,
+            output.err
+        );
+    }
+    assert_eq!((output.code, suite(&package).as_str()), (Some(1), source));
+}

@@ -77,7 +77,7 @@ fn the_further_runs_are_in_json_and_the_command_is_not() {
     let report: Value = serde_json::from_str(&text).unwrap();
     let test = |name: &str, failed: u32, after: &str| {
         json!({"test": name, "binary": "explaining", "alone": {"failed": failed, "runs": 3}, "after_preceding": after,
-               "not_examined": null})
+               "poisoned_by": null, "lock": null, "not_examined": null})
     };
     assert_eq!(
         report["observed"]["failed"],
@@ -187,4 +187,41 @@ fn a_test_command_that_fails_while_it_is_recorded_leads_to_the_hunt() {
         assert!(output.code != Some(0), "{}", output.err);
         assert_eq!(output.out.trim_end().ends_with(hunt), has_hunt, "{}", output.out);
     }
+}
+
+/// Tests of which the first failure poisons the lock of the later ones.
+const POISONING: &str = "\
+use std::sync::Mutex;
+static TILL: Mutex<u32> = Mutex::new(0);
+#[test] fn a_pays() { *TILL.lock().unwrap() += 1 }
+#[test] fn b_overdraws() { let mut till = TILL.lock().unwrap(); *till -= 2; }
+#[test] fn c_counts() { assert!(*TILL.lock().unwrap() > 0) }
+#[test] fn d_fails() { panic!() }
+#[test] fn e_pays() { *TILL.lock().unwrap() += 1 }
+";
+
+#[test]
+fn tests_that_failed_at_a_poisoned_lock_are_one_line_after_the_failure_that_poisoned_it() {
+    let package = Package::new("poisoning", POISONING);
+    let mut observe = package.command(&["--report", "json=report"], &IN_ORDER);
+    observe
+        .env("CARGO_PROFILE_DEV_DEBUG", "2")
+        .env("CARGO_PROFILE_TEST_DEBUG", "2");
+    let output: CommandOutput = observe.output().unwrap().into();
+    let lines = "\
+failed: b_overdraws (poisoning): fails alone too
+failed: 2 other tests (poisoning): the lock poisoning::TILL was poisoned by b_overdraws
+failed: d_fails (poisoning): fails alone too
+  hunt: cargo cofferdam hunt b_overdraws d_fails -- cargo test --offline -- '--test-threads=1'
+";
+    assert!(output.out.contains(lines), "{}{}", output.out, output.err);
+    let report = std::fs::read_to_string(package.path().join("report")).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let failed = report["observed"]["failed"].as_array().unwrap();
+    let at_the_lock = failed.iter().filter(|test| test["lock"] == "poisoning::TILL");
+    let at_the_lock: Vec<_> = at_the_lock
+        .map(|test| (&test["test"], &test["poisoned_by"]))
+        .collect();
+    let by = &json!("b_overdraws");
+    assert_eq!(at_the_lock, [(&json!("c_counts"), by), (&json!("e_pays"), by)]);
 }

@@ -219,19 +219,19 @@ fn failed_tests(outcome: &Outcome, numbered: &[(usize, &Conflict)]) -> Markup {
     else {
         return html! {};
     };
-    let all = observed.failed.iter().chain(&observed.unfinished);
+    let all = observed.failed.len() + observed.unfinished.len();
     let is_of = |failed: &FailedTest, conflict: &Conflict| {
         let mut tests = conflict.tests.iter();
         tests.any(|test| test.name() == failed.name && test.binary == failed.binary)
     };
     html! {
         section aria-labelledby="failed-tests" {
-            h2 id="failed-tests" { "Failed tests (" (all.clone().count()) ")" }
+            h2 id="failed-tests" { "Failed tests (" (all) ")" }
             ul {
-                @for (test, (word, text)) in all.zip(observed::failed_tests(observed)) {
+                @for (word, text, tests) in observed::failed_tests(observed) {
                     li {
                         strong.failure { (word) } ": " (Plain(&text))
-                        @for (index, (number, _)) in numbered.iter().filter(|(_, conflict)| is_of(test, conflict)).enumerate() {
+                        @for (index, (number, _)) in numbered.iter().filter(|(_, conflict)| tests.iter().any(|test| is_of(test, conflict))).enumerate() {
                             @if index == 0 { ". It is in finding " } @else { ", " }
                             a href=(format!("#f{number}")) { "#" (number) }
                         }
