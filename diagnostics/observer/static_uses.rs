@@ -6,7 +6,7 @@ use crate::hooks::{signal_masks, signal_stacks};
 use crate::log::{self, Record};
 use crate::log_format::{self, Kind, RUN, header};
 use crate::recording::{self, ReentrancyGuard};
-use crate::site_table::{ACCESS, BEHIND_ARGUMENT, IN_ARGUMENT, Site};
+use crate::site_table::{ACCESS, BEHIND_ARGUMENT, IN_ARGUMENT, Site, WRITE};
 use crate::stack::modules;
 use crate::sys::own_calls::is_readable;
 use crate::sys::register::{RDI, RIP};
@@ -86,7 +86,10 @@ fn record(site: &Site, argument: usize) -> bool {
     };
     let found = match site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) {
         0 => Some(site.target as usize),
-        IN_ARGUMENT => table::static_at(argument).filter(|found| !table::is_lock(*found)),
+        // A lazy static sets the number inside it by other methods: a store is one to its value.
+        IN_ARGUMENT => table::static_at(argument).filter(|found| {
+            !table::is_lock(*found) || (table::is_lazy(*found) && site.how & ACCESS == WRITE)
+        }),
         _ if argument.is_multiple_of(8) && is_readable(argument) => {
             // SAFETY: readable, and aligned as a guard's pointer is.
             table::static_at(unsafe { *(argument as *const usize) })

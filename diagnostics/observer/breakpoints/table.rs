@@ -1,7 +1,7 @@
 //! The table of sites and statics in memory.
 
 use crate::log;
-use crate::site_table::{HEADER, LOCK, MAGIC, Site, Static};
+use crate::site_table::{HEADER, LAZY, LOCK, MAGIC, Site, Static};
 use crate::sys::{self, own_calls};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicUsize};
@@ -88,7 +88,16 @@ pub(crate) fn static_at(address: usize) -> Option<usize> {
 
 /// Returns whether a static is a lock or a cell around a value.
 pub(crate) fn is_lock(index: usize) -> bool {
-    statics().get(index).is_some_and(|one| one.flags & LOCK != 0)
+    has(index, LOCK)
+}
+
+/// Returns whether a static, or a part of it, initializes itself at its first use.
+pub(crate) fn is_lazy(index: usize) -> bool {
+    has(index, LAZY)
+}
+
+fn has(index: usize, flag: u16) -> bool {
+    statics().get(index).is_some_and(|one| one.flags & flag != 0)
 }
 
 /// Returns the name of a static, and the source line of its declaration.

@@ -63,6 +63,7 @@ pub(crate) const FGETXATTR: c_long = 193;
 pub(crate) const REMOVEXATTR: c_long = 197;
 pub(crate) const LREMOVEXATTR: c_long = 198;
 pub(crate) const FUTEX: c_long = 202;
+pub(crate) const CLOCK_GETTIME: c_long = 228;
 pub(crate) const EXIT_GROUP: c_long = 231;
 pub(crate) const UTIMES: c_long = 235;
 pub(crate) const WAITID: c_long = 247;

@@ -16,7 +16,7 @@ use crate::findings::{PausedAt, ReproducedClass, Reproduction, WithinUse, shared
 use crate::rates::FailureRate;
 use crate::scene::{Arrangement, Scene, StaticId, TestId};
 use cofferdam::{Access, Resource};
-use cofferdam_conflicts::{Conflict, Grade, Pair, Test};
+use cofferdam_conflicts::{Conflict, Grade, KnownStatic, Pair, Test};
 use common_causes::{ReproducedStatics, StaticCause};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -271,8 +271,9 @@ impl Trials<'_> {
         let shared = pair.findings.iter().filter_map(|finding| {
             let entry = self.suite.conflict_tests[*finding].as_ref()?;
             let positions = positions(self.suite, *finding, pair.tests)?;
+            let is_called = holds_code(&self.candidates.conflicts[*finding]);
             Some(SharedStatic {
-                writes: positions.map(|test| entry.members[test].writes),
+                writes: positions.map(|test| is_called || entry.members[test].writes),
                 is_unchanged: *finding >= self.candidates.changed,
             })
         });
@@ -366,6 +367,14 @@ impl Trials<'_> {
         let conflict = &self.candidates.conflicts[pair.findings[at.of]];
         conflict.resource.as_ref().map_or("", Resource::as_str)
     }
+}
+
+/// Returns whether a use of the static calls code that a test put there, such as a hook. It disturbs that test, though it only reads.
+fn holds_code(conflict: &Conflict) -> bool {
+    let path = conflict.resource.as_ref().map_or("", Resource::as_str);
+    let facts = conflict.static_facts.as_ref();
+    KnownStatic::of(path).is_some_and(KnownStatic::holds_code)
+        || facts.is_some_and(|facts| facts.type_name.contains("dyn "))
 }
 
 fn has_failed(outcome: TestOutcome) -> Option<bool> {
