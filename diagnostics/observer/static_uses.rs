@@ -6,7 +6,9 @@ use crate::hooks::{signal_masks, signal_stacks};
 use crate::log::{self, Record};
 use crate::log_format::{self, Kind, RUN, header};
 use crate::recording::{self, ReentrancyGuard};
-use crate::site_table::{ACCESS, ATTEMPT, BEHIND_ARGUMENT, EMPTY, GUARD, IN_ARGUMENT, LOCK, RELEASE, Site};
+use crate::site_table::{
+    ACCESS, ATTEMPT, BEHIND_ARGUMENT, EMPTY, GUARD, IN_ARGUMENT, LAZY, LOCK, RELEASE, Site, WRITE,
+};
 use crate::stack::modules;
 use crate::sys::processor::register::{ARGUMENTS, COUNTER};
 use crate::sys::{self, c_int};
@@ -94,7 +96,10 @@ fn record(index: usize, site: &Site, arguments: [usize; 2]) -> bool {
     let [argument, _] = arguments;
     let found = match site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) {
         0 => Some(site.target as usize),
-        IN_ARGUMENT => table::static_at(argument).filter(|found| !table::has(*found, LOCK)),
+        // A lazy static sets the number inside it by other methods: a store is one to its value.
+        IN_ARGUMENT => table::static_at(argument).filter(|found| {
+            !table::has(*found, LOCK) || (table::has(*found, LAZY) && site.how & ACCESS == WRITE)
+        }),
         _ => static_locks::word_at(argument).and_then(table::static_at),
     };
     let Some(found) = found else {

@@ -51,6 +51,11 @@ impl KnownStatic {
             .or_else(|| path.ends_with(CALLSITE).then_some(Self::Callsites))
     }
 
+    /// Returns whether it holds code that its readers call.
+    pub fn holds_code(self) -> bool {
+        matches!(self, Self::PanicHook | Self::Logger | Self::Subscriber)
+    }
+
     /// Returns the effect of sharing it between the tests of a process, as a sentence of a report.
     pub fn meaning(self) -> &'static str {
         match self {
@@ -112,5 +117,11 @@ mod tests {
         ] {
             assert_eq!(KnownStatic::of(path), known, "{path}");
         }
+    }
+
+    #[test]
+    fn a_reader_of_a_hook_or_a_logger_calls_what_a_test_put_there() {
+        assert!(KnownStatic::PanicHook.holds_code() && KnownStatic::Logger.holds_code());
+        assert!(!KnownStatic::LogLevel.holds_code() && !KnownStatic::ThreadPool.holds_code());
     }
 }

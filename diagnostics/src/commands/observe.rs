@@ -42,7 +42,7 @@ pub(crate) fn observe(
     let session = recordings::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
     if args.memory == Memory::Require {
-        for entry in observed.statics.unwatched.drain(..) {
+        for entry in &observed.statics.unwatched {
             observed.account.lose(&entry.name, &entry.reason, entry.count);
         }
     }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-/// The place of a declaration in the user's code.
+/// The place of a declaration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Declaration {
     pub(super) file: String,
@@ -32,31 +32,58 @@ type Slice<'s> = EndianSlice<'s, LittleEndian>;
 type Unit<'s> = gimli::Unit<Slice<'s>>;
 type Dwarf<'s> = gimli::Dwarf<Slice<'s>>;
 
-/// Returns the declarations of variables in the user's code, by address; `None` if its debug information has no types, and so
-/// no variables. Entries that cannot be read are left out.
-pub(super) fn read(file: &File<'_>) -> Option<HashMap<u64, Declaration>> {
+/// The variables of some crates.
+#[derive(Debug, Default)]
+pub(super) struct Declarations {
+    pub(super) by_address: HashMap<u64, Declaration>,
+    /// The crates whose units were read.
+    pub(super) crates: HashSet<String>,
+}
+
+/// Returns the declarations of variables in the user's code; `None` if its debug information has no types, and so no variables.
+/// Entries that cannot be read are left out.
+pub(super) fn read(file: &File<'_>) -> Option<Declarations> {
+    read_units(file, is_user_code, is_user_code)
+}
+
+/// Returns the declarations of variables in these crates, by address.
+pub(super) fn read_of_crates(file: &File<'_>, crates: &HashSet<&str>) -> HashMap<u64, Declaration> {
+    let is_wanted = |path: &str| crate_of(path).is_some_and(|name| crates.contains(name));
+    let found = read_units(file, is_wanted, |_| true);
+    found.unwrap_or_default().by_address
+}
+
+/// Reads the units with a wanted path, and in them the variables that a wanted file declares.
+fn read_units(
+    file: &File<'_>,
+    is_unit: impl Fn(&str) -> bool,
+    is_file: fn(&str) -> bool,
+) -> Option<Declarations> {
     let load = |id: SectionId| -> Result<Cow<'_, [u8]>, gimli::Error> {
         let section = file.section_by_name(id.name());
         Ok(section
             .and_then(|section| section.uncompressed_data().ok())
             .unwrap_or_default())
     };
-    let mut found = HashMap::new();
+    let mut found = Declarations::default();
     let sections = gimli::DwarfSections::load(load).ok()?;
     let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
     let (mut units, mut has_types) = (dwarf.units(), false);
     while let Ok(Some(header)) = units.next() {
+        // Most units of a large program are not wanted.
         if let Ok(unit) = dwarf.unit(header)
-            && is_of_user(&unit).unwrap_or(false)
+            && let Ok(Some(path)) = rust_path(&unit)
+            && is_unit(&path)
         {
-            has_types |= read_unit(&dwarf, &unit, &mut found).unwrap_or(false);
+            has_types |= read_unit(&dwarf, &unit, is_file, &mut found.by_address).unwrap_or(false);
+            found.crates.extend(crate_of(&path).map(str::to_owned));
         }
     }
     has_types.then_some(found)
 }
 
-/// Returns whether the unit is the user's Rust code. Other units are most of a large program, and declare none of its statics.
-fn is_of_user(unit: &Unit<'_>) -> Result<bool, gimli::Error> {
+/// Returns the path of a unit of Rust code: `/w/src/lib.rs/@/shop.7f5d8e-cgu.0`.
+fn rust_path(unit: &Unit<'_>) -> Result<Option<String>, gimli::Error> {
     let mut entries = unit.entries();
     let language = match entries.next_dfs()? {
         Some(root) => root.attr_value(gimli::DW_AT_language),
@@ -65,14 +92,21 @@ fn is_of_user(unit: &Unit<'_>) -> Result<bool, gimli::Error> {
     let text = |text: Option<Slice<'_>>| text.map(|text| text.to_string_lossy().into_owned());
     let dir = PathBuf::from(text(unit.comp_dir).unwrap_or_default());
     let file = dir.join(text(unit.name).unwrap_or_default());
-    Ok(language == Some(AttributeValue::Language(gimli::DW_LANG_Rust))
-        && is_user_code(&file.to_string_lossy()))
+    let is_rust = language == Some(AttributeValue::Language(gimli::DW_LANG_Rust));
+    Ok(is_rust.then(|| file.to_string_lossy().into_owned()))
+}
+
+/// Returns the crate of a unit from its path.
+fn crate_of(path: &str) -> Option<&str> {
+    let (_, unit) = path.rsplit_once("/@/")?;
+    unit.split(['.', '-']).next()
 }
 
 /// Returns whether the unit describes types.
 fn read_unit(
     dwarf: &Dwarf<'_>,
     unit: &Unit<'_>,
+    is_file: fn(&str) -> bool,
     found: &mut HashMap<u64, Declaration>,
 ) -> Result<bool, gimli::Error> {
     let mut entries = unit.entries();
@@ -100,7 +134,7 @@ fn read_unit(
             continue;
         };
         let file = files.entry(index).or_insert_with(|| path(dwarf, unit, index));
-        if let Some(file) = file.clone().filter(|file| is_user_code(file)) {
+        if let Some(file) = file.clone().filter(|file| is_file(file)) {
             let type_name = type_of(entry).and_then(|offset| name_of(dwarf, unit, offset));
             let has_part =
                 |words: &[&str]| type_of(entry).is_some_and(|offset| has_part(dwarf, unit, offset, words));
@@ -211,6 +245,17 @@ fn path(dwarf: &Dwarf<'_>, unit: &Unit<'_>, index: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_unit_s_path_names_its_crate() {
+        for (path, name) in [
+            ("/w/src/lib.rs/@/shop.7f5d8e-cgu.0", Some("shop")),
+            ("/w/tests/a.rs/@/a_b.1c-cgu.12", Some("a_b")),
+            ("/w/src/zlib.c", None),
+        ] {
+            assert_eq!(crate_of(path), name, "{path}");
+        }
+    }
 
     #[test]
     fn a_type_is_named_without_paths_and_defaults() {

@@ -21,7 +21,7 @@ pub(in crate::observe) const KEPT: &str = "listings";
 const MOST: usize = 100;
 
 /// The reasons that are kept in place of a listing.
-const KEPT_REASONS: [Unwatched; 2] = [Unwatched::Stripped, Unwatched::NoDebugInfo];
+const KEPT_REASONS: [Unwatched; 3] = [Unwatched::Stripped, Unwatched::NoDebugInfo, Unwatched::UnknownStd];
 
 /// The file in which a program's listing is kept, or the reason that there is none.
 #[derive(Debug)]

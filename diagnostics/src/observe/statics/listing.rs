@@ -2,7 +2,7 @@
 
 use super::declarations::{self, Declaration};
 use super::program_file::{self, Program};
-use super::{OwnStatic, Unwatched, own_path, sites, without_suffix};
+use super::{OwnStatic, Unwatched, dependencies, own_path, sites, without_suffix};
 use crate::observe::site_table::Site;
 use cofferdam_conflicts::KnownStatic;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,15 @@ impl Listing {
         if program.functions.is_empty() {
             return Err(Unwatched::Stripped);
         }
-        let declarations = declarations::read(&program.file).ok_or(Unwatched::NoDebugInfo)?;
+        if !program.has_known_std() {
+            return Err(Unwatched::UnknownStd);
+        }
+        let declared = declarations::read(&program.file).ok_or(Unwatched::NoDebugInfo)?;
+        let used = dependencies::find(&program, &declared.crates);
+        let crates = used.values().map(String::as_str).collect();
+        let mut declarations = declarations::read_of_crates(&program.file, &crates);
+        declarations.retain(|address, _| used.contains_key(address));
+        declarations.extend(declared.by_address);
         let statics: Vec<OwnStatic> = program
             .variables
             .iter()

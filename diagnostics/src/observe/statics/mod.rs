@@ -1,10 +1,12 @@
 //! The statics of a test program that belong to the user's code, and the instructions that use them. The runner's side
 //! writes them down before the program starts; the observer sets its breakpoints there.
 //!
-//! `declarations` reads names and source lines, `program_file` symbols and code, `sites` instructions; `listing` combines them,
-//! and `kept_listing` caches the result for the next start of the program.
+//! `declarations` reads names and source lines, `program_file` symbols and code, `sites` instructions, `dependencies` finds
+//! other crates' statics that matter; `listing` combines them, and `kept_listing` caches the result for the next start of the
+//! program.
 
 mod declarations;
+mod dependencies;
 mod kept_listing;
 mod listing;
 mod program_file;
@@ -35,6 +37,8 @@ enum Unwatched {
     Stripped,
     /// It has no description of its variables.
     NoDebugInfo,
+    /// Its std has other names than those that tell how a static is used.
+    UnknownStd,
 }
 
 impl fmt::Display for Unwatched {
@@ -47,6 +51,9 @@ impl fmt::Display for Unwatched {
             Self::NoDebugInfo => {
                 "its statics: the program has no debug information about variables (`debug = 2`)"
             }
+            Self::UnknownStd => {
+                "its statics: cofferdam does not know this version of Rust's standard library"
+            }
         })
     }
 }
@@ -54,7 +61,7 @@ impl fmt::Display for Unwatched {
 /// The size of the largest program that is read, in bytes.
 const MOST: u64 = 512 << 20;
 
-/// A static of the user's code, or one of a [`KnownStatic`](cofferdam_conflicts::KnownStatic).
+/// A static of the user's code, of a [`KnownStatic`](cofferdam_conflicts::KnownStatic), or of a called function's crate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct OwnStatic {
     address: u64,

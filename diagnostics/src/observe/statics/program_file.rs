@@ -1,6 +1,7 @@
 //! A program's symbols, code and pointers to its variables.
 
 use super::Unwatched;
+use iced_x86::{FlowControl, Instruction};
 use object::read::elf::ElfFile64;
 use object::{
     Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, SectionKind, SymbolKind,
@@ -28,6 +29,8 @@ pub(super) struct Program<'p> {
     /// All data objects by address, with their sizes.
     objects: BTreeMap<u64, u64>,
     code: Vec<(u64, &'p [u8])>,
+    /// The pointers that the loader sets: their places with their targets.
+    pub(super) pointers: BTreeMap<u64, u64>,
 }
 
 impl<'p> Program<'p> {
@@ -87,13 +90,35 @@ impl<'p> Program<'p> {
             .filter(|section| section.kind() == SectionKind::Text)
             .filter_map(|section| Some((section.address(), section.data().ok()?)))
             .collect();
+        const RELATIVE: RelocationFlags = RelocationFlags::Elf {
+            r_type: elf::R_X86_64_RELATIVE,
+        };
+        let relocations = file.dynamic_relocations().into_iter().flatten();
+        let pointers = relocations
+            .filter(|(_, relocation)| relocation.flags() == RELATIVE)
+            .map(|(place, relocation)| (place, relocation.addend() as u64))
+            .collect();
         Ok(Self {
+            pointers,
             file,
             variables: variables.into_values().collect(),
             functions,
             objects,
             code,
         })
+    }
+
+    /// Returns `false` if its std lacks the variable that each program's std has: then its functions may have other names, too.
+    pub(super) fn has_known_std(&self) -> bool {
+        let functions = self.functions.values().map(|(_, symbol)| *symbol);
+        is_known_std(functions, self.variables.iter().map(|variable| variable.symbol))
+    }
+
+    /// Returns the variable that contains an address.
+    pub(super) fn variable_at(&self, address: u64) -> Option<&Variable<'p>> {
+        let after = self.variables.partition_point(|one| one.address <= address);
+        let one = &self.variables[after.checked_sub(1)?];
+        (address < one.address + one.size).then_some(one)
     }
 
     /// Returns the bytes of a function.
@@ -105,21 +130,38 @@ impl<'p> Program<'p> {
     }
 
     /// Returns the data objects that hold a pointer set by the loader: their start and end, and the pointer's target.
-    pub(super) fn pointers(&self) -> impl Iterator<Item = (u64, u64, u64)> {
-        const RELATIVE: RelocationFlags = RelocationFlags::Elf {
-            r_type: elf::R_X86_64_RELATIVE,
-        };
-        let all = self.file.dynamic_relocations().into_iter().flatten();
-        let relative = all.filter(|(_, relocation)| relocation.flags() == RELATIVE);
-        relative.map(|(place, relocation)| {
-            let object = self.objects.range(..=place).next_back();
+    pub(super) fn pointing_objects(&self) -> impl Iterator<Item = (u64, u64, u64)> {
+        self.pointers.iter().map(|(place, target)| {
+            let object = self.objects.range(..=*place).next_back();
             let (start, end) = object
                 .map(|(start, size)| (*start, start + size))
-                .filter(|(_, end)| place < *end)
+                .filter(|(_, end)| place < end)
                 .unwrap_or((place & !7, place.saturating_add(8)));
-            (start, end, relocation.addend() as u64)
+            (start, end, *target)
         })
     }
+
+    /// Returns the address of the function that an instruction calls, directly or by a pointer that the loader sets: calls between
+    /// the parts of a program may be of that kind.
+    pub(super) fn called_by(&self, call: &Instruction) -> Option<u64> {
+        match call.flow_control() {
+            FlowControl::Call => Some(call.near_branch_target()),
+            FlowControl::IndirectCall if call.is_ip_rel_memory_operand() => {
+                self.pointers.get(&call.ip_rel_memory_address()).copied()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A program without std has no variable of it either.
+fn is_known_std<'s>(
+    mut functions: impl Iterator<Item = &'s str>,
+    mut variables: impl Iterator<Item = &'s str>,
+) -> bool {
+    // Both manglings have the length of each name in front of it.
+    variables.any(|symbol| symbol.contains("3std9panicking4HOOK"))
+        || !functions.any(|symbol| symbol.contains("3std2rt"))
 }
 
 fn is_of_rust(symbol: &str) -> bool {
@@ -129,4 +171,37 @@ fn is_of_rust(symbol: &str) -> bool {
 /// Returns the path of a symbol, without a hash.
 pub(super) fn demangled(symbol: &str) -> String {
     addr2line::demangle_auto(symbol.into(), None).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_std_is_known_by_its_panic_hook() {
+        const START: &str = "_ZN3std2rt10lang_start17h0c1f7d6d6a0e5b1bE";
+        const OWN: &str = "_ZN4shop4sold17h0c1f7d6d6a0e5b1bE";
+        for (functions, variables, is_known) in [
+            (
+                &[START, OWN][..],
+                &["_ZN3std9panicking4HOOK17h0c1f7d6d6a0e5b1bE"][..],
+                true,
+            ),
+            (
+                &["_RNvNtCsfOSuCOkf1dO_3std2rt10lang_start"],
+                &["_RNvNtCsfOSuCOkf1dO_3std9panicking4HOOK"],
+                true,
+            ),
+            (
+                &[START, OWN],
+                &["_ZN3std9panicking5HOOKS17h0c1f7d6d6a0e5b1bE"],
+                false,
+            ),
+            // Without std.
+            (&[OWN], &[], true),
+        ] {
+            let found = is_known_std(functions.iter().copied(), variables.iter().copied());
+            assert_eq!(found, is_known, "{functions:?} {variables:?}");
+        }
+    }
 }

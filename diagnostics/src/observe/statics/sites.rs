@@ -24,7 +24,7 @@ struct Targets<'s> {
 impl<'s> Targets<'s> {
     fn new(program: &Program<'_>, statics: &'s [OwnStatic]) -> Self {
         let mut pointing = BTreeMap::new();
-        for (start, end, target) in program.pointers() {
+        for (start, end, target) in program.pointing_objects() {
             if let Some(index) = index_of(statics, target)
                 && index_of(statics, start).is_none()
             {
@@ -249,8 +249,7 @@ fn called(program: &Program<'_>, rest: &[Instruction]) -> Option<String> {
             FlowControl::Next | FlowControl::ConditionalBranch
         )
     })?;
-    let (_, symbol) = (next.flow_control() == FlowControl::Call)
-        .then(|| program.functions.get(&next.near_branch_target()))??;
+    let (_, symbol) = program.functions.get(&program.called_by(next)?)?;
     Some(demangled(symbol))
 }
 
@@ -307,15 +306,34 @@ fn by_called(path: &str) -> u8 {
             _ => READ,
         };
     }
-    let is_once = ["OnceLock", "OnceCell", "OnceBox"]
-        .iter()
-        .any(|name| path.contains(name));
-    if is_once && matches!(last, "set" | "try_insert" | "take") {
+    // The name of a method says whether it changes its value, in types of other crates too.
+    let is_method = path
+        .rsplit("::")
+        .nth(1)
+        .is_some_and(|of| of.ends_with('>') || of.starts_with(char::is_uppercase));
+    if is_method && CHANGING.contains(&last) {
         WRITE
     } else {
         READ
     }
 }
+
+/// Names of methods that change the value of their type.
+const CHANGING: [&str; 13] = [
+    "append",
+    "clear",
+    "extend",
+    "insert",
+    "pop",
+    "push",
+    "remove",
+    "replace",
+    "set",
+    "store",
+    "swap",
+    "take",
+    "try_insert",
+];
 
 #[cfg(test)]
 mod tests {
@@ -401,6 +419,11 @@ mod tests {
             ("std::sync::once_lock::OnceLock<T>::set", WRITE),
             ("std::sync::once_lock::OnceLock<T>::get_or_init", READ),
             ("std::sync::poison::mutex::Mutex<T>::lock", READ),
+            ("arc_swap::ArcSwapAny<T,S>::store", WRITE),
+            ("<dashmap::DashMap<u32, u32>>::insert", WRITE),
+            ("shop::Registry::remove", WRITE),
+            ("dashmap::DashMap<K,V,S>::get", READ),
+            ("std::sync::poison::rwlock::RwLock<T>::write", READ),
             ("shop::set", READ),
             ("", READ),
         ] {

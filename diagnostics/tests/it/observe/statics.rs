@@ -9,6 +9,8 @@ use std::process::{Command, Output};
 const BREAKPOINTS: &str = include_str!("suites/breakpoints.rs");
 const SHARING: &str = include_str!("suites/sharing.rs");
 const INTERFERING: &str = include_str!("suites/interfering.rs");
+const OWN_CODE: &str = include_str!("suites/own_code.rs");
+const REFUSING: &str = include_str!("suites/refusing.rs");
 const TIMED: &str = include_str!("suites/timed.rs");
 const SENT_TRAPS: &str = include_str!("suites/sent_traps.rs");
 
@@ -401,6 +403,86 @@ fn a_traced_program_has_no_breakpoints() {
         trace.contains("+++ exited with 0 +++") && !trace.contains("SIGTRAP"),
         "{trace}"
     );
+}
+
+const SWITCHED: &str = "\
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+static ON: LazyLock<AtomicBool> = LazyLock::new(|| AtomicBool::new(false));
+static CALLS: AtomicU32 = AtomicU32::new(0);
+#[inline(never)]
+fn count() { CALLS.fetch_add(1, SeqCst); }
+#[inline(never)]
+pub fn set(on: bool) { count(); ON.store(on, SeqCst) }
+#[inline(never)]
+pub fn is_on() -> bool { count(); ON.load(SeqCst) }
+";
+
+#[test]
+fn code_that_is_patched_or_generated_and_large_statics_change_nothing_and_refused_breakpoints_are_reported() {
+    let package = Package::new("own_code", OWN_CODE);
+    let manifest = fs::read_to_string(package.path().join("Cargo.toml")).unwrap();
+    package.write(
+        "Cargo.toml",
+        &format!("{manifest}[dependencies]\nswitched = {{ path = \"vendor/switched\" }}\n"),
+    );
+    package.write(
+        "vendor/switched/Cargo.toml",
+        "[package]\nname = \"switched\"\nversion = \"0.0.0\"\nedition = \"2024\"\n",
+    );
+    package.write("vendor/switched/src/lib.rs", SWITCHED);
+    package.write("src/main.rs", REFUSING);
+    let serial = |options: &[&str], words: &[&str]| {
+        let command = [
+            &CARGO[..],
+            &["--test", "own_code", "--", "--test-threads=1"],
+            words,
+        ]
+        .concat();
+        observe(&package, options, &command)
+    };
+    let options = ["--memory", "require", "--list-statics", "--format", "json"];
+    let output = serial(&options, &[]);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+    // Of the dependency only what a called function itself uses.
+    let wanted = [
+        "own_code::BIG: 1 × 1",
+        "own_code::BIG_TABLE: 1 × 1",
+        "switched::ON: 1 × 1",
+    ];
+    assert_eq!(shared(&output.report()), wanted, "{}", output.out);
+    // Code that reads itself finds the breakpoints.
+    for (memory, results) in [("auto", "0 passed; 1 failed"), ("off", "1 passed; 0 failed")] {
+        let output = serial(&["--memory", memory, "--no-explain"], &["--ignored"]);
+        assert!(output.out.contains(results), "{}{}", output.out, output.err);
+    }
+    let runner = package.built().join("debug/own_code");
+    package.write(
+        ".cargo/config.toml",
+        &format!("[target.'cfg(unix)']\nrunner = [{runner:?}]\n"),
+    );
+    for (memory, code) in [("auto", 0), ("require", 3)] {
+        let output = serial(&["--memory", memory], &["statics"]);
+        assert_eq!(output.code, Some(code), "{}{}", output.out, output.err);
+        let why = "1 program out of reach: its statics: the system allows no breakpoints";
+        for text in ["2 passed; 0 failed", why] {
+            assert!(output.out.contains(text), "{}{}", output.out, output.err);
+        }
+    }
+}
+
+#[test]
+#[ignore = "takes long; .ci/long runs it"]
+fn a_test_that_hangs_after_another_is_stopped_within_the_budget_and_named() {
+    let suite = "use std::sync::atomic::{AtomicBool, Ordering::Relaxed};\nstatic SET: AtomicBool = AtomicBool::new(false);\n\
+                 #[test] fn a_hangs() { while SET.load(Relaxed) { std::thread::park() } }\n\
+                 #[test] fn b_sets() { SET.store(true, Relaxed) }\n";
+    let package = Package::new("waits", suite);
+    let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
+    let output = observe(&package, &["--confirm", "--time-budget", "5s"], &command);
+    assert_passed(&output, "2 passed; 0 failed");
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+    assert!(output.out.contains("a_hangs"), "{}{}", output.out, output.err);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::scene::{Arrangement, Scene, SceneResult, StaticId, StaticsPlan, Stopp
 use crate::static_causes::{Experiments, ProgramPair};
 use cofferdam::format::ResourceKind;
 use cofferdam::{Access, Resource};
-use cofferdam_conflicts::{Conflict, Grade, Pair, Test};
+use cofferdam_conflicts::{Conflict, Grade, KnownStatic, Pair, Test};
 use common_causes::{ReproducedStatics, StaticCause};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -274,10 +274,11 @@ impl Trials<'_> {
             let entry = self.suite.conflict_tests[*finding].as_ref()?;
             let positions = positions(self.suite, *finding, pair.tests)?;
             let (id, put_back) = &self.candidates.ids[*finding];
+            let is_called = holds_code(&self.candidates.conflicts[*finding]);
             Some(SharedStatic {
                 id: id.clone(),
                 put_back: put_back.clone(),
-                writes: positions.map(|test| entry.members[test].writes),
+                writes: positions.map(|test| is_called || entry.members[test].writes),
                 is_unchanged: *finding >= self.candidates.changed,
             })
         });
@@ -334,6 +335,14 @@ impl Trials<'_> {
             .filter(|result| result.void.is_none() || !plan.put_back.is_empty())
             .ok_or(Stopped)
     }
+}
+
+/// Returns whether a use of the static calls code that a test put there, such as a hook. It disturbs that test, though it only reads.
+fn holds_code(conflict: &Conflict) -> bool {
+    let path = conflict.resource.as_ref().map_or("", Resource::as_str);
+    let facts = conflict.static_facts.as_ref();
+    KnownStatic::of(path).is_some_and(KnownStatic::holds_code)
+        || facts.is_some_and(|facts| facts.type_name.contains("dyn "))
 }
 
 /// Returns the findings on statics that both tests use and one of them changes, then those on statics that no test changes.
