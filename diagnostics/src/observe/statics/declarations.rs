@@ -1,5 +1,6 @@
 //! Source lines of variables, from a program's debug information.
 
+use super::listing::VALUE_LOCKS;
 use super::program_file::File;
 use crate::observe::log::source_lines::is_user_code;
 use gimli::{AttributeValue, EndianSlice, LittleEndian, Operation, SectionId, UnitOffset};
@@ -17,6 +18,8 @@ pub(super) struct Declaration {
     pub(super) type_name: String,
     /// Set if the type or a part of it initializes itself at its first use.
     pub(super) is_lazy: bool,
+    /// Set if a cell of the type holds a number or pointer that changes atomically, and no part is a lock.
+    pub(super) has_atomic_value: bool,
 }
 
 impl Declaration {
@@ -101,6 +104,7 @@ fn read_unit(
         if let Some(file) = file.clone().filter(|file| is_user_code(file)) {
             let type_name = type_of(entry).and_then(|offset| name_of(dwarf, unit, offset));
             let is_lazy = type_of(entry).is_some_and(|offset| is_lazy(dwarf, unit, offset));
+            let has_atomic_value = type_of(entry).is_some_and(|offset| has_atomic_value(dwarf, unit, offset));
             found.insert(
                 address,
                 Declaration {
@@ -108,6 +112,7 @@ fn read_unit(
                     line,
                     type_name: type_name.unwrap_or_default(),
                     is_lazy,
+                    has_atomic_value,
                 },
             );
         }
@@ -163,21 +168,57 @@ fn is_lazy(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset) -> bool {
     false
 }
 
-/// Returns the types of a type's fields or elements.
+/// Returns whether a cell of a type holds a number or pointer that changes atomically, unless a part is a lock. Atomics outside
+/// of cells are those of a lazy type itself.
+fn has_atomic_value(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset) -> bool {
+    let (mut open, mut known) = (vec![(offset, false)], HashSet::from([(offset, false)]));
+    let mut has_atomic = false;
+    while let Some((offset, is_in_cell)) = open.pop() {
+        let name = name_of(dwarf, unit, offset).unwrap_or_default();
+        if VALUE_LOCKS.iter().any(|word| name.contains(word)) {
+            return false;
+        }
+        if name.starts_with("Atomic") {
+            has_atomic |= is_in_cell;
+            continue;
+        }
+        let is_in_cell = is_in_cell || name.starts_with("UnsafeCell");
+        let parts = parts_of(unit, offset).unwrap_or_default();
+        let parts = parts.into_iter().map(|part| (part, is_in_cell));
+        open.extend(parts.filter(|part| known.insert(*part)));
+    }
+    has_atomic
+}
+
+/// Returns the types of a type's fields, also of those of its variants, or of its elements.
 fn parts_of(unit: &Unit<'_>, offset: UnitOffset) -> Option<Vec<UnitOffset>> {
     let mut tree = unit.entries_tree(Some(offset)).ok()?;
-    let root = tree.root().ok()?;
     let mut parts = Vec::new();
-    if root.entry().tag() == gimli::DW_TAG_array_type {
-        parts.extend(type_of(root.entry()));
+    add_parts(tree.root().ok()?, &mut parts).ok()?;
+    Some(parts)
+}
+
+fn add_parts(
+    node: gimli::EntriesTreeNode<'_, '_, Slice<'_>>,
+    parts: &mut Vec<UnitOffset>,
+) -> Result<(), gimli::Error> {
+    if matches!(
+        node.entry().tag(),
+        gimli::DW_TAG_array_type | gimli::DW_TAG_member
+    ) {
+        parts.extend(type_of(node.entry()));
     }
-    let mut fields = root.children();
-    while let Ok(Some(field)) = fields.next() {
-        if field.entry().tag() == gimli::DW_TAG_member {
-            parts.extend(type_of(field.entry()));
+    let mut children = node.children();
+    while let Some(child) = children.next()? {
+        let tag = child.entry().tag();
+        if matches!(
+            tag,
+            gimli::DW_TAG_member | gimli::DW_TAG_variant_part | gimli::DW_TAG_variant
+        ) {
+            add_parts(child, parts)?;
         }
     }
-    Some(parts)
+    Ok(())
 }
 
 /// Returns the path of a file in a unit's table.

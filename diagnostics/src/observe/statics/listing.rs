@@ -8,7 +8,10 @@ use cofferdam_conflicts::KnownStatic;
 use serde::{Deserialize, Serialize};
 
 /// Words in the names of types that hold a value next to atomics of their own.
-const LOCKS: [&str; 6] = ["Mutex", "RwLock", "Once", "Lazy", "Condvar", "Semaphore"];
+const LOCKS: [&str; 6] = ["Mutex", "RwLock", "Condvar", "Semaphore", "Once", "Lazy"];
+
+/// Those whose own atomics change at each use.
+pub(super) const VALUE_LOCKS: &[&str] = LOCKS.split_at(4).0;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listing {
@@ -55,7 +58,9 @@ impl Listing {
                     size: variable.size,
                     name,
                     line: declaration.map(Declaration::place).unwrap_or_default(),
-                    is_lock: is_known || LOCKS.iter().any(|word| type_name.contains(word)),
+                    is_lock: is_known
+                        || LOCKS.iter().any(|word| type_name.contains(word))
+                            && !declaration.is_some_and(|declaration| declaration.has_atomic_value),
                     type_name: type_name.to_owned(),
                     is_lazy: declaration.is_some_and(|declaration| declaration.is_lazy),
                 })

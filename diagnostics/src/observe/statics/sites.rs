@@ -163,11 +163,10 @@ fn entry_of(symbol: &str) -> Option<u8> {
         let is_guard = name.ends_with("deref_mut") && name.contains("Guard") && !name.contains("RefMut");
         return is_guard.then_some(WRITE | BEHIND_ARGUMENT);
     }
-    if symbol.contains("Atomic") {
+    if symbol.contains("Atomic") || symbol.contains("ArcSwapAny") {
         let name = demangled(symbol);
-        let is_method = name
-            .trim_start_matches('<')
-            .starts_with("core::sync::atomic::Atomic");
+        let path = name.trim_start_matches('<');
+        let is_method = path.starts_with("core::sync::atomic::Atomic") || path.starts_with(ARC_SWAP);
         let how = Some(by_called(&name)).filter(|how| is_method && *how != READ);
         return how.map(|how| how | IN_ARGUMENT);
     }
@@ -258,6 +257,9 @@ fn by_operand(one: &Instruction, memory: &[UsedMemory]) -> u8 {
     }
 }
 
+/// The type of the crate arc_swap whose pointer is the value.
+const ARC_SWAP: &str = "arc_swap::ArcSwapAny";
+
 /// Returns how a function uses the static whose address it gets. Taking a lock or initializing a static counts as a read:
 /// writes go through the lock's guard.
 fn by_called(path: &str) -> u8 {
@@ -272,7 +274,9 @@ fn by_called(path: &str) -> u8 {
     let is_once = ["OnceLock", "OnceCell", "OnceBox"]
         .iter()
         .any(|name| path.contains(name));
-    if is_once && matches!(last, "set" | "try_insert" | "take") {
+    if is_once && matches!(last, "set" | "try_insert" | "take")
+        || path.contains(ARC_SWAP) && matches!(last, "store" | "swap")
+    {
         WRITE
     } else {
         READ
@@ -361,10 +365,26 @@ mod tests {
             ("std::sync::once_lock::OnceLock<T>::set", WRITE),
             ("std::sync::once_lock::OnceLock<T>::get_or_init", READ),
             ("std::sync::poison::mutex::Mutex<T>::lock", READ),
+            ("arc_swap::ArcSwapAny<T,S>::store", WRITE),
+            ("arc_swap::ArcSwapAny<T,S>::load", READ),
             ("shop::set", READ),
             ("", READ),
         ] {
             assert_eq!(by_called(path), how, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_method_that_changes_a_value_atomically_is_a_use_of_its_argument() {
+        for (symbol, how) in [
+            ("core::sync::atomic::AtomicU32::store", Some(WRITE)),
+            ("<arc_swap::ArcSwapAny<T,S>>::swap", Some(WRITE)),
+            ("arc_swap::ArcSwapAny<T,S>::load", None),
+            ("shop::Atomic::store", None),
+            ("shop::swap<arc_swap::ArcSwapAny<T,S>>", None),
+        ] {
+            let wanted = how.map(|how| how | IN_ARGUMENT);
+            assert_eq!(entry_of(symbol), wanted, "{symbol}");
         }
     }
 
