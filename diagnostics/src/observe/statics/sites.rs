@@ -166,11 +166,10 @@ fn entry_of(symbol: &str) -> Option<u8> {
         let is_guard = name.ends_with("deref_mut") && name.contains("Guard") && !name.contains("RefMut");
         return is_guard.then_some(WRITE | BEHIND_ARGUMENT);
     }
-    if symbol.contains("Atomic") {
+    if symbol.contains("Atomic") || symbol.contains("ArcSwapAny") {
         let name = demangled(symbol);
-        let is_method = name
-            .trim_start_matches('<')
-            .starts_with("core::sync::atomic::Atomic");
+        let path = name.trim_start_matches('<');
+        let is_method = path.starts_with("core::sync::atomic::Atomic") || path.starts_with(ARC_SWAP);
         let how = Some(by_called(&name)).filter(|how| is_method && *how != READ);
         return how.map(|how| how | IN_ARGUMENT);
     }
@@ -294,6 +293,9 @@ fn by_operand(one: &Instruction, memory: &[UsedMemory]) -> u8 {
         _ => READ,
     }
 }
+
+/// The type of the crate arc_swap whose pointer is the value.
+const ARC_SWAP: &str = "arc_swap::ArcSwapAny";
 
 /// Returns how a function uses the static whose address it gets. Taking a lock or initializing a static counts as a read:
 /// writes go through the lock's guard.
@@ -424,6 +426,7 @@ mod tests {
             ("shop::Registry::remove", WRITE),
             ("dashmap::DashMap<K,V,S>::get", READ),
             ("std::sync::poison::rwlock::RwLock<T>::write", READ),
+            ("arc_swap::ArcSwapAny<T,S>::load", READ),
             ("shop::set", READ),
             ("", READ),
         ] {
@@ -475,6 +478,20 @@ mod tests {
             ("shop::Mutex<T>::lock", None),
         ] {
             assert_eq!(lock_entry_of(name), how, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_method_that_changes_a_value_atomically_is_a_use_of_its_argument() {
+        for (symbol, how) in [
+            ("core::sync::atomic::AtomicU32::store", Some(WRITE)),
+            ("<arc_swap::ArcSwapAny<T,S>>::swap", Some(WRITE)),
+            ("arc_swap::ArcSwapAny<T,S>::load", None),
+            ("shop::Atomic::store", None),
+            ("shop::swap<arc_swap::ArcSwapAny<T,S>>", None),
+        ] {
+            let wanted = how.map(|how| how | IN_ARGUMENT);
+            assert_eq!(entry_of(symbol), wanted, "{symbol}");
         }
     }
 

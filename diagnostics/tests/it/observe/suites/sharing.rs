@@ -21,6 +21,8 @@ static LIST: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 static SETTINGS: RwLock<(u32, u32)> = RwLock::new((1, 2));
 static NAME: OnceLock<String> = OnceLock::new();
 static MAP: LazyLock<Mutex<HashMap<u32, u32>>> = LazyLock::new(Mutex::default);
+static LAZY: LazyLock<AtomicBool> = LazyLock::new(AtomicBool::default);
+static LATER: OnceLock<(u32, AtomicU32)> = OnceLock::new();
 static PASSED: AtomicUsize = AtomicUsize::new(0);
 static LISTED: AtomicBool = AtomicBool::new(false);
 static ALL: [&AtomicBool; 1] = [&LISTED];
@@ -32,6 +34,7 @@ static COUNTER: AtomicU32 = AtomicU32::new(0);
 static GATE: Mutex<()> = Mutex::new(());
 static TABLE: LazyLock<Vec<u32>> = LazyLock::new(|| vec![1, 2]);
 static ONCE: OnceLock<u32> = OnceLock::new();
+static QUIET: LazyLock<(RwLock<u32>, AtomicBool)> = LazyLock::new(Default::default);
 static CONSTANT: AtomicU32 = AtomicU32::new(3);
 static ONLY_HERE: AtomicU32 = AtomicU32::new(0);
 thread_local! { static LOCAL: std::cell::Cell<u32> = const { std::cell::Cell::new(0) }; }
@@ -88,6 +91,8 @@ pairs! {
     a_settings, b_settings: *SETTINGS.write().unwrap() = (3, 4), assert_ne!(*SETTINGS.read().unwrap(), (0, 0));
     a_name, b_name: _ = NAME.set("a".to_owned()), assert!(NAME.get().is_none_or(|name| name == "a"));
     a_map, b_map: MAP.lock().unwrap().insert(1, 2), MAP.lock().unwrap().len();
+    a_lazy, b_lazy: LAZY.store(true, SeqCst), LAZY.load(SeqCst);
+    a_later, b_later: LATER.get_or_init(Default::default).1.store(1, SeqCst), LATER.get().map(|later| later.1.load(SeqCst));
     a_passed, b_passed: set(&PASSED), PASSED.load(SeqCst);
     a_listed, b_listed: ALL[0].store(true, SeqCst), ALL[0].load(SeqCst);
     a_in_thread, b_in_thread: std::thread::spawn(|| IN_THREAD.store(9, SeqCst)).join().unwrap(), IN_THREAD.load(SeqCst);
@@ -97,6 +102,7 @@ pairs! {
     a_gate, b_gate: drop(GATE.lock()), drop(GATE.lock());
     a_table, b_table: assert_eq!(TABLE[0], 1), assert_eq!(TABLE[1], 2);
     a_once, b_once: ONCE.get_or_init(|| 1), ONCE.get_or_init(|| 1);
+    a_quiet, b_quiet: QUIET.0.read().is_ok(), QUIET.1.load(SeqCst);
     a_constant, b_constant: CONSTANT.load(SeqCst), CONSTANT.load(SeqCst);
     a_alone, b_alone: ONLY_HERE.store(1, SeqCst), ();
     z_1_leaves_a_thread, z_2_uses_what_it_uses: leave_a_thread(), hammer_too();
