@@ -147,16 +147,15 @@ mod commands {
             .to_command(log)
             .and_then(|mut command| command.spawn())
             .map_err(|error| error.to_string())?;
-        if let Ok(handle) = Handle::open(child.id()) {
-            handle.ended(Deadline::after(LIMIT));
-        }
+        let opened = Handle::open(child.id()).map(|handle| handle.ended(Deadline::after(LIMIT)));
         let how = family::how_it_ended(child.id());
         family::signal_group(child.id(), libc::SIGKILL);
         reap(&mut child);
-        match how.as_deref() {
-            Some("exit code 0") => Ok(()),
-            Some(how) => Err(how.to_owned()),
-            None => Err(format!("no end within {} s", LIMIT.as_secs())),
+        match (how.as_deref(), opened) {
+            (Some("exit code 0"), _) => Ok(()),
+            (Some(how), _) => Err(how.to_owned()),
+            (None, Err(error)) => Err(format!("its end could not be awaited: {error}")),
+            (None, Ok(_)) => Err(format!("no end within {} s", LIMIT.as_secs())),
         }
     }
 

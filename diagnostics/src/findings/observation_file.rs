@@ -75,6 +75,10 @@ impl Observation {
         cofferdam::diagnostics::private_dir(base, FOLDER)
             .map_err(|error| ObservationError::Io(folder.clone(), io::Error::other(error)))?;
         for path in [&path, &folder.join(LAST)] {
+            // A link that was planted before the folder became private would lead to another file.
+            if path.is_symlink() {
+                fs::remove_file(path).map_err(|error| ObservationError::Io(path.clone(), error))?;
+            }
             cofferdam::file::write_atomic(path, &bytes)
                 .map_err(|error| ObservationError::Io(path.clone(), io::Error::other(error)))?;
         }
@@ -312,13 +316,26 @@ mod tests {
                 .to_string()
         };
         assert!(message("{").starts_with("/o/last.json is no result of `observe`: "));
-        assert!(message(r#"{"version":4}"#).starts_with("/o/last.json is no result of `observe`: "));
+        assert!(message(r#"{"version":5}"#).starts_with("/o/last.json is no result of `observe`: "));
         assert!(message(r#"{"version":9}"#).starts_with("/o/last.json has format version 9, "));
         let base = tempfile::tempdir().unwrap();
         let error = Observation::read(&Observation::last(base.path()))
             .unwrap_err()
             .to_string();
         assert!(error.contains("nothing was observed yet"), "{error}");
+    }
+
+    #[test]
+    fn a_planted_link_is_replaced_and_not_followed() {
+        let base = tempfile::tempdir().unwrap();
+        let victim = base.path().join("victim");
+        fs::write(&victim, "kept").unwrap();
+        let last = Observation::last(base.path());
+        cofferdam::diagnostics::private_dir(base.path(), FOLDER).unwrap();
+        std::os::unix::fs::symlink(&victim, &last).unwrap();
+        observation("1-1").write(base.path()).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "kept");
+        assert!(!last.is_symlink() && Observation::read(&last).is_ok());
     }
 
     #[test]

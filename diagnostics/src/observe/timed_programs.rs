@@ -26,8 +26,10 @@ impl EarlierPrograms {
         for started in suite.shared_starts() {
             let mut copy = started.clone();
             copy.program.push("-before");
-            fs::copy(&started.program, &copy.program)?;
+            let to = PathBuf::from(&copy.program);
+            // Known before it exists, so that a part of a copy is removed, too.
             copies.programs.push(copy);
+            fs::copy(&started.program, to)?;
         }
         Ok(copies)
     }

@@ -157,7 +157,7 @@ struct AttributeView<'a> {
     resource: Option<String>,
     /// Two tests that share the resource.
     #[serde(skip_serializing_if = "Option::is_none")]
-    shared_by: Option<&'a [String; 2]>,
+    shared_by: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }

@@ -52,8 +52,9 @@ pub(crate) enum Verdict {
     Removed,
     /// It gets the key of a group, by its index in [`Decision::groups`].
     Moved(usize),
-    /// Two tests share a resource, by number, that one of them changes.
-    Kept { resource: usize, tests: [usize; 2] },
+    /// Two tests share a resource, by number, that one of them changes; or one test shares it with others through a lock in its
+    /// body.
+    Kept { resource: usize, tests: Vec<usize> },
     /// Whether it guards something is not known.
     Unknown(String),
 }
@@ -68,7 +69,7 @@ pub(crate) struct Decision {
 /// The reason to keep two members apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Relation {
-    Shared { resource: usize, tests: [usize; 2] },
+    Shared { resource: usize, tests: Vec<usize> },
     NotKnown(String),
 }
 
@@ -167,7 +168,7 @@ fn verdict(relations: &[(usize, Relation)]) -> Verdict {
             Relation::Shared { resource, tests } => {
                 return Verdict::Kept {
                     resource: *resource,
-                    tests: *tests,
+                    tests: tests.clone(),
                 };
             }
             Relation::NotKnown(reason) => why = why.or(Some(reason)),
@@ -232,7 +233,7 @@ impl Scale<'_> {
         if let Some((resource, _)) = shared {
             return Some(Relation::Shared {
                 resource: *resource,
-                tests: [first, second],
+                tests: vec![first, second],
             });
         }
         let unseen = |test: &SuiteTest| Some(format!("{} {}", test.name, test.unseen.as_ref()?));
@@ -267,7 +268,7 @@ impl Scale<'_> {
         });
         shared.map(|(resource, test)| Relation::Shared {
             resource,
-            tests: [test, test],
+            tests: vec![test],
         })
     }
 
@@ -356,7 +357,7 @@ mod tests {
         ]);
         let kept = Verdict::Kept {
             resource: 0,
-            tests: [0, 1],
+            tests: vec![0, 1],
         };
         assert_eq!(
             decision.verdicts,
@@ -469,6 +470,17 @@ mod tests {
         assert_eq!(verdicts, [Verdict::Removed, Verdict::Removed]);
         let verdicts = decide(&[member(&[0, 1])], Reach::Process, &tests, &[], usize::MAX).verdicts;
         assert!(matches!(verdicts[..], [Verdict::Kept { .. }]));
+    }
+
+    #[test]
+    fn a_test_that_locks_in_its_body_is_named_once() {
+        let mut locks = test(&[]);
+        locks.locked_in_bodies = [0].into();
+        let kept = Verdict::Kept {
+            resource: 0,
+            tests: vec![0],
+        };
+        assert_eq!(decided(&[locks]).verdicts, [kept]);
     }
 
     fn suites() -> impl Strategy<Value = (Vec<SuiteTest>, Vec<Member>, bool)> {

@@ -62,7 +62,7 @@ pub(crate) enum Fate {
     /// These tests share the resource, and one of them changes it.
     Kept {
         resource: Resource,
-        tests: [String; 2],
+        tests: Vec<String>,
     },
     /// A test failed in a run without it.
     Needed {
@@ -158,11 +158,11 @@ pub(crate) fn relax(sources: &Sources, uses: &ObservedUses) -> Relaxation {
                 }
                 Verdict::Kept {
                     resource,
-                    tests: pair,
+                    tests: sharing,
                 } => match uses.resources.get(resource) {
                     Some(resource) => Fate::Kept {
                         resource: resource.clone(),
-                        tests: pair.map(|test| tests[test].name.clone()),
+                        tests: sharing.iter().map(|test| tests[*test].name.clone()).collect(),
                     },
                     None => Fate::Needed {
                         why: uses.failures[resource - uses.resources.len()].clone(),

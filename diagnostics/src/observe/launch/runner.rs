@@ -68,11 +68,16 @@ pub(crate) fn exec_observed(words: &[OsString]) -> io::Result<()> {
             reason = "the program keeps this process's number"
         )]
         let pid = std::process::id();
-        let wanted = serde_json::from_slice(&wanted).unwrap_or_else(|_| Wanted {
-            compares: is_serial(arguments),
-            ..Wanted::uses()
-        });
-        let _ = statics::write(dir, Path::new(program), pid, &wanted);
+        let wanted = match wanted.as_slice() {
+            [] => Some(Wanted {
+                compares: is_serial(arguments),
+                ..Wanted::uses()
+            }),
+            request => serde_json::from_slice(request).ok(),
+        };
+        if let Some(wanted) = wanted {
+            let _ = statics::write(dir, Path::new(program), pid, &wanted);
+        }
     }
     let mut child = command(own.as_os_str());
     child.arg(CHECKED).args(words).env_remove(EXPORTS).envs(&exports);

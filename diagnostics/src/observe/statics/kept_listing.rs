@@ -6,9 +6,10 @@ use object::elf::{FileHeader64, NT_GNU_BUILD_ID};
 use object::read::ReadCache;
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 use object::{Endianness, ReadRef};
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 use std::fs::{self, File, Metadata};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -17,7 +18,7 @@ use std::time::SystemTime;
 pub(in crate::observe) const FOLDER: &str = "statics";
 /// The name of the link to that folder in the logs' folder and in those of reruns.
 pub(in crate::observe) const KEPT: &str = "listings";
-/// The number of files to keep: those written last.
+/// The number of files to keep: those used last.
 const MOST: usize = 100;
 
 /// The reasons that are kept in place of a listing.
@@ -44,7 +45,10 @@ impl KeptListing {
 
     /// Returns the listing, or the reason that there is none.
     pub(super) fn read(&self) -> Option<Result<Listing, Unwatched>> {
-        let bytes = fs::read(&self.path).ok()?;
+        let mut file = File::open(&self.path).ok()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
+        note_use(&file);
         let reason = KEPT_REASONS
             .into_iter()
             .find(|reason| reason.to_string().as_bytes() == bytes);
@@ -108,6 +112,19 @@ fn build_id<'p, R: ReadRef<'p>>(program: R) -> Option<Vec<u8>> {
         }
     }
     None
+}
+
+/// Sets a file's time, by which the oldest are removed.
+fn note_use(file: &File) {
+    let time = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    // Without it, the file may be removed too early and is written again.
+    let _ = futimens(
+        file,
+        &Timestamps {
+            last_access: time(UTIME_OMIT),
+            last_modification: time(UTIME_NOW),
+        },
+    );
 }
 
 fn remove_oldest(folder: &Path) {
@@ -216,6 +233,17 @@ mod tests {
             kept.write(&Err(reason));
             assert_eq!(kept.read(), Some(Err(reason)));
         }
+    }
+
+    #[test]
+    fn a_listing_that_was_used_is_not_the_oldest() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = kept(folder.path(), b"a program");
+        kept.write(&Err(Unwatched::Stripped));
+        let time = SystemTime::UNIX_EPOCH;
+        File::open(&kept.path).unwrap().set_modified(time).unwrap();
+        assert!(kept.read().is_some());
+        assert!(fs::metadata(&kept.path).unwrap().modified().unwrap() > time);
     }
 
     #[test]
