@@ -397,7 +397,7 @@ mod tests {
         header[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
         for (processor, reason) in [(62, Unwatched::Unreadable), (183, Unwatched::Processor)] {
             header[18] = processor;
-            assert_eq!(Listing::of(&header, false), Err(reason));
+            assert_eq!(Listing::of(&header), Err(reason));
         }
     }
 
