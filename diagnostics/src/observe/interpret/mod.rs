@@ -1,16 +1,17 @@
 //! Interpretation of records: the resources that a record accesses, and how.
 
 pub(crate) mod accesses;
+mod certainty;
 mod constant_vars;
 mod dir_listings;
 mod ephemeral_ports;
 mod fast_hash;
 mod file_locks;
+mod lock_events;
 pub(crate) mod paths;
 pub(crate) mod ports;
 pub(crate) mod reading;
 mod removed_dirs;
-mod static_locks;
 mod used_statics;
 pub(crate) mod written_programs;
 

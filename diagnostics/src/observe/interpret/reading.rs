@@ -2,6 +2,7 @@
 //! claim.
 
 use super::accesses::{Accesses, InternedEffect, Interner, TestAccess, WorkingDirs};
+use super::certainty::{Certainty, graded};
 use super::dir_listings::DirListings;
 use super::fast_hash::FastHash;
 use super::written_programs::executables;
@@ -15,9 +16,9 @@ use crate::observe::log::backtraces::BacktraceFilter;
 use crate::observe::log::source_lines::{CallSite, LineResolver};
 use crate::observe::log::{Log, Record};
 use crate::observe::observed_tests::SourceLines;
-use cofferdam::format::{ResourceKind, Scope};
+use cofferdam::format::ResourceKind;
 use cofferdam::{Access, Resource};
-use cofferdam_conflicts::{Conflict, Evidence, Grade, Kind, NO_COMMON_LOCK, Observed, Test};
+use cofferdam_conflicts::{Conflict, Evidence, Kind, Observed, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::env;
 use std::ffi::OsStr;
@@ -639,38 +640,6 @@ impl<'a> Claims<'a> {
         }
         evidence
     }
-}
-
-/// The locks that count as held.
-#[derive(Clone, Copy, Debug)]
-enum Certainty {
-    Known,
-    /// Those that are perhaps held, too.
-    Perhaps,
-}
-
-/// Returns the conflicts. Those that end if the uncertain locks were held are [`Grade::Potential`].
-fn graded(known: &Evidence, perhaps: Option<&Evidence>) -> Vec<Conflict> {
-    let mut conflicts = known.conflicts();
-    let Some(perhaps) = perhaps else {
-        return conflicts;
-    };
-    let process = |conflict: &Conflict| {
-        let kind = conflict.resource.as_ref()?.kind();
-        (kind.scope() == Scope::Process).then_some(conflict.tests.first()?.pid)
-    };
-    let left = perhaps.conflicts();
-    let left: HashSet<_> = left
-        .iter()
-        .map(|conflict| (conflict.kind, &conflict.resource, process(conflict)))
-        .collect();
-    for conflict in &mut conflicts {
-        if !left.contains(&(conflict.kind, &conflict.resource, process(conflict))) {
-            conflict.grade = Some(Grade::Potential);
-            conflict.message = conflict.message.replace(NO_COMMON_LOCK, "");
-        }
-    }
-    conflicts
 }
 
 /// Returns the locks held at an access, and the test group.
