@@ -170,7 +170,7 @@ pub(super) fn kept(
     if !kept.conflicts.is_empty() {
         // Without a cargo workspace, only the standard library is known to be available.
         let sources = super::fix::sources(&kept, dir).unwrap_or_default();
-        let own = OwnStatics::of(&kept, &sources, proposal::Mechanism::OfSuite, None);
+        let own = OwnStatics::of(&kept, &sources, false);
         planned = proposal::propose(&kept, &sources, proposal::Mechanism::OfSuite, None, &own).ok();
         let keys = planned.as_ref().map_or(&[][..], |planned| &planned.keys);
         conflict_help::write_help(&mut kept, &sources, keys, &own);
