@@ -42,7 +42,12 @@ pub(crate) fn observe(
     let session = recordings::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
     if args.memory == Memory::Require {
-        for entry in &observed.statics.unwatched {
+        let out_of_reach = std::mem::take(&mut observed.account.tests_out_of_reach);
+        observed
+            .account
+            .out_of_reach
+            .retain(|entry| !out_of_reach.contains(entry));
+        for entry in observed.statics.unwatched.iter().chain(&out_of_reach) {
             observed.account.lose(&entry.name, &entry.reason, entry.count);
         }
     }
@@ -81,7 +86,7 @@ pub(crate) fn observe(
     );
     if kept.statics.is_none() {
         kept.statics = crate::findings::Observation::newest_statics(&base);
-        if observed.statics.are_apart() {
+        if observed.statics.are_apart {
             observed.statics.kept_apart = kept.statics.clone().unwrap_or_default();
         }
     }
@@ -166,7 +171,7 @@ pub(super) fn kept(
     if !kept.conflicts.is_empty() {
         // Without a cargo workspace, only the standard library is known to be available.
         let sources = super::fix::sources(&kept, dir).unwrap_or_default();
-        let own = OwnStatics::of(&kept, &sources, proposal::Mechanism::OfSuite, None);
+        let own = OwnStatics::of(&kept, &sources, false);
         planned = proposal::propose(&kept, &sources, proposal::Mechanism::OfSuite, None, &own).ok();
         let keys = planned.as_ref().map_or(&[][..], |planned| &planned.keys);
         conflict_help::write_help(&mut kept, &sources, keys, &own);

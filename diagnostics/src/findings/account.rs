@@ -17,6 +17,9 @@ pub(crate) struct Account {
     pub(crate) lost: Vec<Entry>,
     /// What cannot be recorded. It changes the exit code only with `--strict`.
     pub(crate) out_of_reach: Vec<Entry>,
+    /// The programs among them that cargo or nextest started as tests.
+    #[serde(skip)]
+    pub(crate) tests_out_of_reach: Vec<Entry>,
     /// The processes of both, as far as they are known.
     #[serde(skip)]
     pub(crate) unseen: Vec<UnseenProcess>,
@@ -46,6 +49,11 @@ impl Account {
 
     pub(crate) fn leave_out(&mut self, name: &str, reason: &str, count: u64) {
         add(&mut self.out_of_reach, name, reason, count);
+    }
+
+    /// Notes that a program out of reach is a test program.
+    pub(crate) fn leave_out_test(&mut self, name: &str, reason: &str) {
+        add(&mut self.tests_out_of_reach, name, reason, 1);
     }
 
     /// Notes a process with accesses that were not recorded.

@@ -14,15 +14,10 @@ pub(crate) struct Statics {
     pub(crate) shared: Vec<SharedStatic>,
     /// The numbers of pairs of tests at a static that were run again, and of all such pairs; `None` if none was to be.
     pub(crate) pairs: Option<(u64, u64)>,
-    /// The statics that tests shared in an earlier observation, if each test now has a process of its own.
+    /// Whether no program runs several tests, as under nextest.
+    pub(crate) are_apart: bool,
+    /// The statics that tests shared in an earlier observation, if they are apart now.
     pub(crate) kept_apart: Vec<String>,
-}
-
-impl Statics {
-    /// Returns whether no program ran several tests, as under nextest.
-    pub(crate) fn are_apart(&self) -> bool {
-        self.programs == 0 && self.unwatched.is_empty()
-    }
 }
 
 /// A static that several tests of a process use.

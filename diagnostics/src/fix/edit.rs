@@ -4,6 +4,7 @@ use super::attributes::{Annotation, Family, spelled};
 use super::key_plan::KeysToAdd;
 use super::parsed_file::Insertion;
 use super::program::{Function, Module};
+use super::source_file::newline;
 use super::static_declaration::NewDeclaration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -186,10 +187,6 @@ impl Edits {
         }
         edited + &text[last..]
     }
-}
-
-pub(super) fn newline(text: &str) -> &'static str {
-    if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
 /// Returns a `use` item with the line breaks around it.

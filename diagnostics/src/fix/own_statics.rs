@@ -1,7 +1,5 @@
 //! Statics of tests whose declaration alone has to change so that each worker or test has its own value.
 
-use super::Family;
-use super::proposal::Mechanism;
 use super::static_declaration::{NewDeclaration, rewritten};
 use super::static_place::{self, declared};
 use super::test_sources::Sources;
@@ -34,18 +32,8 @@ pub(crate) struct OwnStatic {
 pub(crate) struct OwnStatics(Vec<OwnStatic>);
 
 impl OwnStatics {
-    /// Reads the declarations. `library` is a checkout of cofferdam for packages that lack it.
-    pub(crate) fn of(
-        observation: &Observation,
-        sources: &Sources,
-        mechanism: Mechanism,
-        library: Option<&Path>,
-    ) -> Self {
-        let is_added = match mechanism {
-            Mechanism::OfSuite => library.is_some(),
-            Mechanism::Attributes(Family::Cofferdam) => true,
-            Mechanism::Attributes(_) | Mechanism::TestGroups => return Self::default(),
-        };
+    /// Reads the declarations. `is_added` says that packages that lack cofferdam get it.
+    pub(crate) fn of(observation: &Observation, sources: &Sources, is_added: bool) -> Self {
         let conflicts = observation.conflicts.iter();
         Self(
             conflicts

@@ -29,6 +29,22 @@ pub(crate) enum Mechanism {
     TestGroups,
 }
 
+impl Mechanism {
+    /// Returns the statics that get a declaration of their own. `library` is a checkout of cofferdam for packages that lack it.
+    pub(crate) fn own_statics(
+        self,
+        observation: &Observation,
+        sources: &Sources,
+        library: Option<&Path>,
+    ) -> OwnStatics {
+        match self {
+            Self::OfSuite => OwnStatics::of(observation, sources, library.is_some()),
+            Self::Attributes(Family::Cofferdam) => OwnStatics::of(observation, sources, true),
+            Self::Attributes(_) | Self::TestGroups => OwnStatics::default(),
+        }
+    }
+}
+
 /// A necessary change of a test that cannot be made automatically.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ManualStep {

@@ -1,6 +1,5 @@
 //! The tokens of a source file, and their places in its text.
 
-use super::edit::newline;
 use super::parsed_file::ParsedFile;
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use std::ops::Range;
@@ -128,6 +127,11 @@ impl<'a> SourceFile<'a> {
         });
         moved.collect::<String>().trim().to_owned()
     }
+}
+
+/// Returns the line break of a text.
+pub(super) fn newline(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
 fn has_comment_sign(gap: &str) -> bool {

@@ -297,6 +297,7 @@ impl ObservedCommand {
             account.leave_out(&name(log), &why, 1);
         }
         statics.unwatched = account.out_of_reach;
+        statics.are_apart = statics.programs == 0 && statics.unwatched.is_empty();
         statics
     }
 

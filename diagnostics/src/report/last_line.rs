@@ -5,6 +5,7 @@ use super::text::{count, plain};
 use crate::commands::Findings;
 use crate::findings::{Account, Entry};
 use cofferdam_conflicts::Severity;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 /// The number of programs of each kind that are listed; the others are counted.
@@ -55,22 +56,26 @@ pub(super) fn lost_words(account: &Account) -> String {
     }
 }
 
-/// Returns the programs out of reach by name, for the last line.
-pub(super) fn out_of_reach_words(account: &Account) -> String {
-    if account.out_of_reach.is_empty() {
-        return String::new();
-    }
-    let named: Vec<String> = account
-        .out_of_reach
-        .iter()
-        .take(NAMED)
-        .map(|entry| plain(&entry.name).into_owned())
-        .collect();
-    let more = account.out_of_reach.len().saturating_sub(NAMED);
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
+/// Returns the programs out of reach by name, and those whose statics are, for the last line.
+pub(super) fn out_of_reach_words(findings: &Findings) -> String {
+    let statics = findings
+        .observed
+        .as_ref()
+        .and_then(|observed| observed.statics.as_ref());
+    let unwatched = statics.map_or(&[][..], |statics| &statics.unwatched);
+    let words = |what: &str, entries: &[Entry]| {
+        let named: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        let more = named.len().saturating_sub(NAMED);
+        let first: Vec<String> = named
+            .into_iter()
+            .take(NAMED)
+            .map(|name| plain(name).into_owned())
+            .collect();
+        match (first.as_slice(), more) {
+            ([], _) => String::new(),
+            (first, 0) => format!("; {what}: {}", first.join(", ")),
+            (first, more) => format!("; {what}: {} and {more} more", first.join(", ")),
+        }
     };
-    format!("; out of reach: {}{more}", named.join(", "))
+    words("out of reach", &findings.account.out_of_reach) + &words("statics out of reach", unwatched)
 }

@@ -265,7 +265,7 @@ pub(super) fn statics(out: &mut impl Write, observed: &Observed) -> io::Result<(
         let text = format!("{} out of reach: {reason}", count(*programs, "program"));
         headline(out, Severity::Note, "note", &text)?;
     }
-    if statics.are_apart() && observed.coverage.tests > 0 {
+    if statics.are_apart && observed.coverage.tests > 0 {
         let text = "each test has a process of its own, so tests share no statics";
         headline(
             out,

@@ -73,7 +73,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         }
         _ => {}
     }
-    line.push_str(&last_line::out_of_reach_words(&findings.account));
+    line.push_str(&last_line::out_of_reach_words(findings));
     line.push_str(&settled.map(super::baseline::last_words).unwrap_or_default());
     if let Some(batch) = &outcome.batch {
         line.push_str("; ");

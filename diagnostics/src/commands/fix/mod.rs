@@ -131,7 +131,7 @@ pub(crate) fn fix(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result<F
     let all = here(Observation::read(&report)?, &dir);
     let sources = sources(&all, &dir)?;
     let library = args.cofferdam.as_deref().map(std::path::absolute).transpose()?;
-    let own = OwnStatics::of(&all, &sources, mechanism(args.with), library.as_deref());
+    let own = mechanism(args.with).own_statics(&all, &sources, library.as_deref());
     let observation = order_dependence::without(&all, &own);
     let proposal = proposal::propose(
         &observation,

@@ -4,7 +4,6 @@ use super::Cause;
 use crate::findings::{Observation, SharedUse};
 use crate::fix::conflict_help;
 use crate::fix::own_statics::OwnStatics;
-use crate::fix::proposal::Mechanism;
 use crate::hunt::Class;
 use crate::scene::TestId;
 use cofferdam::format::ResourceKind;
@@ -30,7 +29,7 @@ pub(super) fn enter(causes: &mut [Cause], kept: &mut Observation) {
     }
     found.conflicts = conflicts;
     let sources = crate::commands::fix::sources(&found, Path::new(&kept.dir)).unwrap_or_default();
-    let own = OwnStatics::of(&found, &sources, Mechanism::OfSuite, None);
+    let own = OwnStatics::of(&found, &sources, false);
     conflict_help::write_help(&mut found, &sources, &[], &own);
     for (cause, conflict) in of.into_iter().zip(&found.conflicts) {
         cause.static_use = conflict.resource.clone().map(|resource| SharedUse {

@@ -118,7 +118,8 @@ fn read_into(folder: &Path, account: &mut Account, logs: &mut Vec<Log>) -> io::R
             let whole = if is_spilled { spill.as_ref() } else { Some(&file) };
             read_log(whole, spill.as_ref(), begins)
         };
-        logs.extend(one(account, &slot, word(&slot, 0), log));
+        // The runner takes the first slots, for the programs that cargo and nextest start.
+        logs.extend(one(account, &slot, word(&slot, 0), number < programs, log));
     }
     if taken > children {
         account.lose(
@@ -135,6 +136,7 @@ fn one(
     account: &mut Account,
     slot: &[u8],
     first: u64,
+    is_test: bool,
     log: impl FnOnce() -> io::Result<Result<Log, Unreadable>>,
 ) -> Option<Log> {
     let text = &slot[layout::TEXT..];
@@ -158,6 +160,9 @@ fn one(
         State::OutOfReach => {
             let why = reason(layout::reason(first));
             account.leave_out(&name, why, 1);
+            if is_test {
+                account.leave_out_test(&name, why);
+            }
             account.add_unseen(pid, &name, why);
             return None;
         }

@@ -368,9 +368,25 @@ strip = true
         output.out,
         output.err
     );
+    let is_named = |output: &CommandOutput, what: &str| {
+        let last = output.out.lines().last().unwrap_or_default();
+        let program = last
+            .split_once(&format!("; {what}: "))
+            .map(|(_, program)| program);
+        let has_name = program.is_some_and(|program| program.contains("/undescribed-"));
+        assert!(has_name, "{what} in {last} {}", output.err);
+    };
+    is_named(&output, "statics out of reach");
+    let json = without_lines(&["--format", "json"]).report();
+    let unwatched = &json["observed"]["statics"]["unwatched"];
+    assert!(
+        unwatched[0]["reason"] == why && unwatched[0]["count"] == 1,
+        "{unwatched}"
+    );
     let output = without_lines(&["--memory", "require"]);
     assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
     assert!(output.out.contains(why), "{}{}", output.out, output.err);
+    assert!(!output.out.contains("a process of its own"), "{}", output.out);
     let stripped = observe(
         &package,
         &[],
@@ -382,6 +398,23 @@ strip = true
         stripped.out,
         stripped.err
     );
+    is_named(&stripped, "statics out of reach");
+    // One of two programs has no observer.
+    package.write("src/lib.rs", "#[test]\nfn is_observed() {}\n");
+    let both = "cargo test --offline --lib && RUSTFLAGS='-C target-feature=+crt-static' cargo test --offline --test undescribed";
+    for (memory, code) in [("auto", 0), ("require", 3)] {
+        let output = observe(&package, &["--memory", memory], &["sh", "-c", both]);
+        assert_eq!(output.code, Some(code), "{}{}", output.out, output.err);
+        assert!(
+            output.out.contains("it is linked statically"),
+            "{}{}",
+            output.out,
+            output.err
+        );
+        if memory == "auto" {
+            is_named(&output, "out of reach");
+        }
+    }
 }
 
 /// A debugger would take a breakpoint's signal for one of its own, and the program would go on in the middle of an instruction.
