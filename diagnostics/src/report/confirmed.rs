@@ -56,8 +56,15 @@ pub(super) fn pairs(out: &mut impl Write, conflict: &Conflict) -> io::Result<()>
 
 /// Returns the number of pairs that were tried, by grade, where that is more than one pair shows.
 pub(super) fn all_tried(conflict: &Conflict) -> Option<String> {
-    let is_one = (conflict.pairs.len(), conflict.pair_count) == (1, 1);
-    (!is_one).then(|| format!("{}: {}", tried(conflict), by_grade(conflict)))
+    let pairs = count(conflict.pair_count, "pair");
+    match (conflict.pairs.len(), conflict.pair_count) {
+        (1, 1) => None,
+        // Of a static it has only the reproduced pairs.
+        (reproduced, _) if conflict.static_facts.is_some() => {
+            Some(format!("{reproduced} of {pairs} reproduced"))
+        }
+        _ => Some(format!("{}: {}", tried(conflict), by_grade(conflict))),
+    }
 }
 
 /// Returns `2 of 9 pairs tried`: the pairs with a result.
@@ -204,7 +211,7 @@ pub(super) fn after(out: &mut impl Write, observed: &Observed) -> io::Result<()>
 mod tests {
     use super::*;
     use cofferdam::Resource;
-    use cofferdam_conflicts::{Pair, Runner, Test};
+    use cofferdam_conflicts::{Pair, Runner, StaticFacts, Test};
 
     fn conflict(grades: &[Grade], pair_count: u64) -> Conflict {
         let test = |name: &str| Test {
@@ -298,6 +305,11 @@ mod tests {
             assert_eq!(text.lines().last().unwrap().trim(), last);
             assert_eq!(text.lines().count(), grades.len().min(TOLD) + 1);
         }
+        let of_static = Conflict {
+            static_facts: Some(StaticFacts::default()),
+            ..conflict(&[Reproduced], 9)
+        };
+        assert!(text(&of_static).ends_with("\n  1 of 9 pairs reproduced\n"));
         assert_eq!(
             text(&conflict(&[Reproduced], 1)),
             "  reproduced: a × b\\u{1b}: so it was\n"
