@@ -7,7 +7,7 @@
 use crate::hash;
 use crate::log::Record;
 use crate::log_format::{Kind, OrderEvent};
-use crate::sys::memory::Memory;
+use crate::sys::mapped_memory::Memory;
 use crate::sys::own_calls::{self, FUTEX_WAIT, FUTEX_WAKE, close_own, futex, syscall};
 use crate::sys::{self, Timespec, c_char, c_int, c_void, nr};
 use crate::{recording, this_process};

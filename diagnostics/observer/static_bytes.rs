@@ -8,7 +8,7 @@ use crate::log::Record;
 use crate::log_format::Kind;
 use crate::recording;
 use crate::site_table::{ACCESS, CHANGED, COMPARED, COUNT, LAZY, PUT_BACK, READ, Static, WRITE};
-use crate::sys::memory::Memory;
+use crate::sys::mapped_memory::Memory;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize};
 

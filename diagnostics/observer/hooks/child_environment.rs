@@ -5,7 +5,7 @@
 
 use crate::account_layout::{self, Reach, Reason, State};
 use crate::log::{self, account_slots};
-use crate::sys::memory::Memory;
+use crate::sys::mapped_memory::Memory;
 use crate::sys::own_calls::{self, close_own, syscall};
 use crate::sys::processor::STAT;
 use crate::sys::{self, c_char, c_int, nr};

@@ -7,7 +7,7 @@ use crate::hooks::child_environment::{ChildEnvironment, Program, Text};
 use crate::hooks::{process_calls, signal_masks};
 use crate::log_format::IN_SLOT;
 use crate::sys::interpose::real_functions;
-use crate::sys::memory::Memory;
+use crate::sys::mapped_memory::Memory;
 use crate::sys::{self, c_int, c_void};
 
 real_functions! {

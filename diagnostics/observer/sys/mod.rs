@@ -3,7 +3,7 @@
 //! All sizes and numbers are those of Linux with glibc on 64-bit processors; `processor` has those that differ.
 
 pub(crate) mod interpose;
-pub(crate) mod memory;
+pub(crate) mod mapped_memory;
 pub(crate) mod nr;
 pub(crate) mod own_calls;
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]

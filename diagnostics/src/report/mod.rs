@@ -22,6 +22,8 @@ mod human;
 #[cfg(has_observer)]
 mod hunt;
 #[cfg(has_observer)]
+mod hunt_json;
+#[cfg(has_observer)]
 mod hunt_statics;
 #[cfg(has_observer)]
 mod hunting;
@@ -122,7 +124,10 @@ pub(crate) fn show_hunt(
     format: ListFormat,
     hunted: &crate::commands::hunt::Hunted,
 ) -> Result<(), ReportError> {
-    to_stdout(|out| hunt::write(out, format, hunted))
+    to_stdout(|out| match format {
+        ListFormat::Human => hunt::human(out, hunted),
+        ListFormat::Json => hunt_json::write(out, hunted),
+    })
 }
 
 /// Shows the runs of some tests.

@@ -7,7 +7,7 @@ mod migrating;
 mod observed_uses;
 mod order_dependence;
 #[cfg(has_observer)]
-mod proving;
+mod proven_changes;
 #[cfg(has_observer)]
 mod relaxing;
 
@@ -178,7 +178,7 @@ pub(crate) fn fix(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result<F
             fixed.written = true;
         } else {
             #[cfg(has_observer)]
-            proving::apply(args, &mut fixed, &observation, &sources, own, see)?;
+            proven_changes::apply(args, &mut fixed, &observation, &sources, own, see)?;
             #[cfg(not(has_observer))]
             return Err(super::unobservable());
         }

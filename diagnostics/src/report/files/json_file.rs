@@ -2,9 +2,7 @@
 
 use super::Reported;
 #[cfg(has_observer)]
-use crate::cli::ListFormat;
-#[cfg(has_observer)]
-use crate::report::hunt;
+use crate::report::hunt_json;
 use crate::report::json::Json;
 use std::io::{self, Write};
 
@@ -12,6 +10,6 @@ pub(super) fn write(mut out: &mut dyn Write, reported: Reported<'_>) -> io::Resu
     match reported {
         Reported::Outcome(outcome) => Json(outcome).write(&mut out),
         #[cfg(has_observer)]
-        Reported::Hunt(hunted) => hunt::write(out, ListFormat::Json, hunted),
+        Reported::Hunt(hunted) => hunt_json::write(out, hunted),
     }
 }
