@@ -1,6 +1,5 @@
 //! Source lines of variables, from a program's debug information.
 
-use super::listing::VALUE_LOCKS;
 use super::program_file::File;
 use crate::observe::log::source_lines::is_user_code;
 use gimli::{AttributeValue, EndianSlice, LittleEndian, Operation, SectionId, UnitOffset};
@@ -8,6 +7,12 @@ use object::{Object as _, ObjectSection as _};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+
+/// Words in the names of types that hold a value next to atomics of their own.
+pub(super) const LOCKS: [&str; 6] = ["Mutex", "RwLock", "Condvar", "Semaphore", "Once", "Lazy"];
+
+/// Those whose own atomics change at each use.
+const VALUE_LOCKS: &[&str] = LOCKS.split_at(4).0;
 
 /// The place of a declaration in the user's code.
 #[derive(Clone, Debug, PartialEq, Eq)]

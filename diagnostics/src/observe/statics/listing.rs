@@ -1,17 +1,11 @@
 //! The statics of a program and the instructions that use them.
 
-use super::declarations::{self, Declaration};
+use super::declarations::{self, Declaration, LOCKS};
 use super::program_file::{self, Program};
 use super::{OwnStatic, Unwatched, own_path, sites, without_suffix};
 use crate::observe::site_table::Site;
 use cofferdam_conflicts::KnownStatic;
 use serde::{Deserialize, Serialize};
-
-/// Words in the names of types that hold a value next to atomics of their own.
-const LOCKS: [&str; 6] = ["Mutex", "RwLock", "Condvar", "Semaphore", "Once", "Lazy"];
-
-/// Those whose own atomics change at each use.
-pub(super) const VALUE_LOCKS: &[&str] = LOCKS.split_at(4).0;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listing {
