@@ -74,6 +74,7 @@ struct WrittenAllowed {
 /// The reason the file cannot be used.
 #[derive(Debug)]
 pub(crate) enum BaselineError {
+    Missing(PathBuf),
     Io(PathBuf, io::Error),
     /// The line of an error and its description.
     Shape(PathBuf, usize, String),
@@ -82,6 +83,11 @@ pub(crate) enum BaselineError {
 impl fmt::Display for BaselineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Missing(path) => write!(
+                f,
+                "the baseline {} does not exist; nothing was run. `--update-baseline` writes it",
+                path.display()
+            ),
             Self::Io(path, error) => write!(
                 f,
                 "could not read or write the baseline {}: {error}",

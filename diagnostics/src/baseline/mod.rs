@@ -6,7 +6,7 @@
 mod baseline_file;
 mod known_conflict;
 
-pub(crate) use baseline_file::{Baseline, Known};
+pub(crate) use baseline_file::{Baseline, BaselineError, Known};
 pub(crate) use known_conflict::{Roots, is_on_static};
 
 use std::collections::BTreeSet;

@@ -378,10 +378,10 @@ pub(crate) struct CheckArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BaselineArgs {
-    /// Ignore the conflicts in this file; create it if missing.
+    /// Ignore the conflicts in this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
-    /// Replace the baseline with the conflicts of this run.
+    /// Write the conflicts of this run to the baseline.
     #[arg(long, requires = "baseline")]
     pub(crate) update_baseline: bool,
 }

@@ -1,7 +1,7 @@
 //! `--baseline`: comparison of conflicts with those already known.
 
 use super::Outcome;
-use crate::baseline::{Baseline, Known, Roots, Standing, is_on_static};
+use crate::baseline::{Baseline, BaselineError, Known, Roots, Standing, is_on_static};
 use crate::cli::BaselineArgs;
 use crate::exit_code::Ended;
 use cofferdam_conflicts::{Conflict, Severity};
@@ -35,16 +35,18 @@ pub(super) struct BaselineCheck {
 impl BaselineCheck {
     /// Reads the baseline before the suite runs, so that errors show early.
     pub(super) fn read(args: &BaselineArgs) -> Result<Self, Box<dyn Error>> {
-        Ok(Self {
-            existing: args
-                .baseline
-                .as_deref()
-                .map(Baseline::read)
-                .transpose()?
-                .flatten(),
-            file: args.baseline.clone(),
-            is_updated: args.update_baseline,
-        })
+        let existing = args.baseline.as_deref().map(Baseline::read).transpose()?.flatten();
+        match &args.baseline {
+            // Otherwise a wrong name, or a file that was not checked in, would let every conflict pass.
+            Some(file) if existing.is_none() && !args.update_baseline => {
+                Err(BaselineError::Missing(file.clone()).into())
+            }
+            file => Ok(Self {
+                existing,
+                file: file.clone(),
+                is_updated: args.update_baseline,
+            }),
+        }
     }
 
     /// Compares the conflicts with the baseline and updates the file if requested.
@@ -89,7 +91,7 @@ fn compare(
     let statics = observed.and_then(|observed| observed.statics.as_ref());
     let tries_statics = statics.is_some_and(|statics| statics.pairs.is_some());
     let is_unseen = |entry: &str| !tries_statics && is_on_static(entry);
-    if is_updated || text.is_none() {
+    if is_updated {
         // An entry with a reason is never replaced by one without.
         let is_new = |one: &&Known| {
             matches!(

@@ -143,7 +143,7 @@ fn steps(project: &Project, observed: Option<&Observation>) -> Vec<Step> {
             add(&["fix"], &[], "propose changes that end the conflicts");
         }
         Some(_) => add(
-            &["observe", "--baseline", "conflicts.toml"],
+            &["observe", "--baseline", "conflicts.toml", "--update-baseline"],
             tests,
             "fail in CI when tests begin to interfere",
         ),

@@ -324,7 +324,7 @@ fn a_lost_program_is_named_and_nothing_is_concluded() {
     let package = Package::new("starting", STARTING);
     let baseline = package.path().join("baseline.toml");
     let output = package.observe(
-        &["--baseline", baseline.to_str().unwrap()],
+        &["--baseline", baseline.to_str().unwrap(), "--update-baseline"],
         &[&CARGO[..], &["--", "breaks"]].concat(),
     );
     assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);

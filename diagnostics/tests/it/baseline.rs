@@ -31,10 +31,20 @@ fn on_a_port(base: &Path, session: &str, at: u64) {
 }
 
 #[test]
-fn a_first_run_writes_what_is_known_and_only_what_is_new_fails_from_then_on() {
+fn a_requested_update_writes_what_is_known_and_only_what_is_new_fails_from_then_on() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
-    let first = output_of(base.path(), &CHECK);
+    let missing = output_of(base.path(), &CHECK);
+    assert!(
+        missing
+            .err
+            .contains("the baseline conflicts.toml does not exist; nothing was run"),
+        "{}",
+        missing.err
+    );
+    assert_eq!(missing.code, Some(3));
+    let update = [&CHECK[..], &["--update-baseline"]].concat();
+    let first = output_of(base.path(), &update);
     assert_eq!(
         first.out,
         "
@@ -62,7 +72,7 @@ cofferdam: no new conflict in what was watched: 2 tests, 2 workers, 1 run, 0 ser
     );
     assert_eq!(new.code, Some(1));
 
-    let updated = output_of(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
+    let updated = output_of(base.path(), &update);
     assert_eq!(updated.code, Some(0), "{}", updated.out);
     assert_eq!(output_of(base.path(), &CHECK).code, Some(0));
     // Without the file, the exit code is that of a run without a baseline.
@@ -132,8 +142,8 @@ fn an_invalid_file_is_reported_with_its_line_before_anything_runs() {
 #[test]
 fn an_incomplete_run_writes_no_baseline() {
     let base = tempfile::tempdir().unwrap();
-    let args = ["run", "--baseline", "conflicts.toml", "--", "sh", "-c", "exit 7"];
-    let failed = output_of(base.path(), &args);
+    let run = ["run", "--baseline", "conflicts.toml", "--update-baseline"];
+    let failed = output_of(base.path(), &[&run[..], &["--", "sh", "-c", "exit 7"]].concat());
     assert!(
         failed
             .out
@@ -150,7 +160,7 @@ fn the_files_name_can_steer_no_terminal_and_is_no_command_to_github() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
     let name = "\u{1b}[31m##[error].toml";
-    let output = output_of(base.path(), &["check", "--baseline", name]);
+    let output = output_of(base.path(), &["check", "--baseline", name, "--update-baseline"]);
     assert!(
         output.out.contains("known in \\u{1b}[31m##\\[error].toml\n"),
         "{}",
@@ -193,7 +203,8 @@ fn a_session_s_status_in_the_ledger_is_what_its_exit_code_says() {
     };
     let known = ["--baseline", "conflicts.toml"];
     assert_eq!(run("conflicted", &[]), (1, "failed".into()));
-    assert_eq!(run("conflicted", &known), (0, "passed".into()), "it is written");
+    let written = [&known[..], &["--update-baseline"]].concat();
+    assert_eq!(run("conflicted", &written), (0, "passed".into()), "it is written");
     assert_eq!(run("conflicted", &known), (0, "passed".into()), "it is known");
     assert_eq!(run("conflicted 42", &known), (42, "failed".into()));
     write(base.path(), "");
