@@ -8,17 +8,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-<<<<<<< HEAD
 /// The place of a declaration.
-=======
-/// Words in the names of types that hold a value next to atomics of their own.
-pub(super) const LOCKS: [&str; 6] = ["Mutex", "RwLock", "Condvar", "Semaphore", "Once", "Lazy"];
-
-/// Those whose own atomics change at each use.
-const VALUE_LOCKS: &[&str] = LOCKS.split_at(4).0;
-
-/// The place of a declaration in the user's code.
->>>>>>> h5
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Declaration {
     pub(super) file: String,

@@ -1,18 +1,15 @@
 //! The statics of a program and the instructions that use them.
 
-use super::declarations::{self, Declaration, LOCKS};
+use super::declarations::{self, Declaration};
 use super::program_file::{self, Program};
 use super::{OwnStatic, Unwatched, dependencies, own_path, sites, without_suffix};
 use crate::observe::site_table::Site;
 use cofferdam_conflicts::KnownStatic;
 use serde::{Deserialize, Serialize};
 
-<<<<<<< HEAD
 /// Words in the names of types that hold a value next to atomics of their own.
 const LOCKS: [&str; 6] = ["Mutex", "RwLock", "Once", "Lazy", "Condvar", "Semaphore"];
 
-=======
->>>>>>> h5
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listing {
     pub(super) statics: Vec<OwnStatic>,
