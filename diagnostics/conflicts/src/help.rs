@@ -58,6 +58,8 @@ pub struct HelpContext<'a> {
     pub between_runs: bool,
     /// Git tracks the file.
     pub is_tracked: bool,
+    /// The path has a name that was chosen at random, so tests share it because something else passes it on.
+    pub is_random: bool,
     /// The code in which the static is declared.
     pub static_place: StaticPlace,
     /// The declaration of the static with which each worker or test has its own value, if nothing else has to change.
@@ -92,6 +94,12 @@ impl HelpContext<'_> {
                 "let each {user} change a copy of its own: {first}`std::fs::copy({name:?}, {path})?`{named}; where the file \
                  itself has to change, {apart}"
             ),
+            ResourceKind::File | ResourceKind::Directory | ResourceKind::Database if self.is_random => {
+                format!(
+                    "the path is random, so something else that the tests share passes it on, such as a static: give each {user} its \
+                 own of that; where they have to share it, {apart}"
+                )
+            }
             ResourceKind::File => format!(
                 "give each {user} its own file: {first}`{path}` instead of the fixed path{named}; where they have to share it, \
                  {apart}"
@@ -409,13 +417,19 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_git_tracks_is_copied_and_a_socket_goes_into_a_short_directory() {
+    fn a_tracked_file_is_copied_a_random_path_names_no_path_and_a_socket_goes_into_a_short_directory() {
         let suite = HelpContext {
             is_tracked: true,
             ..HelpContext::default()
         };
         let text = suite.help(&Resource::new(ResourceKind::File, "/w/tests/golden.txt"));
         assert!(text.contains("std::fs::copy(\"/w/tests/golden.txt\""), "{text}");
+        let random = HelpContext {
+            is_random: true,
+            ..HelpContext::default()
+        };
+        let text = random.help(&Resource::new(ResourceKind::Directory, "/tmp/.tmpAb3dEf/db"));
+        assert!(text.starts_with("the path is random, so "), "{text}");
         let text = suite.help(&Resource::new(ResourceKind::UnixSocket, "/tmp/shop.sock"));
         assert!(
             text.contains("cofferdam::lease::socket_dir()?;` and `dir.join(\"shop.sock\")`"),

@@ -35,7 +35,12 @@ pub(super) struct BaselineCheck {
 impl BaselineCheck {
     /// Reads the baseline before the suite runs, so that errors show early.
     pub(super) fn read(args: &BaselineArgs) -> Result<Self, Box<dyn Error>> {
-        let existing = args.baseline.as_deref().map(Baseline::read).transpose()?.flatten();
+        let existing = args
+            .baseline
+            .as_deref()
+            .map(Baseline::read)
+            .transpose()?
+            .flatten();
         match &args.baseline {
             // Otherwise a wrong name, or a file that was not checked in, would let every conflict pass.
             Some(file) if existing.is_none() && !args.update_baseline => {

@@ -35,6 +35,11 @@ pub(crate) fn is_random_name(name: &str) -> bool {
         || words(name).any(|word| is_mixed(word) || is_random(word, Fold::Random))
 }
 
+/// Returns whether a part of a path has a name that tempfile or mktemp chose at random.
+pub(crate) fn has_random_part(path: &str) -> bool {
+    path.split('/').any(|part| random_prefix(part).is_some())
+}
+
 /// Returns what [`Fold::Digits`] replaces in a file's name, from left to right.
 #[cfg(has_observer)]
 pub(crate) fn numbers(name: &str) -> Vec<&str> {

@@ -14,7 +14,7 @@ mod test_result;
 mod test_time;
 
 pub(crate) use account::{Account, Entry, UnseenProcess};
-pub(crate) use folded::{Fold, folded};
+pub(crate) use folded::{Fold, folded, has_random_part};
 #[cfg(has_observer)]
 pub(crate) use folded::{is_random_name, numbers};
 pub(crate) use observation_file::VERSION;

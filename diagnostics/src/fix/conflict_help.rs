@@ -6,7 +6,7 @@ use super::own_statics::{OwnStatic, OwnStatics};
 use super::static_place;
 use super::test_sources::Sources;
 use super::tool;
-use crate::findings::Observation;
+use crate::findings::{Observation, has_random_part};
 use cofferdam::Resource;
 use cofferdam::format::ResourceKind;
 use cofferdam_conflicts::{Conflict, Harness, HelpContext, Runner, SuiteApi, Test};
@@ -38,6 +38,7 @@ pub(crate) fn write_help(observation: &mut Observation, sources: &Sources, keys:
         let is_tracked = tracked.contains(Path::new(resource.as_str()));
         let suite = HelpContext {
             is_tracked,
+            is_random: has_random_part(resource.as_str()),
             key,
             declaration: own.get(resource).and_then(OwnStatic::shown),
             static_place: conflict
