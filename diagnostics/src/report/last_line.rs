@@ -56,6 +56,19 @@ pub(super) fn lost_words(account: &Account) -> String {
     }
 }
 
+/// Returns the last part of a program's path, without the hash that Cargo adds; other names as they are.
+fn file_name(name: &str) -> &str {
+    let file = name
+        .rsplit('/')
+        .next()
+        .filter(|_| name.starts_with('/'))
+        .unwrap_or(name);
+    match file.rsplit_once('-') {
+        Some((stem, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => stem,
+        _ => file,
+    }
+}
+
 /// Returns the programs out of reach by name, and those whose statics are, for the last line.
 pub(super) fn out_of_reach_words(findings: &Findings) -> String {
     let statics = findings
@@ -64,7 +77,7 @@ pub(super) fn out_of_reach_words(findings: &Findings) -> String {
         .and_then(|observed| observed.statics.as_ref());
     let unwatched = statics.map_or(&[][..], |statics| &statics.unwatched);
     let words = |what: &str, entries: &[Entry]| {
-        let named: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        let named: BTreeSet<&str> = entries.iter().map(|entry| file_name(&entry.name)).collect();
         let more = named.len().saturating_sub(NAMED);
         let first: Vec<String> = named
             .into_iter()

@@ -355,7 +355,7 @@ fn a_failure_without_a_cause_is_said_and_is_no_reason_to_change_nothing() {
     assert_eq!(output.code, Some(101), "{}{}", output.out, output.err);
     let last = output.out.lines().last().unwrap();
     assert!(
-        last.ends_with("the command failed (exit code 101), and no cause was found"),
+        last.contains("; the command failed (exit code 101), and no cause was found"),
         "{last}"
     );
     let fixed = fix(&package, &[]);

@@ -382,7 +382,7 @@ fn a_static_keeps_its_declaration_if_the_tests_do_not_compile_with_the_new_one()
         })
     };
     let observed = serde_json::json!({
-        "version": 4, "session": "1-1", "dir": package.path(), "confirmed": true, "tests": 2, "command": 0,
+        "version": 5, "session": "1-1", "dir": package.path(), "confirmed": true, "tests": 2, "command": 0,
         "account": {"started": 1, "recorded": 1, "complete": 1, "incomplete": 0, "lost": [], "out_of_reach": []},
         "conflicts": [{
             "kind": "shared-resource", "resource": {"kind": "static", "name": "till::LEFT"}, "service": null,
