@@ -591,7 +591,7 @@ fn a_static_is_a_conflict_if_a_test_fails_through_it_in_company_and_not_alone() 
     let fixed: CommandOutput = described(package.cofferdam(&words, &CARGO)).into();
     assert!(
         fixed.out.ends_with("; written and proven\n")
-            && fixed.out.contains("fixed: static interfering::MODE: 0 of "),
+            && fixed.out.contains("fixed: static interfering::MODE: interfering::a_mode_is_empty failed in 0 of "),
         "{}{}",
         fixed.out,
         fixed.err
