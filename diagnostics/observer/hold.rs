@@ -170,22 +170,6 @@ fn wait_until_set(futex: &'static AtomicU32, nanos: u64) -> bool {
     true
 }
 
-/// Waits until the test that begins late is over: for this time, and up to ten times as long while the process computes. On a busy
-/// machine that test may need longer, and if a lock keeps it waiting, nothing is computed. Returns whether it is over.
-fn wait_for_late(nanos: u64) -> bool {
-    const MOST: u32 = 10;
-    for _ in 0..MOST {
-        let before = own_calls::computed();
-        if wait_until_set(&LATE_IS_OVER, nanos) {
-            return true;
-        }
-        if own_calls::computed().saturating_sub(before) < nanos / 50 {
-            return false;
-        }
-    }
-    false
-}
-
 fn let_late_begin() {
     if HAS_SET.swap(1, Release) == 0 {
         own_calls::futex(&HAS_SET, own_calls::FUTEX_WAKE, 1, None);
@@ -297,7 +281,7 @@ pub(crate) fn pause(pause: Pause, at: Kind) -> bool {
         start_copy(3 * nanos);
         sleep(nanos - nanos / 4);
     } else if at == Kind::UseStatic && has_one_pause() {
-        return wait_for_late(nanos);
+        return wait_until_set(&LATE_IS_OVER, nanos);
     } else {
         sleep(nanos);
     }

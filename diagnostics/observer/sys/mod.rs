@@ -98,12 +98,6 @@ impl Timespec {
             nanos: (nanos % 1_000_000_000) as i64,
         }
     }
-
-    pub(crate) fn nanos(&self) -> u64 {
-        (self.seconds as u64)
-            .wrapping_mul(1_000_000_000)
-            .wrapping_add(self.nanos as u64)
-    }
 }
 
 /// `struct sigaction`.
@@ -253,7 +247,9 @@ pub(crate) fn now(clock: c_int) -> u64 {
     let mut time = Timespec { seconds: 0, nanos: 0 };
     // SAFETY: `time` is a valid place for the result.
     unsafe { clock_gettime(clock, &raw mut time) };
-    time.nanos()
+    (time.seconds as u64)
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(time.nanos as u64)
 }
 
 /// Returns the bytes of a text that ends with a zero; none for a null pointer.

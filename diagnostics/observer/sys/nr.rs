@@ -74,7 +74,6 @@ numbers! {
     REMOVEXATTR = 197, 14;
     LREMOVEXATTR = 198, 15;
     FUTEX = 202, 98;
-    CLOCK_GETTIME = 228, 113;
     EXIT_GROUP = 231, 94;
     UTIMES = 235, _;
     WAITID = 247, 95;

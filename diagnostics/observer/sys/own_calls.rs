@@ -57,20 +57,6 @@ pub(crate) fn futex(word: &'static AtomicU32, operation: usize, value: usize, li
     };
 }
 
-/// Returns the processor time that this process has used, in nanoseconds.
-pub(crate) fn computed() -> u64 {
-    const CLOCK_PROCESS_CPUTIME_ID: usize = 2;
-    let mut time = Timespec::of(0);
-    // SAFETY: a valid place for the result.
-    unsafe {
-        syscall(
-            nr::CLOCK_GETTIME,
-            [CLOCK_PROCESS_CPUTIME_ID, (&raw mut time).addr()],
-        )
-    };
-    time.nanos()
-}
-
 /// Closes a descriptor of the observer's own.
 pub(crate) fn close_own(fd: c_int) {
     // SAFETY: our own descriptor.

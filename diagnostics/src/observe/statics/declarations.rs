@@ -1,6 +1,6 @@
 //! Source lines of variables, from a program's debug information.
 
-use super::program_file::File;
+use super::program_file::{File, crate_of, demangled};
 use crate::observe::log::source_lines::is_user_code;
 use gimli::{AttributeValue, EndianSlice, LittleEndian, Operation, SectionId, UnitOffset};
 use object::{Object as _, ObjectSection as _};
@@ -36,7 +36,7 @@ type Dwarf<'s> = gimli::Dwarf<Slice<'s>>;
 #[derive(Debug, Default)]
 pub(super) struct Declarations {
     pub(super) by_address: HashMap<u64, Declaration>,
-    /// The crates whose units were read.
+    /// The crates that the functions in wanted files belong to. An incremental build names no crate in the path of a unit.
     pub(super) crates: HashSet<String>,
 }
 
@@ -48,8 +48,7 @@ pub(super) fn read(file: &File<'_>) -> Option<Declarations> {
 
 /// Returns the declarations of variables in these crates, by address.
 pub(super) fn read_of_crates(file: &File<'_>, crates: &HashSet<&str>) -> HashMap<u64, Declaration> {
-    let is_wanted = |path: &str| crate_of(path).is_some_and(|name| crates.contains(name));
-    let found = read_units(file, is_wanted, |_| true);
+    let found = read_units(file, |path| may_be_of(path, crates), |_| true);
     found.unwrap_or_default().by_address
 }
 
@@ -75,8 +74,7 @@ fn read_units(
             && let Ok(Some(path)) = rust_path(&unit)
             && is_unit(&path)
         {
-            has_types |= read_unit(&dwarf, &unit, is_file, &mut found.by_address).unwrap_or(false);
-            found.crates.extend(crate_of(&path).map(str::to_owned));
+            has_types |= read_unit(&dwarf, &unit, is_file, &mut found).unwrap_or(false);
         }
     }
     has_types.then_some(found)
@@ -96,10 +94,10 @@ fn rust_path(unit: &Unit<'_>) -> Result<Option<String>, gimli::Error> {
     Ok(is_rust.then(|| file.to_string_lossy().into_owned()))
 }
 
-/// Returns the crate of a unit from its path.
-fn crate_of(path: &str) -> Option<&str> {
-    let (_, unit) = path.rsplit_once("/@/")?;
-    unit.split(['.', '-']).next()
+/// Returns whether a unit may belong to one of these crates. Its path names the crate, unless the build was incremental.
+fn may_be_of(path: &str, crates: &HashSet<&str>) -> bool {
+    let unit = path.rsplit_once("/@/").map(|(_, unit)| unit);
+    unit.is_some_and(|unit| unit.split_once('.').is_none_or(|(name, _)| crates.contains(name)))
 }
 
 /// Returns whether the unit describes types.
@@ -107,12 +105,24 @@ fn read_unit(
     dwarf: &Dwarf<'_>,
     unit: &Unit<'_>,
     is_file: fn(&str) -> bool,
-    found: &mut HashMap<u64, Declaration>,
+    found: &mut Declarations,
 ) -> Result<bool, gimli::Error> {
     let mut entries = unit.entries();
-    let (mut files, mut has_types) = (HashMap::new(), false);
+    let (mut files, mut has_types, mut has_crate) = (HashMap::new(), false, false);
     while let Some(entry) = entries.next_dfs()? {
         has_types |= entry.tag() == gimli::DW_TAG_base_type;
+        if entry.tag() == gimli::DW_TAG_subprogram
+            && !has_crate
+            && let Some(AttributeValue::FileIndex(index)) = entry.attr_value(gimli::DW_AT_decl_file)
+            && let Some(symbol) = entry.attr_value(gimli::DW_AT_linkage_name)
+        {
+            let file = files.entry(index).or_insert_with(|| path(dwarf, unit, index));
+            has_crate = file.as_deref().is_some_and(is_file);
+            let symbol = dwarf.attr_string(unit, symbol)?.to_string_lossy();
+            found
+                .crates
+                .extend(has_crate.then(|| crate_of(&demangled(&symbol)).to_owned()));
+        }
         if entry.tag() != gimli::DW_TAG_variable {
             continue;
         }
@@ -138,7 +148,7 @@ fn read_unit(
             let type_name = type_of(entry).and_then(|offset| name_of(dwarf, unit, offset));
             let has_part =
                 |words: &[&str]| type_of(entry).is_some_and(|offset| has_part(dwarf, unit, offset, words));
-            found.insert(
+            found.by_address.insert(
                 address,
                 Declaration {
                     file,
@@ -247,13 +257,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_s_path_names_its_crate() {
-        for (path, name) in [
-            ("/w/src/lib.rs/@/shop.7f5d8e-cgu.0", Some("shop")),
-            ("/w/tests/a.rs/@/a_b.1c-cgu.12", Some("a_b")),
-            ("/w/src/zlib.c", None),
+    fn the_path_of_a_unit_names_its_crate_unless_the_build_was_incremental() {
+        let crates = HashSet::from(["shop", "a_b"]);
+        for (path, may_be) in [
+            ("/w/src/lib.rs/@/shop.7f5d8e-cgu.0", true),
+            ("/w/tests/a.rs/@/a_b.1c-cgu.12", true),
+            ("/w/src/lib.rs/@/log.7f5d8e-cgu.0", false),
+            ("/w/src/lib.rs/@/06b6lxj072z2b6h14mr8em0kr", true),
+            ("/w/src/zlib.c", false),
         ] {
-            assert_eq!(crate_of(path), name, "{path}");
+            assert_eq!(may_be_of(path, &crates), may_be, "{path}");
         }
     }
 

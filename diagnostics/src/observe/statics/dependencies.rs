@@ -1,7 +1,7 @@
 //! Statics of other crates that are state of the user's tests: the user's code calls a function of the crate, and that function
 //! uses the static itself. What a crate uses below that, such as counters and pools, is its own affair.
 
-use super::program_file::{Program, demangled};
+use super::program_file::{Program, crate_of, demangled};
 use super::without_suffix;
 use iced_x86::{Decoder, DecoderOptions};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -95,12 +95,6 @@ fn targets(code: &[u8], start: u64) -> impl Iterator<Item = Target> {
             _ => None,
         }
     })
-}
-
-/// Returns the crate of a path: the implementing type's in `<shop::Order as core::fmt::Debug>::fmt`.
-fn crate_of(path: &str) -> &str {
-    let path = path.trim_start_matches(['<', '&', '*']);
-    path.split("::").next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -173,6 +173,12 @@ pub(super) fn demangled(symbol: &str) -> String {
     addr2line::demangle_auto(symbol.into(), None).into_owned()
 }
 
+/// Returns the crate of a path: the implementing type's in `<shop::Order as core::fmt::Debug>::fmt`.
+pub(super) fn crate_of(path: &str) -> &str {
+    let path = path.trim_start_matches(['<', '&', '*']);
+    path.split("::").next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
