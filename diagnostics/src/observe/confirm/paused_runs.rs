@@ -45,7 +45,7 @@ impl<'a> PausedRuns<'a> {
         Some(of_judged.unwrap_or(Outcome::Unknown))
     }
 
-    /// Runs the tests in parallel, with short pauses at as many of the resources as the observer has room for. `alone` is the
+    /// Runs the tests in parallel, with pauses at as many of the resources as the observer has room for. `alone` is the
     /// sum of their durations. Returns their outcomes in the same order, or `None` if the time was over or it was interrupted.
     ///
     /// # Errors
@@ -62,7 +62,7 @@ impl<'a> PausedRuns<'a> {
             .copied()
             .cloned()
             .collect();
-        let pauses = (!held.is_empty()).then_some(Pauses::ONCE);
+        let pauses = (!held.is_empty()).then_some(Pauses::USUAL);
         self.outcomes(tests, &held, pauses, alone)
     }
 

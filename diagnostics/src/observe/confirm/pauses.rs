@@ -40,12 +40,6 @@ impl Pauses {
         ..Self::USUAL
     };
 
-    /// One pause of each test at each resource: with many tests, more would only slow them down.
-    pub(super) const ONCE: Self = Self {
-        others: 0,
-        ..Self::USUAL
-    };
-
     pub(super) const EVERYWHERE: Self = Self {
         everywhere: true,
         ..Self::USUAL
