@@ -37,7 +37,7 @@ fn pages() -> Vec<(String, usize)> {
 fn the_documents_are_short() {
     const README: usize = 600;
     const PAGE: usize = 1500;
-    const TOTAL: usize = 25_600;
+    const TOTAL: usize = 25_400;
     let pages = pages();
     let limit = |path: &str| if path == "README.md" { README } else { PAGE };
     let long = pages.iter().filter(|(path, words)| *words > limit(path));
