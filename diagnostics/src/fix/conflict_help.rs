@@ -38,7 +38,8 @@ pub(crate) fn write_help(observation: &mut Observation, sources: &Sources, keys:
         let is_tracked = tracked.contains(Path::new(resource.as_str()));
         let suite = HelpContext {
             is_tracked,
-            is_random: has_random_part(resource.as_str()),
+            // The checkout itself may lie in a temporary directory.
+            is_random: has_random_part(resource.as_str().trim_start_matches(&observation.dir)),
             key,
             declaration: own.get(resource).and_then(OwnStatic::shown),
             static_place: conflict
