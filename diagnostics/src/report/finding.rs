@@ -6,9 +6,11 @@ use super::hunt;
 use super::observed::{places, static_lines};
 use super::reported::Reported;
 use super::source_place::{SourcePlace, Sources, main_use};
+use super::text::count;
 use crate::baseline::{Known, Roots, Standing};
 #[cfg(has_observer)]
 use crate::commands::hunt::{Cause, Hunted};
+use crate::findings::SharedStatic;
 use cofferdam::Resource;
 use cofferdam::format::ResourceKind;
 use cofferdam_conflicts::{Conflict, HelpContext, Kind, Severity, Test, Use};
@@ -23,6 +25,7 @@ enum About {
     /// The cause of an unstable test, in a sentence.
     #[cfg(has_observer)]
     Cause(&'static str),
+    SharedStatic,
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +76,49 @@ impl<'a> Finding<'a> {
                     .chain(teardowns.map(|conflict| Self::of_conflict(conflict, None, &roots, &sources)))
                     .collect()
             }
+        }
+    }
+
+    /// Returns a note for each static that tests share, if they are to be listed.
+    pub(super) fn shared_statics(reported: Reported<'a>) -> Vec<Self> {
+        let outcome = match reported {
+            Reported::Outcome(outcome) => outcome,
+            #[cfg(has_observer)]
+            Reported::Hunt(_) => return Vec::new(),
+        };
+        let sources = Sources::of(&outcome.dir);
+        let observed = outcome.findings.observed.iter();
+        let listed = observed.filter(|observed| observed.lists_statics);
+        let shared = listed
+            .flat_map(|observed| &observed.statics)
+            .flat_map(|statics| &statics.shared);
+        shared.map(|one| Self::of_static(one, &sources)).collect()
+    }
+
+    fn of_static(one: &SharedStatic, sources: &Sources) -> Self {
+        let all = one.writers.iter().map(|used| (used, "write"));
+        let all = all.chain(one.readers.iter().map(|used| (used, "read")));
+        let places = all.take(LISTED).filter_map(|(used, access)| {
+            let what = format!("{} ({access})", used.test);
+            SourcePlace::new(used.place.as_deref()?, &what, sources)
+        });
+        Self {
+            about: About::SharedStatic,
+            kind: "shared-static".to_owned(),
+            title: "shared-static".to_owned(),
+            resource: None,
+            severity: Severity::Note,
+            subject: format!("static {}", one.name),
+            message: format!(
+                "static {} is changed by {} and used by {}, which is no conflict by itself",
+                one.name,
+                count(one.writers.len() as u64, "test"),
+                count(one.readers.len() as u64, "other test"),
+            ),
+            details: Vec::new(),
+            help: "`observe --confirm` tries whether a test fails through it".to_owned(),
+            places: places.collect(),
+            standing: None,
         }
     }
 
@@ -170,6 +216,7 @@ impl<'a> Finding<'a> {
             About::Conflict(_) => "docs/reference/reports.md",
             #[cfg(has_observer)]
             About::Cause(_) => "docs/hunt/classes.md",
+            About::SharedStatic => "docs/observe/memory.md",
         }
     }
 
@@ -187,6 +234,7 @@ impl<'a> Finding<'a> {
             About::Conflict(kind) => about_conflict(kind),
             #[cfg(has_observer)]
             About::Cause(text) => text,
+            About::SharedStatic => "Tests of one process share a static that one of them changes",
         };
         match (self.about, self.resource) {
             (About::Conflict(_), Some(resource)) => format!("{text} ({})", resource.label()),

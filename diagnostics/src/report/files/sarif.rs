@@ -21,7 +21,8 @@ const FINGERPRINT: &str = "cofferdamSubject/v1";
 const NOWHERE: &str = "Cargo.toml";
 
 pub(super) fn write(out: &mut dyn Write, reported: Reported<'_>) -> io::Result<()> {
-    let findings = Finding::all(reported);
+    let mut findings = Finding::all(reported);
+    findings.extend(Finding::shared_statics(reported));
     let mut rules: Vec<Rule> = Vec::new();
     let mut results = Vec::new();
     for finding in &findings {
@@ -309,6 +310,7 @@ fn uri_path(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::findings::{SharedStatic, StaticUse, Statics};
     use crate::report::sample::{self, HOSTILE};
     use proptest::prelude::*;
     use serde_json::Value;
@@ -377,6 +379,43 @@ mod tests {
         for (result, rule) in run["results"].as_array().unwrap().iter().zip(rules) {
             assert_eq!(result["ruleId"], rule["id"]);
             assert!(rule["help"]["text"].as_str().unwrap().len() > 20, "{rule}");
+        }
+    }
+
+    #[test]
+    fn statics_that_tests_share_are_notes_if_they_are_listed() {
+        for lists_statics in [false, true] {
+            let mut outcome = sample::outcome("stores_one");
+            let observed = outcome.findings.observed.as_mut().unwrap();
+            observed.lists_statics = lists_statics;
+            let uses = |test: &str, place: &str| StaticUse {
+                test: test.to_owned(),
+                place: Some(place.to_owned()),
+            };
+            observed.statics = Some(Statics {
+                shared: vec![SharedStatic {
+                    name: "shop::CACHE".to_owned(),
+                    declared: None,
+                    binary: "shop".to_owned(),
+                    writers: vec![uses("fills", "src/lib.rs:3")],
+                    readers: vec![uses("looks", "tests/shop.rs:9")],
+                }],
+                ..Statics::default()
+            });
+            let mut out = Vec::new();
+            write(&mut out, Reported::Outcome(&outcome)).unwrap();
+            let log: Value = serde_json::from_slice(&out).unwrap();
+            let results = log["runs"][0]["results"].as_array().unwrap().iter();
+            let notes: Vec<&Value> = results.filter(|result| result["level"] == "note").collect();
+            assert_eq!(notes.len(), usize::from(lists_statics), "{log}");
+            for note in notes {
+                let text = note["message"]["text"].as_str().unwrap();
+                assert!(
+                    text.starts_with("static shop::CACHE is changed by 1 test and used by 1 other test, "),
+                    "{text}"
+                );
+                assert_eq!(note["relatedLocations"].as_array().map(Vec::len), Some(2));
+            }
         }
     }
 
