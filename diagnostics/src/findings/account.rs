@@ -1,6 +1,7 @@
 //! The one account of what was started and of what it recorded, from which exit codes, last lines and JSON are derived.
 
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// What was started with recording on, and what became of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,5 +83,32 @@ fn add(entries: &mut Vec<Entry>, name: &str, reason: &str, count: u64) {
             reason: reason.to_owned(),
             count,
         }),
+    }
+}
+
+/// Returns the name of a test binary without cargo's hash: `orders` for `orders-0123456789abcdef`.
+pub(crate) fn binary_of(program: &Path) -> String {
+    let stem = program.file_stem().unwrap_or_default().to_string_lossy();
+    match stem.rsplit_once('-') {
+        Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            name.to_owned()
+        }
+        _ => stem.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_called_as_its_source_is() {
+        for (path, binary) in [
+            ("/t/deps/orders-0123456789abcdef", "orders"),
+            ("/t/deps/back-office-0123456789abcdef", "back-office"),
+            ("/t/deps/order-desk", "order-desk"),
+        ] {
+            assert_eq!(binary_of(Path::new(path)), binary);
+        }
     }
 }

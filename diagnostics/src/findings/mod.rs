@@ -13,7 +13,7 @@ mod shared_uses;
 mod test_result;
 mod test_time;
 
-pub(crate) use account::{Account, Entry, UnseenProcess};
+pub(crate) use account::{Account, Entry, UnseenProcess, binary_of};
 pub(crate) use folded::{Fold, folded, has_random_part};
 #[cfg(has_observer)]
 pub(crate) use folded::{is_random_name, numbers};

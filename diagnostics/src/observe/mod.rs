@@ -52,7 +52,6 @@ pub(crate) use statics::read_any as read_program;
 
 pub(crate) use interruption::Interruption;
 pub(crate) use leftovers::FileSnapshot;
-pub(crate) use log::binary_of;
 pub(crate) use observation::{ListedAccess, ObservationResult, ObservedCommand};
 pub(crate) use scene_runner::SceneRunner;
 pub(crate) use suite_programs::{DOCTEST, SuitePrograms};

@@ -2,7 +2,7 @@
 
 use super::launch::test_groups::GroupSettings;
 use super::launch::{Launch, StartedProgram, has_libtest};
-use super::log::binary_of;
+use crate::findings::binary_of;
 use crate::scene::TestId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;

@@ -3,10 +3,11 @@
 use super::style::headline;
 use super::text::{count, plain};
 use crate::commands::Findings;
-use crate::findings::{Account, Entry};
+use crate::findings::{Account, Entry, binary_of};
 use cofferdam_conflicts::Severity;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::Path;
 
 /// The number of programs of each kind that are listed; the others are counted.
 const LISTED: usize = 10;
@@ -56,19 +57,6 @@ pub(super) fn lost_words(account: &Account) -> String {
     }
 }
 
-/// Returns the last part of a program's path, without the hash that Cargo adds; other names as they are.
-fn file_name(name: &str) -> &str {
-    let file = name
-        .rsplit('/')
-        .next()
-        .filter(|_| name.starts_with('/'))
-        .unwrap_or(name);
-    match file.rsplit_once('-') {
-        Some((stem, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => stem,
-        _ => file,
-    }
-}
-
 /// Returns the programs out of reach by name, and those whose statics are, for the last line.
 pub(super) fn out_of_reach_words(findings: &Findings) -> String {
     let statics = findings
@@ -77,12 +65,16 @@ pub(super) fn out_of_reach_words(findings: &Findings) -> String {
         .and_then(|observed| observed.statics.as_ref());
     let unwatched = statics.map_or(&[][..], |statics| &statics.unwatched);
     let words = |what: &str, entries: &[Entry]| {
-        let named: BTreeSet<&str> = entries.iter().map(|entry| file_name(&entry.name)).collect();
+        let names = entries.iter().map(|entry| match entry.name.as_str() {
+            path if path.starts_with('/') => binary_of(Path::new(path)),
+            name => name.to_owned(),
+        });
+        let named: BTreeSet<String> = names.collect();
         let more = named.len().saturating_sub(NAMED);
         let first: Vec<String> = named
             .into_iter()
             .take(NAMED)
-            .map(|name| plain(name).into_owned())
+            .map(|name| plain(&name).into_owned())
             .collect();
         match (first.as_slice(), more) {
             ([], _) => String::new(),

@@ -1,8 +1,8 @@
 //! Reads the uses of each test from an observation, as the decision on attributes needs them.
 
-use crate::findings::{Account, Entry, ReportedOutcome, TestResult};
+use crate::findings::{Account, Entry, ReportedOutcome, TestResult, binary_of};
 use crate::fix::relaxation::{ObservedUses, RanProgram, SuiteTest};
-use crate::observe::{ListedAccess, ObservationResult, binary_of};
+use crate::observe::{ListedAccess, ObservationResult};
 use crate::scene::TestId;
 use cofferdam::format::{ResourceKind, Scope};
 use cofferdam::{Access, Resource};

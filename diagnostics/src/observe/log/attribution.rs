@@ -4,7 +4,8 @@
 //! memory; the name counts if the thread gave itself the same name and the program lists it. A process that a test starts
 //! belongs to that test.
 
-use super::process_facts::{ChildStart, ProcessFacts, ThreadName, binary_of, name_of};
+use super::process_facts::{ChildStart, ProcessFacts, ThreadName, name_of};
+use crate::findings::binary_of;
 use crate::observe::format::{IN_SLOT, RUN, header};
 use crate::observe::log::{Log, Record};
 use std::collections::{BTreeSet, HashMap};

@@ -9,7 +9,7 @@ pub(crate) mod results;
 pub(crate) mod source_lines;
 pub(crate) mod test_order;
 
-pub(crate) use process_facts::{ProcessFacts, binary_of};
+pub(crate) use process_facts::ProcessFacts;
 
 use super::format::{
     self, ABSENT, DONE, FAILED, Kind, MARK, PAUSED, PAUSED_FIRST, RECORD, SAME, TAKEN, header,

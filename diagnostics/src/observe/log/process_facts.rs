@@ -3,7 +3,7 @@
 use crate::observe::format::Kind;
 use crate::observe::log::Log;
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The length in bytes to which the kernel truncates thread names.
 const SHORT: usize = 15;
@@ -178,17 +178,6 @@ fn is_short_for(short: &str, name: &str) -> bool {
     short == kept || kept.starts_with(short) && short.len() >= SHORT - 3
 }
 
-/// Returns the name of a test binary without cargo's hash: `orders` for `orders-0123456789abcdef`.
-pub(crate) fn binary_of(program: &Path) -> String {
-    let stem = program.file_stem().unwrap_or_default().to_string_lossy();
-    match stem.rsplit_once('-') {
-        Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            name.to_owned()
-        }
-        _ => stem.into_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,16 +243,5 @@ mod tests {
             name("", Some(&cut), Some(&[long])),
             ThreadName::Known(long.to_owned())
         );
-    }
-
-    #[test]
-    fn a_program_is_called_as_its_source_is() {
-        for (path, binary) in [
-            ("/t/deps/orders-0123456789abcdef", "orders"),
-            ("/t/deps/back-office-0123456789abcdef", "back-office"),
-            ("/t/deps/order-desk", "order-desk"),
-        ] {
-            assert_eq!(binary_of(Path::new(path)), binary);
-        }
     }
 }

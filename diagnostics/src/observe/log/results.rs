@@ -2,8 +2,8 @@
 
 pub(in crate::observe) use super::libtest_output::RUNNING_AT_END;
 use super::libtest_output::{Reported, is_slow_note, outcomes};
-use super::process_facts::{ProcessFacts, ThreadName, binary_of, name_of};
-use crate::findings::{ReportedOutcome, TestResult};
+use super::process_facts::{ProcessFacts, ThreadName, name_of};
+use crate::findings::{ReportedOutcome, TestResult, binary_of};
 use crate::observe::format::{Kind, TRUNCATED};
 use crate::observe::log::Log;
 use std::collections::BTreeMap;
