@@ -42,6 +42,10 @@ pub(crate) struct Static {
     pub(crate) type_length: u16,
     /// Any of [`LOCK`], [`LAZY`], [`COMPARED`], [`PUT_BACK`], [`GUARD`] and [`EMPTY`].
     pub(crate) flags: u16,
+    /// The first byte behind a pointer in it that may belong to a lock or an atomic number.
+    pub(crate) behind_start: u16,
+    /// The end of these bytes; 0 if there are none.
+    pub(crate) behind_end: u16,
 }
 
 /// A lock or a cell around a value: methods of the atomic numbers inside it do not change the value.

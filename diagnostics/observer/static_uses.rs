@@ -97,10 +97,14 @@ fn record(index: usize, site: &Site, arguments: [usize; 2]) -> bool {
     let found = match site.how & (IN_ARGUMENT | BEHIND_ARGUMENT) {
         0 => Some(site.target as usize),
         // A lazy static sets the number inside it by other methods: a store is one to its value.
-        IN_ARGUMENT => table::static_at(argument).filter(|found| {
-            !table::has(*found, LOCK) || (table::has(*found, LAZY) && site.how & ACCESS == WRITE)
-        }),
-        _ => static_locks::word_at(argument).and_then(table::static_at),
+        IN_ARGUMENT => match table::static_at(argument) {
+            Some(found) => Some(found).filter(|found| {
+                !table::has(*found, LOCK) || (table::has(*found, LAZY) && site.how & ACCESS == WRITE)
+            }),
+            None => table::static_before(argument),
+        },
+        _ => static_locks::word_at(argument)
+            .and_then(|lock| table::static_at(lock).or_else(|| table::static_before(lock))),
     };
     let Some(found) = found else {
         return false;

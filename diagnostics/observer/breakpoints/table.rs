@@ -86,6 +86,24 @@ pub(crate) fn static_at(address: usize) -> Option<usize> {
     (address - one.address < one.size).then_some(index)
 }
 
+/// Returns the index of the static with a pointer to the lock or the atomic number at an address in memory.
+pub(crate) fn static_before(address: usize) -> Option<usize> {
+    statics().iter().position(|one| {
+        let behind = usize::from(one.behind_start)..usize::from(one.behind_end);
+        let words = one.size.min(MOST_SEARCHED) as usize / size_of::<usize>();
+        !behind.is_empty()
+            && bytes_of(one).addr().is_multiple_of(align_of::<usize>())
+            && (0..words).any(|place| {
+                // SAFETY: the program's own data, aligned. Another thread may write to it meanwhile.
+                let pointer = unsafe { bytes_of(one).cast::<usize>().add(place).read_volatile() };
+                pointer != 0 && behind.contains(&address.wrapping_sub(pointer))
+            })
+    })
+}
+
+/// The part of a static in which pointers are looked for, in bytes: what it leads to can lie anywhere.
+const MOST_SEARCHED: u32 = 1024;
+
 /// Returns whether a static has a flag.
 pub(crate) fn has(index: usize, flag: u16) -> bool {
     statics().get(index).is_some_and(|one| one.flags & flag != 0)

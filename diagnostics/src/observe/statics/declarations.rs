@@ -4,6 +4,7 @@ use super::program_file::{File, crate_of, demangled};
 use crate::observe::log::source_lines::is_user_code;
 use gimli::{AttributeValue, EndianSlice, LittleEndian, Operation, SectionId, UnitOffset};
 use object::{Object as _, ObjectSection as _};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -19,7 +20,13 @@ pub(super) struct Declaration {
     pub(super) is_lazy: bool,
     /// Set if the type or a part of it is a lock that a thread can hold.
     pub(super) has_lock: bool,
+    pub(super) behind: Behind,
 }
+
+/// The bytes behind a pointer in a static that may belong to a lock or an atomic number: the first, and the end. Both are 0 if
+/// there are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Behind(pub(super) u16, pub(super) u16);
 
 impl Declaration {
     /// Returns the file and the line: `/w/src/lib.rs:7`.
@@ -156,6 +163,9 @@ fn read_unit(
                     type_name: type_name.unwrap_or_default(),
                     is_lazy: has_part(&["Once", "Lazy"]),
                     has_lock: has_part(&["Mutex", "RwLock"]),
+                    behind: type_of(entry)
+                        .map(|offset| behind(dwarf, unit, offset))
+                        .unwrap_or_default(),
                 },
             );
         }
@@ -199,33 +209,60 @@ fn without_paths(name: &str) -> String {
 
 /// Returns whether the name of a type, or of a part of it, contains one of these words.
 fn has_part(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset, words: &[&str]) -> bool {
-    let (mut open, mut known) = (vec![offset], HashSet::from([offset]));
-    while let Some(offset) = open.pop() {
+    all_parts(unit, offset).any(|offset| {
         let name = name_of(dwarf, unit, offset).unwrap_or_default();
-        if words.iter().any(|word| name.contains(word)) {
-            return true;
-        }
-        let parts = parts_of(unit, offset).unwrap_or_default();
-        open.extend(parts.into_iter().filter(|part| known.insert(*part)));
-    }
-    false
+        words.iter().any(|word| name.contains(word))
+    })
 }
 
-/// Returns the types of a type's fields or elements.
-fn parts_of(unit: &Unit<'_>, offset: UnitOffset) -> Option<Vec<UnitOffset>> {
-    let mut tree = unit.entries_tree(Some(offset)).ok()?;
-    let root = tree.root().ok()?;
-    let mut parts = Vec::new();
-    if root.entry().tag() == gimli::DW_TAG_array_type {
-        parts.extend(type_of(root.entry()));
-    }
-    let mut fields = root.children();
-    while let Ok(Some(field)) = fields.next() {
-        if field.entry().tag() == gimli::DW_TAG_member {
-            parts.extend(type_of(field.entry()));
+/// Returns what a pointer in a type leads to: the largest value with a lock or an atomic number in it.
+fn behind(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset) -> Behind {
+    let pointed = all_parts(unit, offset).filter_map(|part| {
+        let part = unit.entry(part).ok()?;
+        let target = type_of(&part).filter(|_| part.tag() == gimli::DW_TAG_pointer_type)?;
+        let size = unit
+            .entry(target)
+            .ok()?
+            .attr_value(gimli::DW_AT_byte_size)?
+            .udata_value()?;
+        let is_wanted = has_part(dwarf, unit, target, &["Mutex", "RwLock", "Atomic"]);
+        // Two numbers of its own come first.
+        let is_counted = name_of(dwarf, unit, target)?.starts_with("ArcInner<");
+        let start = if is_counted { 16 } else { 0 };
+        is_wanted.then_some(Behind(start, u16::try_from(size).unwrap_or(u16::MAX)))
+    });
+    pointed.max_by_key(|Behind(_, end)| *end).unwrap_or_default()
+}
+
+/// Iterates over a type and its parts, without what pointers lead to.
+fn all_parts<'u>(unit: &'u Unit<'_>, offset: UnitOffset) -> impl Iterator<Item = UnitOffset> + 'u {
+    let (mut open, mut known) = (vec![offset], HashSet::from([offset]));
+    std::iter::from_fn(move || {
+        let next = open.pop()?;
+        let mut add = |part: UnitOffset| open.extend(known.insert(part).then_some(part));
+        if let Ok(mut tree) = unit.entries_tree(Some(next))
+            && let Ok(root) = tree.root()
+        {
+            // The type of an array's elements, but not of what a pointer leads to.
+            if root.entry().tag() == gimli::DW_TAG_array_type {
+                type_of(root.entry()).into_iter().for_each(&mut add);
+            }
+            add_fields(root, &mut add);
+        }
+        Some(next)
+    })
+}
+
+/// Adds the types of the fields of a type, and of its variants.
+fn add_fields(parent: gimli::EntriesTreeNode<'_, '_, Slice<'_>>, add: &mut impl FnMut(UnitOffset)) {
+    let mut children = parent.children();
+    while let Ok(Some(child)) = children.next() {
+        match child.entry().tag() {
+            gimli::DW_TAG_member => type_of(child.entry()).into_iter().for_each(&mut *add),
+            gimli::DW_TAG_variant_part | gimli::DW_TAG_variant => add_fields(child, add),
+            _ => {}
         }
     }
-    Some(parts)
 }
 
 /// Returns the path of a file in a unit's table.

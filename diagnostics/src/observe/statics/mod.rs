@@ -16,6 +16,7 @@ use crate::observe::site_table::{
     COMPARED, EMPTY, ENDING, GUARD, HEADER, LAZY, LOCK, MAGIC, MOST_BYTES, PUT_BACK, Site, Static,
 };
 use crate::scene::StaticId;
+use declarations::Behind;
 use kept_listing::KeptListing;
 pub(super) use kept_listing::{FOLDER, KEPT};
 use listing::Listing;
@@ -80,6 +81,7 @@ struct OwnStatic {
     has_lock: bool,
     /// Set if it is a lock without a value: it guards something else.
     is_empty: bool,
+    behind: Behind,
 }
 
 impl OwnStatic {
@@ -250,6 +252,8 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic], wanted: &Wanted) -> Vec<u8> {
             line_length: line.len() as u16,
             type_length: type_name.len() as u16,
             flags: one.flags(wanted),
+            behind_start: one.behind.0,
+            behind_end: one.behind.1,
         };
         entries.push(entry);
         texts.extend(name.as_bytes());
@@ -280,6 +284,8 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic], wanted: &Wanted) -> Vec<u8> {
         table.extend(entry.line_length.to_ne_bytes());
         table.extend(entry.type_length.to_ne_bytes());
         table.extend(entry.flags.to_ne_bytes());
+        table.extend(entry.behind_start.to_ne_bytes());
+        table.extend(entry.behind_end.to_ne_bytes());
     }
     table.extend(texts);
     table
@@ -323,6 +329,7 @@ mod tests {
             is_lazy: false,
             has_lock: true,
             is_empty: false,
+            behind: Behind(16, 40),
         };
         let wanted = Wanted {
             put_back_before: 3,
@@ -339,8 +346,10 @@ mod tests {
         assert_eq!(bytes[HEADER..HEADER + 4], 0x1234_u32.to_ne_bytes());
         assert_eq!(bytes[HEADER + 8..HEADER + 12], [7, 3, 1, 0x48]);
         assert_eq!(bytes[32..HEADER], 3_u64.to_ne_bytes());
-        let flags = HEADER + size_of::<Site>() + size_of::<Static>() - 2;
+        let flags = HEADER + size_of::<Site>() + size_of::<Static>() - 6;
         assert_eq!(bytes[flags..flags + 2], (LOCK | PUT_BACK | GUARD).to_ne_bytes());
+        let behind = [16_u16, 40].map(u16::to_ne_bytes);
+        assert_eq!(&bytes[flags + 2..flags + 6], behind.as_flattened());
         assert!(bytes.ends_with(texts));
         let listed = ListedStatic {
             id: one.id(),

@@ -340,6 +340,7 @@ const CHANGING: [&str; 13] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::statics::declarations::Behind;
     use proptest::prelude::*;
 
     fn statics(addresses: &[u64]) -> Vec<OwnStatic> {
@@ -353,6 +354,7 @@ mod tests {
             is_lazy: false,
             has_lock: false,
             is_empty: false,
+            behind: Behind::default(),
         };
         addresses.iter().map(one).collect()
     }

@@ -189,17 +189,21 @@ fn exactly_the_statics_that_one_test_changes_and_another_uses_are_listed() {
         "sharing::FLAG: 1 × 1",
         "sharing::GENERATED: 1 × 1",
         "sharing::HAMMERED: 2 × 0",
+        "sharing::HANDLE: 1 × 1",
         "sharing::IN_THREAD: 1 × 1",
         "sharing::IS_DONE: 1 × 1",
         "sharing::LATER: 1 × 1",
         "sharing::LAZY: 1 × 1",
+        "sharing::LEAKED: 1 × 1",
         "sharing::LIST: 1 × 1",
         "sharing::LISTED: 1 × 1",
         "sharing::MAP: 1 × 1",
         "sharing::NAME: 1 × 1",
         "sharing::PASSED: 1 × 1",
         "sharing::PLAIN: 1 × 1",
+        "sharing::REGISTRY: 1 × 1",
         "sharing::SETTINGS: 1 × 1",
+        "sharing::SWITCH: 1 × 1",
         "sharing::next::NEXT: 2 × 0",
     ];
     assert_eq!(shared(&report), wanted, "{report}");
@@ -252,7 +256,7 @@ fn shared_statics_are_one_line_and_change_no_verdict() {
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     let output = observe(&package, &[], &command);
     assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
-    let line = "note: tests share 15 statics that one of them changes, which is no conflict by itself; `--list-statics` names them\n";
+    let line = "note: tests share 19 statics that one of them changes, which is no conflict by itself; `--list-statics` names them\n";
     assert!(output.out.contains(line), "{}{}", output.out, output.err);
     assert!(!output.out.contains("shared::FLAG"), "{}", output.out);
     assert!(
@@ -266,7 +270,7 @@ fn shared_statics_are_one_line_and_change_no_verdict() {
     let row = "\n  shared::FLAG (tests/shared.rs:19)\n    write  a_flag  tests/shared.rs:";
     assert!(listed.out.contains(row), "{}{}", listed.out, listed.err);
     let json = observe(&package, &["--format", "json"], &command).report();
-    assert_eq!(json["observed"]["statics"]["shared"], 15, "{json}");
+    assert_eq!(json["observed"]["statics"]["shared"], 19, "{json}");
     assert_eq!(
         json["observed"]["statics"]["list"],
         serde_json::Value::Null,

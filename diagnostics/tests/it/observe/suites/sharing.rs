@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
-use std::sync::{LazyLock, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, RwLock};
 
 macro_rules! pairs {
     ($($first:ident, $second:ident: $one:expr, $two:expr;)*) => {
@@ -28,6 +28,11 @@ static LISTED: AtomicBool = AtomicBool::new(false);
 static ALL: [&AtomicBool; 1] = [&LISTED];
 static IN_THREAD: AtomicU32 = AtomicU32::new(0);
 static GENERATED: AtomicU32 = AtomicU32::new(0);
+// Their values are on the heap.
+static HANDLE: OnceLock<Arc<Mutex<Vec<u32>>>> = OnceLock::new();
+static SWITCH: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+static REGISTRY: RwLock<Option<Arc<Registry>>> = RwLock::new(None);
+static LEAKED: LazyLock<&Mutex<u32>> = LazyLock::new(|| Box::leak(Box::default()));
 
 // The rest is shared, but is not to be listed.
 static COUNTER: AtomicU32 = AtomicU32::new(0);
@@ -37,7 +42,38 @@ static ONCE: OnceLock<u32> = OnceLock::new();
 static QUIET: LazyLock<(RwLock<u32>, AtomicBool)> = LazyLock::new(Default::default);
 static CONSTANT: AtomicU32 = AtomicU32::new(3);
 static ONLY_HERE: AtomicU32 = AtomicU32::new(0);
+static CLONED: LazyLock<Arc<Config>> = LazyLock::new(Arc::default);
 thread_local! { static LOCAL: std::cell::Cell<u32> = const { std::cell::Cell::new(0) }; }
+
+#[derive(Default)]
+struct Registry {
+    name: &'static str,
+    entries: Mutex<Vec<u32>>,
+}
+
+#[derive(Default)]
+struct Config {
+    name: String,
+    is_verbose: AtomicBool,
+}
+
+fn registry() -> Arc<Registry> {
+    let mut registry = REGISTRY.read().unwrap().clone();
+    if registry.is_none() {
+        registry = REGISTRY.write().unwrap().get_or_insert_default().clone().into();
+    }
+    registry.unwrap()
+}
+
+/// The handle counts its clones. A lock of the test lies near what the static leads to.
+fn clone_config() {
+    let config = CLONED.clone();
+    let own = [const { Mutex::new(0) }; 4].map(Arc::new);
+    for one in &own {
+        *one.lock().unwrap() += config.name.len() + 1;
+    }
+    assert!(!config.is_verbose.load(SeqCst));
+}
 
 #[inline(never)]
 fn set(to: &'static AtomicUsize) {
@@ -98,6 +134,11 @@ pairs! {
     a_in_thread, b_in_thread: std::thread::spawn(|| IN_THREAD.store(9, SeqCst)).join().unwrap(), IN_THREAD.load(SeqCst);
     a_next, b_next: assert_ne!(next(), 0), assert_ne!(next(), 0);
     a_generated, b_generated: GENERATED.fetch_add(1, SeqCst), GENERATED.load(SeqCst);
+    a_handle, b_handle: HANDLE.get_or_init(Arc::default).lock().unwrap().push(1), HANDLE.get().map(|handle| handle.lock().unwrap().len());
+    a_switch, b_switch: SWITCH.clone().store(true, SeqCst), SWITCH.load(SeqCst);
+    a_leaked, b_leaked: *LEAKED.lock().unwrap() += 1, *LEAKED.lock().unwrap();
+    a_registry, b_registry: registry().entries.lock().unwrap().push(1), assert_eq!(registry().name, "");
+    a_config, b_config: clone_config(), clone_config();
     a_counter, b_counter: COUNTER.fetch_add(1, SeqCst), COUNTER.fetch_sub(1, SeqCst);
     a_gate, b_gate: drop(GATE.lock()), drop(GATE.lock());
     a_table, b_table: assert_eq!(TABLE[0], 1), assert_eq!(TABLE[1], 2);
