@@ -17,14 +17,7 @@ struct Suite {
 impl Suite {
     fn new() -> Self {
         let package = Package::new("ordered", ORDERED);
-        let program = package.path().join("ordered-program");
-        let source = package.path().join("tests/ordered.rs");
-        #[expect(clippy::disallowed_methods, reason = "a suite that is started many times")]
-        let built = std::process::Command::new("rustc")
-            .args(["--test", "--edition", "2024", "-o"])
-            .args([&program, &source])
-            .status();
-        assert!(built.unwrap().success());
+        let program = compile(&package, "ordered-program", "tests/ordered.rs", &["--test"]);
         let mut names: Vec<String> = (0..200).map(|number| format!("t{number:03}")).collect();
         names.insert(0, "panics".to_owned());
         Self {
@@ -39,10 +32,10 @@ impl Suite {
         self.package.path().join(file)
     }
 
-    /// Runs a script with a function `start`, which starts the program with all tests at once.
+    /// Runs a script with a function `start`, which starts the program with all tests at once, in `$SANDBOX` if it is set.
     fn run(&self, script: &str, options: &[&str]) -> CommandOutput {
         let script = format!(
-            "start() {{ $CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER {} --test-threads=201 --exact {} \
+            "start() {{ $SANDBOX $CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER {} --test-threads=201 --exact {} \
              > out 2>&1; }}\n{script}\n:",
             self.program.display(),
             self.names.join(" ")
@@ -58,6 +51,20 @@ impl Suite {
         let text = fs::read_to_string(self.package.path().join(file)).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
+}
+
+/// Compiles a file of the package to a program.
+fn compile(package: &Package, program: &str, source: &str, options: &[&str]) -> PathBuf {
+    let program = package.path().join(program);
+    #[expect(clippy::disallowed_methods, reason = "a program that is started many times")]
+    let compiled = std::process::Command::new("rustc")
+        .args(["--edition", "2024", "-o"])
+        .arg(&program)
+        .arg(package.path().join(source))
+        .args(options)
+        .status();
+    assert!(compiled.unwrap().success());
+    program
 }
 
 /// The names in an order that differs with the seed.
@@ -142,6 +149,38 @@ fn an_order_that_cannot_be_kept_is_given_up_and_the_report_says_why() {
         assert!(output.out.contains(&line), "{line}: {}{}", output.out, output.err);
         assert_eq!(suite.ran("ran").len(), suite.names.len(), "{why}");
     }
+}
+
+/// Forbids itself, and the command that it executes, to read memory with `process_vm_readv`.
+const SANDBOX: &str = r#"
+use std::os::unix::process::CommandExt as _;
+unsafe extern "C" { fn prctl(option: i32, ...) -> i32; }
+fn main() {
+    const NO_NEW_PRIVILEGES: i32 = 38;
+    const SECCOMP: i32 = 22;
+    // A call of this number fails with EPERM.
+    let filter = [0x20, 0x0100_0015 | 310 << 32, 6 | 0x5_0001 << 32, 0x7fff_0000_0000_0006_u64];
+    let program = [filter.len() as u64, filter.as_ptr() as u64];
+    unsafe {
+        assert_eq!(prctl(NO_NEW_PRIVILEGES, 1_u64, 0_u64, 0_u64, 0_u64), 0);
+        assert_eq!(prctl(SECCOMP, 2_u64, program.as_ptr(), 0_u64, 0_u64), 0);
+    }
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    panic!("{}", std::process::Command::new(&words[0]).args(&words[1..]).exec());
+}
+"#;
+
+#[test]
+fn names_of_tests_are_read_where_a_sandbox_forbids_the_call_for_it() {
+    let suite = Suite::new();
+    suite.package.write("sandbox.rs", SANDBOX);
+    let sandbox = compile(&suite.package, "sandbox", "sandbox.rs", &[]);
+    let reversed: Vec<String> = suite.names.iter().rev().cloned().collect();
+    let request = request(&suite.write_order("order", &reversed));
+    let script = format!("SANDBOX={} RAN=ran {request} start", sandbox.display());
+    let output = suite.run(&script, &[]);
+    assert!(!output.out.contains(NOT_KEPT), "{}{}", output.out, output.err);
+    assert_eq!(suite.ran("ran"), reversed, "{}{}", output.out, output.err);
 }
 
 #[test]
