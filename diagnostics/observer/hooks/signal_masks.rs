@@ -636,13 +636,19 @@ pub(crate) unsafe fn raw_sigaction(arguments: [usize; 6]) -> c_long {
         // SAFETY: the program's call, with an action of ours or the program's.
         unsafe { syscall(nr::RT_SIGACTION, [number, new, old, size]) }
     };
-    let is_read = new == 0 || is_readable(new) && is_readable(new.wrapping_add(31));
-    let Some(unchanged) = ReplacedAction::of(signal).filter(|_| is_installed() && size == 8 && is_read)
-    else {
-        return set(new, old);
-    };
+    let is_read = size == 8 && (new == 0 || is_readable(new) && is_readable(new.wrapping_add(31)));
     // SAFETY: four words that can be read.
-    let wanted = (new != 0).then(|| unsafe { (new as *const [usize; 4]).read_unaligned() });
+    let wanted = (is_read && new != 0).then(|| unsafe { (new as *const [usize; 4]).read_unaligned() });
+    let record = |done: c_long| {
+        if done == 0 && is_read {
+            let new = wanted.map(|[function, flags, ..]| Disposition::new(function, flags as c_int));
+            signal_actions::record_set(signal, new, before);
+        }
+        done
+    };
+    let Some(unchanged) = ReplacedAction::of(signal).filter(|_| is_installed() && is_read) else {
+        return record(set(new, old));
+    };
     let kept = own_action(signal);
     let (replaced, done) = if kept.is_some() {
         // The observer's action stays. The kernel writes it, and so checks that the place is valid.
@@ -685,11 +691,7 @@ pub(crate) unsafe fn raw_sigaction(arguments: [usize; 6]) -> c_long {
     {
         remember(kept, function, mask as u64, flags as c_int);
     }
-    if done == 0 {
-        let new = wanted.map(|[function, flags, ..]| Disposition::new(function, flags as c_int));
-        signal_actions::record_set(signal, new, before);
-    }
-    done
+    record(done)
 }
 
 const _: () = assert!(size_of::<Sigaction>() == 152);

@@ -124,6 +124,9 @@ fn tests_that_set_the_state_of_their_process_alike_before_they_depend_on_it_do_n
 
 #[test]
 fn a_program_that_is_executed_while_another_test_starts_a_process_is_busy() {
+    if !crate::suites::is_native() {
+        return;
+    }
     let source = PAIRS.replace("WRITING; ", "").replace("READING; ", "");
     let source = source.replace(
         ".status().or_else(|_| Command::new(\"sh\").arg(path).status())",

@@ -28,7 +28,7 @@ const PIPE: c_int = 13;
 const URG: c_int = 23;
 const WINCH: c_int = 28;
 const REAL_TIME: c_int = 35;
-const RT_SIGACTION: c_long = 13;
+const RT_SIGACTION: c_long = if cfg!(target_arch = "aarch64") { 134 } else { 13 };
 
 extern "C" fn handle(_: c_int) {}
 extern "C" fn handle_otherwise(_: c_int) {}
