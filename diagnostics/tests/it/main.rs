@@ -30,7 +30,7 @@ mod metrics;
 mod namespace;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 mod next_steps;
-#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod observe;
 mod pages;
 #[cfg(target_os = "linux")]

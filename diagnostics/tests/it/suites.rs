@@ -59,7 +59,31 @@ pub(crate) fn has_nextest() -> bool {
     has(found.is_ok_and(|output| output.status.success()), "nextest")
 }
 
+/// Returns whether system calls past libc and statics are observed.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn observes_past_libc() -> bool {
+    has(cfg!(target_arch = "x86_64"), "observation past libc")
+}
+
+/// Returns whether the tests run without qemu, which lacks some kinds of `clone`, and where the programs of the system are for
+/// another processor.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn is_native() -> bool {
+    let processor = |path: &Path| {
+        let mut head = [0; 20];
+        let mut file = std::fs::File::open(path).unwrap();
+        std::io::Read::read_exact(&mut file, &mut head).unwrap();
+        [head[18], head[19]]
+    };
+    let own = std::env::current_exe().unwrap();
+    has(
+        processor(&own) == processor(Path::new("/bin/sh")),
+        "native processor",
+    )
+}
+
 /// Returns whether file systems can be mounted that no other process sees.
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 pub(crate) fn can_mount() -> bool {
     #[expect(clippy::disallowed_methods, reason = "the tool is looked for")]
     let can = Command::new("unshare")
@@ -150,7 +174,7 @@ fn the_conflicted_suite_passes_and_its_planted_conflicts_are_named_under_every_r
 }
 
 /// The same from outside, without recording by the suite.
-#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn observes_what_is_planted(command: &[&str], planted: &[&str]) {
     let args: Vec<&str> = ["observe", "--"].iter().chain(command).copied().collect();
     let output: CommandOutput = in_example("conflicted", &args).output().unwrap().into();
@@ -173,7 +197,7 @@ fn observes_what_is_planted(command: &[&str], planted: &[&str]) {
     );
 }
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[test]
 fn exactly_the_planted_conflicts_are_observed() {
     let outside = ["target/report.csv: ", "conflict: port 27481: "];

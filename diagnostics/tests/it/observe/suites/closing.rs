@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_long};
 use std::fs::File;
 use std::os::fd::IntoRawFd as _;
 
-const CLOSE: c_long = 3;
+const CLOSE: c_long = if cfg!(target_arch = "aarch64") { 57 } else { 3 };
 
 unsafe extern "C" {
     fn close(fd: c_int) -> c_int;

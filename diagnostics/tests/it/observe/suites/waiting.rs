@@ -8,8 +8,9 @@ const P_ALL: c_int = 0;
 const WNOHANG: c_int = 1;
 const WEXITED: c_int = 4;
 const WNOWAIT: c_int = 0x0100_0000;
-const WAIT4: c_long = 61;
-const FORK: c_long = 57;
+const SIGCHLD: c_int = 17;
+const WAIT4: c_long = if cfg!(target_arch = "aarch64") { 260 } else { 61 };
+const CLONE: c_long = if cfg!(target_arch = "aarch64") { 220 } else { 56 };
 
 unsafe extern "C" {
     fn _exit(code: c_int) -> !;
@@ -43,7 +44,7 @@ fn has_a_child_that_waits_for_any() {
 #[test]
 fn has_a_child_made_past_libc_that_waits_for_any() {
     unsafe extern "C" fn make() -> c_int {
-        unsafe { syscall(FORK) as c_int }
+        unsafe { syscall(CLONE, SIGCHLD, 0, 0, 0, 0) as c_int }
     }
     without_children(make, || unsafe { waitpid(-1, &mut 0, 0) });
 }
