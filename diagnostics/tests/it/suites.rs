@@ -75,9 +75,8 @@ pub(crate) fn is_native() -> bool {
         std::io::Read::read_exact(&mut file, &mut head).unwrap();
         [head[18], head[19]]
     };
-    let own = std::env::current_exe().unwrap();
     has(
-        processor(&own) == processor(Path::new("/bin/sh")),
+        processor(Path::new(env!("CARGO_BIN_EXE_cargo-cofferdam"))) == processor(Path::new("/bin/sh")),
         "native processor",
     )
 }
