@@ -32,6 +32,8 @@ enum Unwatched {
     Unreadable,
     /// It is not for x86_64: instructions of other processors are not read.
     Processor,
+    /// It is linked at a fixed address: its instructions use statics in ways that are not recognized.
+    FixedAddress,
     /// It is larger than [`MOST`].
     TooLarge,
     /// It has no symbols.
@@ -47,6 +49,9 @@ impl fmt::Display for Unwatched {
         f.write_str(match self {
             Self::Unreadable => "its statics: the program could not be read",
             Self::Processor => "its statics: they are observed on x86_64 only",
+            Self::FixedAddress => {
+                "its statics: the program is linked at a fixed address (`relocation-model=static`)"
+            }
             Self::TooLarge => "its statics: the program is larger than 512 MiB",
             Self::Stripped => "its statics: the program has no symbols (`strip`)",
             Self::NoDebugInfo => {
@@ -401,11 +406,15 @@ mod tests {
     }
 
     #[test]
-    fn the_statics_of_a_program_for_another_processor_are_not_listed() {
+    fn the_statics_of_a_program_for_another_processor_or_at_a_fixed_address_are_not_listed() {
         let mut header = [0; 64];
         header[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
-        for (processor, reason) in [(62, Unwatched::Unreadable), (183, Unwatched::Processor)] {
-            header[18] = processor;
+        for (kind, processor, reason) in [
+            (3, 62, Unwatched::Unreadable),
+            (3, 183, Unwatched::Processor),
+            (2, 62, Unwatched::FixedAddress),
+        ] {
+            (header[16], header[18]) = (kind, processor);
             assert_eq!(Listing::of(&header), Err(reason));
         }
     }
