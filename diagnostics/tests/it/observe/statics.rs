@@ -4,6 +4,7 @@ use super::package::Package;
 use super::{CARGO, HOSTILE, MASKS, NEXTEST, STACKS};
 use crate::recording::CommandOutput;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 const BREAKPOINTS: &str = include_str!("suites/breakpoints.rs");
@@ -513,16 +514,76 @@ fn code_that_is_patched_or_generated_and_large_statics_change_nothing_and_refuse
 
 #[test]
 #[ignore = "takes long; .ci/long runs it"]
-fn a_test_that_hangs_after_another_is_stopped_within_the_budget_and_named() {
-    let suite = "use std::sync::atomic::{AtomicBool, Ordering::Relaxed};\nstatic SET: AtomicBool = AtomicBool::new(false);\n\
-                 #[test] fn a_hangs() { while SET.load(Relaxed) { std::thread::park() } }\n\
-                 #[test] fn b_sets() { SET.store(true, Relaxed) }\n";
-    let package = Package::new("waits", suite);
+fn a_test_that_hangs_alone_or_after_another_is_stopped_and_named_and_leaves_nothing() {
+    for (name, tests) in [
+        (
+            "waits",
+            "#[test] fn a_hangs() { while SET.load(Relaxed) { std::thread::park() } }\n\
+             #[test] fn b_sets() { SET.store(true, Relaxed) }\n",
+        ),
+        (
+            "awaits",
+            "#[test] fn a_sets() { SET.store(true, Relaxed) }\n\
+             #[test] fn b_hangs() { while !SET.load(Relaxed) { std::thread::park() } }\n",
+        ),
+    ] {
+        let uses = "use std::sync::atomic::{AtomicBool, Ordering::Relaxed};\nstatic SET: AtomicBool = AtomicBool::new(false);\n";
+        let package = Package::new(name, &format!("{uses}{tests}"));
+        let temporary = package.path().join("temporary");
+        fs::create_dir(&temporary).unwrap();
+        let command = [&CARGO[..], &["--test", name, "--", "--test-threads=1"]].concat();
+        let options = ["--memory", "auto", "--confirm", "--time-budget", "5s"];
+        let mut command = package.command(&options, &command);
+        command.env("TMPDIR", &temporary);
+        let output: CommandOutput = described(command).into();
+        assert_passed(&output, "2 passed; 0 failed");
+        assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+        let stopped = output.out.lines().find(|line| line.starts_with("stopped: "));
+        assert!(
+            stopped.is_some_and(|line| line.contains("_hangs after ")),
+            "{}{}",
+            output.out,
+            output.err
+        );
+        assert_eq!(names_in(&temporary), [""; 0]);
+        assert_eq!(
+            names_in(&package.built().join("cofferdam")),
+            ["observed", "statics"]
+        );
+        let built = package.built().to_str().unwrap();
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|process| fs::read_to_string(process.path().join("cmdline")).ok());
+        let left: Vec<String> = lines.filter(|line| line.contains(built)).collect();
+        assert_eq!(left, [""; 0]);
+    }
+}
+
+#[test]
+#[ignore = "takes long; .ci/long runs it"]
+fn a_store_in_a_loop_is_recorded_once_also_after_300_000_other_accesses() {
+    let suite = "use std::sync::atomic::{AtomicU32, Ordering::SeqCst};\nstatic LAST: AtomicU32 = AtomicU32::new(0);\n\
+                 #[test] fn a_reads() { (0..300_000).for_each(|number| _ = std::env::var(format!(\"NAME{number}\"))) }\n\
+                 #[test] fn b_stores() { (0..100_000).for_each(|number| LAST.store(number, SeqCst)) }\n\
+                 #[test] fn c_stores() { LAST.store(1, SeqCst) }\n";
+    let package = Package::new("looping", suite);
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
-    let output = observe(&package, &["--confirm", "--time-budget", "5s"], &command);
-    assert_passed(&output, "2 passed; 0 failed");
-    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
-    assert!(output.out.contains("a_hangs"), "{}{}", output.out, output.err);
+    let output = observe(&package, &[], &command);
+    assert_passed(&output, "3 passed; 0 failed");
+    assert!(
+        output.out.contains(" 300002 accesses to "),
+        "{}{}",
+        output.out,
+        output.err
+    );
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
 }
 
 #[test]
