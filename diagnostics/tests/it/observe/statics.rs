@@ -620,3 +620,35 @@ fn a_static_is_a_conflict_if_a_test_fails_through_it_in_company_and_not_alone() 
     }
     assert_eq!(suite.matches("#[serial(").count(), 2, "{suite}");
 }
+
+#[test]
+fn a_static_that_is_a_conflict_in_one_program_is_not_counted_as_shared_in_another() {
+    let package = Package::new("twofold", "");
+    package.write(
+        "src/lib.rs",
+        "use std::sync::Mutex;\nstatic MODE: Mutex<u32> = Mutex::new(0);\n\
+         #[inline(never)]\npub fn set(mode: u32) { *MODE.lock().unwrap() = mode }\n\
+         #[inline(never)]\npub fn mode() -> u32 { *MODE.lock().unwrap() }\n",
+    );
+    package.write(
+        "tests/twofold.rs",
+        "#[test] fn a_is_unset() { assert_eq!(twofold::mode(), 0) }\n#[test] fn b_sets() { twofold::set(1) }\n",
+    );
+    package.write(
+        "tests/harmless.rs",
+        "#[test] fn a_sets() { twofold::set(1) }\n#[test] fn b_sets() { twofold::set(2) }\n",
+    );
+    let command = [&CARGO[..], &["--tests", "--", "--test-threads=1"]].concat();
+    let options = ["--confirm", "--list-statics", "--format", "json"];
+    let report = observe(&package, &options, &command).report();
+    assert_eq!(
+        report["conflicts"][0]["resource"]["name"], "twofold::MODE",
+        "{report}"
+    );
+    let statics = &report["observed"]["statics"];
+    assert_eq!(
+        (&statics["shared"], &statics["list"]),
+        (&0.into(), &serde_json::json!([])),
+        "{report}"
+    );
+}
