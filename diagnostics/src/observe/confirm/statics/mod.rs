@@ -121,6 +121,7 @@ pub(super) fn try_pairs(
             .map(|finding| conflicts[*finding].tests.len());
         users.min()
     });
+    see(ConfirmEvent::Statics { pairs: pairs.len() });
     // First the pairs of suspects whose failure is not yet reproduced.
     for of_suspects in [true, false] {
         let tasks = pairs.iter().map(|pair| Task {
