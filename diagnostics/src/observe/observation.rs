@@ -449,10 +449,12 @@ impl ObservedCommand {
             interruption,
             see,
         );
+        // Several programs may have the static: what ends the conflict in one of them ends the sharing in all.
         let is_conflict = |one: &SharedStatic| {
             observed.conflicts.iter().any(|conflict| {
-                let is_of_program = |test: &Test| test.binary == one.binary;
-                static_of(conflict) == Some(&one.name) && conflict.tests.iter().any(is_of_program)
+                let facts = conflict.static_facts.as_ref();
+                static_of(conflict) == Some(&one.name)
+                    && facts.is_some_and(|facts| facts.declared == one.declared)
             })
         };
         observed.statics.shared.retain(|one| !is_conflict(one));

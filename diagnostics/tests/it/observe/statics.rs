@@ -685,3 +685,81 @@ fn a_static_is_a_conflict_if_a_test_fails_through_it_in_company_and_not_alone() 
     }
     assert_eq!(suite.matches("#[serial(").count(), 2, "{suite}");
 }
+
+#[test]
+fn a_static_that_is_a_conflict_in_one_program_is_not_counted_as_shared_in_another() {
+    let package = Package::new("twofold", "");
+    package.write(
+        "src/lib.rs",
+        "use std::sync::Mutex;\nstatic MODE: Mutex<u32> = Mutex::new(0);\n\
+         #[inline(never)]\npub fn set(mode: u32) { *MODE.lock().unwrap() = mode }\n\
+         #[inline(never)]\npub fn mode() -> u32 { *MODE.lock().unwrap() }\n",
+    );
+    package.write(
+        "tests/twofold.rs",
+        "#[test] fn a_is_unset() { assert_eq!(twofold::mode(), 0) }\n#[test] fn b_sets() { twofold::set(1) }\n",
+    );
+    package.write(
+        "tests/harmless.rs",
+        "#[test] fn a_sets() { twofold::set(1) }\n#[test] fn b_sets() { twofold::set(2) }\n",
+    );
+    let command = [&CARGO[..], &["--tests", "--", "--test-threads=1"]].concat();
+    let options = ["--confirm", "--list-statics", "--format", "json"];
+    let report = observe(&package, &options, &command).report();
+    assert_eq!(
+        report["conflicts"][0]["resource"]["name"], "twofold::MODE",
+        "{report}"
+    );
+    let statics = &report["observed"]["statics"];
+    assert_eq!(
+        (&statics["shared"], &statics["list"]),
+        (&0.into(), &serde_json::json!([])),
+        "{report}"
+    );
+}
+
+/// More than have a bit of their own in the observer.
+#[test]
+fn a_hundred_tests_at_once_share_what_they_use_and_nothing_else() {
+    let mut source = "\
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+static ALL_RUN: Barrier = Barrier::new(100);
+static BY_ALL: AtomicU32 = AtomicU32::new(0);
+static BY_TWO: AtomicU32 = AtomicU32::new(0);
+static BY_ONE: AtomicU32 = AtomicU32::new(0);
+static LATER: AtomicU32 = AtomicU32::new(0);
+#[inline(never)] fn set(of: &AtomicU32) { of.store(1, SeqCst) }
+#[inline(never)] fn get(of: &AtomicU32) -> u32 { of.load(SeqCst) }
+"
+    .to_owned();
+    for test in 0..100 {
+        let how = if test < 50 { "set" } else { "get" };
+        let more = match test {
+            48 => "set(&BY_TWO);",
+            49 => "set(&BY_ONE);",
+            99 => "get(&BY_TWO);",
+            _ => "",
+        };
+        source += &format!("#[test] fn a_{test:02}() {{ ALL_RUN.wait(); {how}(&BY_ALL); {more} }}\n");
+    }
+    source +=
+        "#[test] fn b_sets_later() { set(&LATER) }\n#[test] fn c_gets_later() { assert!(get(&LATER) < 2) }\n";
+    let package = Package::new("crowded", &source);
+    let command = [&CARGO[..], &["--test", "crowded", "--", "--test-threads=100"]].concat();
+    let options = ["--memory", "require", "--list-statics", "--format", "json"];
+    let output = observe(&package, &options, &command);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+    let found = shared(&output.report());
+    let found: Vec<&str> = found
+        .iter()
+        .map(String::as_str)
+        .filter(|one| !one.contains("ALL_RUN"))
+        .collect();
+    let wanted = [
+        "crowded::BY_ALL: 50 × 50",
+        "crowded::BY_TWO: 1 × 1",
+        "crowded::LATER: 1 × 1",
+    ];
+    assert_eq!(found, wanted, "{}", output.out);
+}
