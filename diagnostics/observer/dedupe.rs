@@ -7,8 +7,8 @@ use crate::{lock_state, this_process, thread};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Hashes of the accesses. Of its two megabytes only the used pages are in memory.
-static KEYS: [AtomicU64; 1 << 18] = [const { AtomicU64::new(0) }; 1 << 18];
+/// Hashes of the accesses. Of its eight megabytes only the used pages are in memory.
+static KEYS: [AtomicU64; 1 << 20] = [const { AtomicU64::new(0) }; 1 << 20];
 /// The number of slots to try, in the page of the test and then in the entire table. If other keys occupy all of them, an
 /// access is recorded more than once.
 const PROBES: [u64; 2] = [32, 16];

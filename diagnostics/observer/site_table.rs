@@ -1,13 +1,14 @@
 //! The table of a program's statics and of the instructions that use them: the binary computes it before the program
 //! starts, and the observer reads it. All numbers are in the byte order of the machine, which both sides share.
 //!
-//! A [`HEADER`], the sites in ascending order, the statics in ascending order, then the statics' texts.
+//! A [`HEADER`], the sites in ascending order, the statics in ascending order, the indices of the statics with a pointer to a lock
+//! or an atomic number, then the statics' texts.
 
 /// The first eight bytes.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"coffsit\n");
-/// The size of the header: [`MAGIC`], the number of sites, the number of statics, the size of the texts, and the number of the
-/// test before which statics with [`PUT_BACK`] are put back, counted from 1 in the order in which tests begin.
-pub(crate) const HEADER: usize = 40;
+/// The size of the header: [`MAGIC`], the number of sites, the number of statics, the number of indices, the size of the texts, and
+/// the number of the test before which statics with [`PUT_BACK`] are put back, counted from 1 in the order in which tests begin.
+pub(crate) const HEADER: usize = 48;
 /// The ending of the file's name, after the process's number.
 pub(crate) const ENDING: &str = ".sites";
 

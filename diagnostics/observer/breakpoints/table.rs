@@ -11,6 +11,7 @@ static PROGRAM: AtomicUsize = AtomicUsize::new(0);
 static TABLE: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 static SITES: AtomicUsize = AtomicUsize::new(0);
 static STATICS: AtomicUsize = AtomicUsize::new(0);
+static POINTING: AtomicUsize = AtomicUsize::new(0);
 static TEXTS: AtomicUsize = AtomicUsize::new(0);
 static PUT_BACK_BEFORE: AtomicUsize = AtomicUsize::new(0);
 
@@ -33,14 +34,16 @@ pub(crate) fn read(program: usize) -> bool {
     if size < HEADER || word(0) != MAGIC {
         return false;
     }
-    let (sites, statics, texts) = (word(1) as usize, word(2) as usize, word(3) as usize);
-    let is_complete = sites.max(statics).max(texts) <= size
-        && HEADER + sites * size_of::<Site>() + statics * size_of::<Static>() + texts == size;
+    let [sites, statics, pointing, texts] = [1, 2, 3, 4].map(|place| word(place) as usize);
+    let entries = || sites * size_of::<Site>() + statics * size_of::<Static>() + pointing * size_of::<u32>();
+    let is_complete =
+        sites.max(statics).max(pointing).max(texts) <= size && HEADER + entries() + texts == size;
     if is_complete {
         SITES.store(sites, Relaxed);
         STATICS.store(statics, Relaxed);
+        POINTING.store(pointing, Relaxed);
         TEXTS.store(texts, Relaxed);
-        PUT_BACK_BEFORE.store(word(4) as usize, Relaxed);
+        PUT_BACK_BEFORE.store(word(5) as usize, Relaxed);
         TABLE.store(map, Release);
     }
     is_complete
@@ -71,6 +74,14 @@ pub(crate) fn statics() -> &'static [Static] {
     )
 }
 
+/// Returns the indices of the statics with a pointer to a lock or an atomic number.
+fn pointing() -> &'static [u32] {
+    part(
+        HEADER + size_of_val(sites()) + size_of_val(statics()),
+        POINTING.load(Relaxed),
+    )
+}
+
 /// Returns the index of the site at an address in memory.
 pub(crate) fn site_at(address: usize) -> Option<usize> {
     let address = u32::try_from(address.checked_sub(program())?).ok()?;
@@ -88,17 +99,18 @@ pub(crate) fn static_at(address: usize) -> Option<usize> {
 
 /// Returns the index of the static with a pointer to the lock or the atomic number at an address in memory.
 pub(crate) fn static_before(address: usize) -> Option<usize> {
-    statics().iter().position(|one| {
+    let points_there = |one: &Static| {
         let behind = usize::from(one.behind_start)..usize::from(one.behind_end);
         let words = one.size.min(MOST_SEARCHED) as usize / size_of::<usize>();
-        !behind.is_empty()
-            && bytes_of(one).addr().is_multiple_of(align_of::<usize>())
+        bytes_of(one).addr().is_multiple_of(align_of::<usize>())
             && (0..words).any(|place| {
                 // SAFETY: the program's own data, aligned. Another thread may write to it meanwhile.
                 let pointer = unsafe { bytes_of(one).cast::<usize>().add(place).read_volatile() };
                 pointer != 0 && behind.contains(&address.wrapping_sub(pointer))
             })
-    })
+    };
+    let mut indices = pointing().iter().map(|index| *index as usize);
+    indices.find(|index| statics().get(*index).is_some_and(points_there))
 }
 
 /// The part of a static in which pointers are looked for, in bytes: what it leads to can lie anywhere.
@@ -112,7 +124,7 @@ pub(crate) fn has(index: usize, flag: u16) -> bool {
 /// Returns the name of a static, and the source line of its declaration.
 pub(crate) fn texts_of(index: usize) -> Option<(&'static [u8], &'static [u8])> {
     let one = statics().get(index)?;
-    let from = HEADER + size_of_val(sites()) + size_of_val(statics());
+    let from = HEADER + size_of_val(sites()) + size_of_val(statics()) + size_of_val(pointing());
     let texts: &[u8] = part(from, TEXTS.load(Relaxed));
     let text = texts.get(one.text as usize..)?;
     let name = usize::from(one.name_length);

@@ -50,8 +50,15 @@ pub(super) fn runner(command: &[OsString]) -> Option<(TestRunner, usize)> {
 /// Returns whether the command ends at a failure: nextest starts no further test then, and `cargo test` no further program.
 pub(super) fn stops_at_failure(command: &[OsString]) -> bool {
     let has = |words: &[&str]| command.iter().any(|word| words.iter().any(|one| word == one));
-    let is_cargo = || matches!(runner(command), Some((TestRunner::Cargo, _)));
-    (has(&["nextest"]) || is_cargo()) && !has(&["--no-fail-fast", "--nff", "--max-fail=all"])
+    (runner(command).is_some() || is_nextest(command)) && !has(&["--no-fail-fast", "--nff", "--max-fail=all"])
+}
+
+/// Returns whether the command runs nextest, also behind another program, such as `env`.
+pub(super) fn is_nextest(command: &[OsString]) -> bool {
+    match runner(command) {
+        Some((runner, _)) => runner == TestRunner::Nextest,
+        None => command.iter().any(|word| word == "nextest"),
+    }
 }
 
 /// Returns whether cargo finds `cargo-nextest`, without starting it.
@@ -141,6 +148,21 @@ mod tests {
             "cargo-cofferdam test",
         ] {
             assert!(!is_test(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn nextest_is_recognized_behind_another_program_and_a_filter_of_that_name_is_not_taken_for_it() {
+        for (line, is_it) in [
+            ("cargo nextest run", true),
+            ("cargo-nextest run", true),
+            ("env A=1 cargo nextest run", true),
+            ("cargo test nextest", false),
+            ("make test", false),
+        ] {
+            let command: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert_eq!(is_nextest(&command), is_it, "{line}");
+            assert_eq!(stops_at_failure(&command), line != "make test", "{line}");
         }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum ObservationError {
     Shape(PathBuf, serde_json::Error),
     /// Another version of cargo-cofferdam wrote it.
     Version(PathBuf, u64),
+    /// It saw no test, so an earlier one remains the newest.
+    NoTests(PathBuf),
 }
 
 impl fmt::Display for ObservationError {
@@ -45,6 +47,11 @@ impl fmt::Display for ObservationError {
                  cargo-cofferdam",
                 path.display()
             ),
+            Self::NoTests(path) => write!(
+                f,
+                "this observation saw no test, so {} remains that of an earlier one",
+                path.display()
+            ),
         }
     }
 }
@@ -54,7 +61,7 @@ impl std::error::Error for ObservationError {
         match self {
             Self::Io(_, error) => Some(error),
             Self::Shape(_, error) => Some(error),
-            Self::Nothing(_) | Self::Version(..) => None,
+            Self::Nothing(_) | Self::Version(..) | Self::NoTests(_) => None,
         }
     }
 }
@@ -66,6 +73,10 @@ impl Observation {
     }
 
     /// Writes it below `base`, as its session's and as the newest, and removes the oldest.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be written, or it saw no test and so does not become the newest.
     pub(crate) fn write(&self, base: &Path) -> Result<PathBuf, ObservationError> {
         let folder = base.join(FOLDER);
         let path = folder.join(format!("{}.json", self.session));
@@ -74,7 +85,10 @@ impl Observation {
             .map_err(|error| ObservationError::Shape(path.clone(), error))?;
         cofferdam::diagnostics::private_dir(base, FOLDER)
             .map_err(|error| ObservationError::Io(folder.clone(), io::Error::other(error)))?;
-        for path in [&path, &folder.join(LAST)] {
+        let last = folder.join(LAST);
+        // `fix` could do nothing with it.
+        let is_newest = self.tests > 0 || !last.exists();
+        for path in [&path].into_iter().chain(is_newest.then_some(&last)) {
             // A link that was planted before the folder became private would lead to another file.
             if path.is_symlink() {
                 fs::remove_file(path).map_err(|error| ObservationError::Io(path.clone(), error))?;
@@ -83,7 +97,11 @@ impl Observation {
                 .map_err(|error| ObservationError::Io(path.clone(), io::Error::other(error)))?;
         }
         forget_old(&folder);
-        Ok(path)
+        if is_newest {
+            Ok(path)
+        } else {
+            Err(ObservationError::NoTests(last))
+        }
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
@@ -273,6 +291,30 @@ mod tests {
             Observation::read(&Observation::last(base.path())).unwrap(),
             written
         );
+    }
+
+    #[test]
+    fn an_observation_without_tests_becomes_the_newest_only_if_there_is_none() {
+        let base = tempfile::tempdir().unwrap();
+        let without_tests = |session| Observation {
+            tests: 0,
+            ..observation(session)
+        };
+        without_tests("1-1").write(base.path()).unwrap();
+        let newest = || {
+            Observation::read(&Observation::last(base.path()))
+                .unwrap()
+                .session
+        };
+        assert_eq!(newest(), "1-1");
+        observation("2-1").write(base.path()).unwrap();
+        let error = without_tests("3-1").write(base.path()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("this observation saw no test, so ") && error.ends_with(" of an earlier one"),
+            "{error}"
+        );
+        assert_eq!(newest(), "2-1");
+        assert!(base.path().join("observed/3-1.json").exists());
     }
 
     /// All names of fields in it, with where they stand.

@@ -393,4 +393,25 @@ mod tests {
             assert_eq!(new.shown, wanted);
         }
     }
+
+    #[test]
+    fn the_methods_are_those_of_the_library() {
+        let source = include_str!("../../../src/locator/worker_local.rs");
+        let mut methods = Vec::new();
+        for item in syn::parse_file(source).unwrap().items {
+            let Item::Impl(item) = item else { continue };
+            for item in item.items {
+                if let syn::ImplItem::Fn(item) = item
+                    && matches!(item.vis, syn::Visibility::Public(_))
+                    && item.sig.receiver().is_some()
+                {
+                    methods.push(item.sig.ident.to_string());
+                }
+            }
+        }
+        methods.sort_unstable();
+        let mut known = METHODS;
+        known.sort_unstable();
+        assert_eq!(methods, known);
+    }
 }

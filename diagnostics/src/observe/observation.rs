@@ -224,7 +224,7 @@ impl ObservedCommand {
         uses: &StaticUses,
         captured: &Captured,
     ) -> StaticCandidates {
-        let mut types: HashMap<u32, Vec<ListedStatic>> = HashMap::new();
+        let mut types: HashMap<u32, HashMap<StaticId, ListedStatic>> = HashMap::new();
         let mut candidates = StaticCandidates {
             changed,
             ..StaticCandidates::default()
@@ -244,17 +244,15 @@ impl ObservedCommand {
             let mut put_back: BTreeSet<StaticId> = captured_statics.collect();
             let id = id(&name);
             put_back.insert(id.clone());
-            let listed = types
-                .entry(pid)
-                .or_insert_with(|| statics::listed(self.launch.folder(), pid));
-            let is_too_large = |one: &&ListedStatic| put_back.contains(&one.id) && !one.can_be_put_back();
-            if listed.iter().find(is_too_large).is_some() {
+            let listed = types.entry(pid).or_insert_with(|| {
+                let listed = statics::listed(self.launch.folder(), pid);
+                listed.into_iter().map(|one| (one.id.clone(), one)).collect()
+            });
+            let is_too_large = |id| listed.get(id).is_some_and(|one| !one.can_be_put_back());
+            if put_back.iter().any(is_too_large) {
                 put_back.clear();
             }
-            if let (Some(facts), Some(one)) = (
-                &mut conflict.static_facts,
-                listed.iter().find(|listed| listed.id == id),
-            ) {
+            if let (Some(facts), Some(one)) = (&mut conflict.static_facts, listed.get(&id)) {
                 facts.type_name.clone_from(&one.type_name);
                 facts.captured = captured.map(ToString::to_string).collect();
             }
@@ -451,10 +449,12 @@ impl ObservedCommand {
             interruption,
             see,
         );
+        // Several programs may have the static: what ends the conflict in one of them ends the sharing in all.
         let is_conflict = |one: &SharedStatic| {
             observed.conflicts.iter().any(|conflict| {
-                let is_of_program = |test: &Test| test.binary == one.binary;
-                static_of(conflict) == Some(&one.name) && conflict.tests.iter().any(is_of_program)
+                let facts = conflict.static_facts.as_ref();
+                static_of(conflict) == Some(&one.name)
+                    && facts.is_some_and(|facts| facts.declared == one.declared)
             })
         };
         observed.statics.shared.retain(|one| !is_conflict(one));

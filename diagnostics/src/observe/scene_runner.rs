@@ -6,7 +6,7 @@ use super::launch::hold_request::HoldRequest;
 use super::launch::order_request::{self, Begin};
 use super::launch::{Launch, StartedProgram};
 use super::log::results;
-use super::log::{Log, account_file, test_order};
+use super::log::{Log, Record, account_file, test_order};
 use super::site_table::{ACCESS, CHANGED, READ};
 use super::statics::{self, Wanted};
 use super::suite_programs::{SuitePrograms, TestProgram};
@@ -16,7 +16,7 @@ use crate::scene::{
     Arrangement, BY_SIGNAL, HUNG, Outcome, Scene, SceneResult, SeenStatics, StaticId, StaticPause,
     StaticsPlan, TestId,
 };
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -497,11 +497,9 @@ fn read_statics(
         statics::reason(dir, log.pid())
             .unwrap_or_else(|| "its statics: they could not be observed".to_owned())
     });
-    let is_put_back = |id: &StaticId| {
-        let mut records = log.records().filter(|record| record.kind == Kind::PutBack);
-        records.any(|record| record.words() == id.name && record.second == id.line.as_bytes())
-    };
-    if let Some(id) = plan.put_back.iter().find(|id| !is_put_back(id)) {
+    let records = log.records().filter(|record| record.kind == Kind::PutBack);
+    let put_back: HashSet<StaticId> = records.map(|record| static_id(&record)).collect();
+    if let Some(id) = plan.put_back.iter().find(|id| !put_back.contains(id)) {
         let why = match listed.iter().find(|one| one.id == *id) {
             _ if seen.unobserved.is_some() => "no table of statics could be used",
             None => "this program has no such static",
@@ -528,17 +526,21 @@ fn statics_of(log: &Log, tests: &[TestId]) -> SeenStatics {
         if record.kind == Kind::UseStatic
             && let Some(test) = numbers.get(&record.test)
         {
-            let id = StaticId {
-                name: record.words().into_owned(),
-                line: String::from_utf8_lossy(record.second).into_owned(),
-            };
             seen.paused |= record.pause().is_some();
             let how = record.value as u8;
             let uses = seen.uses.entry((*test).clone()).or_default();
-            uses.entry(id).or_default().changed |= how & CHANGED != 0 || how & ACCESS != READ;
+            uses.entry(static_id(&record)).or_default().changed |= how & CHANGED != 0 || how & ACCESS != READ;
         }
     }
     seen
+}
+
+/// Returns the static of a record.
+fn static_id(record: &Record<'_>) -> StaticId {
+    StaticId {
+        name: record.words().into_owned(),
+        line: String::from_utf8_lossy(record.second).into_owned(),
+    }
 }
 
 /// Returns the test that ended its process, by an abort or an exit of its own, and how: it is the only one that was running, or

@@ -1,23 +1,25 @@
-//! The progress of a confirmation on standard error: a bar on a terminal, a few lines elsewhere.
+//! The progress of a confirmation.
 
+use super::status_line::StatusLine;
 use super::text::{count, plain};
 use crate::observe::confirm::ConfirmEvent;
 use cofferdam_conflicts::Grade;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
-
-const TICK: Duration = Duration::from_millis(250);
+use std::sync::{Mutex, PoisonError};
 
 /// Shows events.
 #[derive(Debug, Default)]
 pub(crate) struct Confirming {
-    /// Set if there is a terminal.
-    bar: OnceLock<Option<ProgressBar>>,
-    /// Used without a terminal.
-    pairs: Mutex<Pairs>,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    line: StatusLine,
+    pairs: Pairs,
+    /// The numbers of pairs with a grade, and of all.
+    done: usize,
+    all: usize,
 }
 
 /// The pairs of tests that were graded. Each is reported once: when its grade is final, or at the end.
@@ -40,7 +42,7 @@ impl Pairs {
         let resources = known.as_mut()?;
         if grade == Grade::Reproduced {
             *known = None;
-            return Some(line(grade, tests, on));
+            return Some(grade_line(grade, tests, on));
         }
         if !resources.iter().any(|one| one == on) {
             resources.push(on.to_owned());
@@ -58,64 +60,69 @@ impl Pairs {
                 0 => first.clone(),
                 more => format!("{first} and {more} more"),
             };
-            Some(line(Grade::Unguarded, [&a, &b], &on))
+            Some(grade_line(Grade::Unguarded, [&a, &b], &on))
         });
         lines.collect()
     }
 }
 
-fn line(grade: Grade, [a, b]: [&str; 2], on: &str) -> String {
+fn grade_line(grade: Grade, [a, b]: [&str; 2], on: &str) -> String {
     format!("{grade}: {} × {} on {}", plain(a), plain(b), plain(on))
 }
 
 impl Confirming {
-    fn pairs(&self) -> MutexGuard<'_, Pairs> {
-        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn see(&self, event: ConfirmEvent<'_>) {
-        let bar = || self.bar.get().and_then(Option::as_ref);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let Shown {
+            line,
+            pairs,
+            done,
+            all,
+        } = &mut *shown;
         match event {
             ConfirmEvent::Begun { pairs, budget } => {
-                if pairs == 0 {
-                    return;
-                }
-                let on_terminal = std::io::stderr().is_terminal();
-                let _ = self.bar.set(on_terminal.then(|| new_bar(pairs as u64)));
-                if !on_terminal {
-                    let what = count(pairs as u64, "pair");
-                    say(&format!(
-                        "rerunning {what} of tests, for at most {}",
+                *all = pairs;
+                if pairs > 0 {
+                    line.say(&format!(
+                        "rerunning {} of tests, for at most {}",
+                        count(pairs as u64, "pair"),
                         humantime::format_duration(budget)
                     ));
                 }
             }
+            ConfirmEvent::Alone { .. } | ConfirmEvent::Together if *all == 0 => {}
+            ConfirmEvent::Alone { tests } => {
+                line.begin(&format!("running {}, each alone", count(tests as u64, "test")));
+            }
+            ConfirmEvent::Together => line.begin("running tests together, with pauses"),
+            ConfirmEvent::Proving => line.begin("repeating pairs to see tests fail"),
+            ConfirmEvent::InOrder => line.begin("running the tests that share statics in two orders"),
+            ConfirmEvent::Statics { pairs } => {
+                let pairs = count(pairs as u64, "pair");
+                line.begin(&format!("running {pairs} of tests that share statics"));
+            }
             ConfirmEvent::Graded {
                 resource,
-                tests: [a, b],
+                tests,
                 grade,
                 first,
             } => {
                 let on = resource.to_string();
-                match bar() {
-                    Some(bar) => {
-                        bar.inc(u64::from(first));
-                        bar.set_message(line(grade, [a, b], &on));
-                    }
-                    None => self
-                        .pairs()
-                        .grade([a, b], grade, &on)
-                        .iter()
-                        .for_each(|line| say(line)),
-                }
+                *done += usize::from(first);
+                let graded = grade_line(grade, tests, &on);
+                // Those of statics are not counted before.
+                *all = (*all).max(*done);
+                line.show(&format!("{done} of {}; {graded}", count(*all as u64, "pair")));
+                pairs
+                    .grade(tests, grade, &on)
+                    .iter()
+                    .for_each(|due| line.say(due));
             }
             ConfirmEvent::Over { left } => {
-                if let Some(bar) = bar() {
-                    bar.finish_and_clear();
-                }
-                self.pairs().left().iter().for_each(|line| say(line));
+                line.clear();
+                pairs.left().iter().for_each(|due| line.say(due));
                 if left > 0 {
-                    say(&format!(
+                    line.say(&format!(
                         "the time was over before {} could be run; --time-budget gives more",
                         count(left as u64, "pair")
                     ));
@@ -123,21 +130,6 @@ impl Confirming {
             }
         }
     }
-}
-
-fn new_bar(pairs: u64) -> ProgressBar {
-    let bar = ProgressBar::new(pairs);
-    // The template is our own; one that were wrong would show the plain bar.
-    let style = ProgressStyle::with_template("{bar:30.green} {pos} of {len} pairs, {elapsed} {wide_msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.enable_steady_tick(TICK);
-    bar
-}
-
-fn say(line: &str) {
-    let mut err = anstream::stderr().lock();
-    // An error is ignored, and the runs continue.
-    let _ = writeln!(err, "cofferdam: {line}");
 }
 
 #[cfg(test)]

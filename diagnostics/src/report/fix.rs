@@ -12,6 +12,7 @@ use crate::findings::{Account, ReproducedClass, SharedUse};
 use crate::fix::draft::Change;
 use crate::fix::key_plan::Key;
 use crate::fix::nextest_groups::TestGroup;
+use crate::fix::own_statics::OwnStatic;
 use crate::fix::proposal::{ManualStep, Requirement};
 use crate::fix::spelled;
 use crate::fix::unused_attributes::UnusedAttribute;
@@ -432,6 +433,7 @@ struct FixView<'a> {
     functions: usize,
     keys: Vec<KeyView<'a>>,
     test_groups: Vec<GroupView<'a>>,
+    statics: Vec<StaticView<'a>>,
     kept_apart: Vec<ResourceView<'a>>,
     not_shared_under_nextest: Vec<ResourceView<'a>>,
     outside_nextest: Vec<ResourceView<'a>>,
@@ -527,6 +529,15 @@ struct GroupView<'a> {
     resources: Vec<ResourceView<'a>>,
 }
 
+/// A static with a new declaration.
+#[derive(Serialize)]
+struct StaticView<'a> {
+    resource: ResourceView<'a>,
+    file: String,
+    line: usize,
+    per_test: bool,
+}
+
 #[derive(Serialize)]
 struct ChangeView {
     file: String,
@@ -589,6 +600,12 @@ impl<'a> FixView<'a> {
             tests: group.tests.len(),
             resources: views(&group.resources),
         };
+        let own_static = |own: &'a OwnStatic| StaticView {
+            resource: view(&own.resource),
+            file: fixed.shown(&own.path),
+            line: own.line,
+            per_test: own.per_test,
+        };
         let change = |change: &Change| ChangeView {
             file: fixed.shown(&change.path),
             is_new: change.old.is_none(),
@@ -616,6 +633,7 @@ impl<'a> FixView<'a> {
             functions: proposal.functions,
             keys: proposal.keys.iter().map(key).collect(),
             test_groups: proposal.groups.iter().map(group).collect(),
+            statics: proposal.own_statics.iter().map(own_static).collect(),
             kept_apart: views(&proposal.already_separated),
             not_shared_under_nextest: views(&proposal.not_shared_under_nextest),
             outside_nextest: views(&proposal.outside_nextest),

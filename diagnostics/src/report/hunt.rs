@@ -112,7 +112,7 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
             "  a failure here is a test that does not end; it was stopped after {limit}"
         )?;
     }
-    if verdict.class == Class::Brittle && is_nextest(hunted) {
+    if verdict.class == Class::Brittle && hunted.is_under_nextest() {
         writeln!(out, "  in one process, as under `cargo test`")?;
     } else {
         resources(out, cause, &hunted.dir)?;
@@ -410,10 +410,6 @@ pub(super) fn help(cause: &Cause, hunted: &Hunted) -> String {
         }
         Class::Unexplained { .. } => "a larger --time-budget allows more runs".to_owned(),
     }
-}
-
-fn is_nextest(hunted: &Hunted) -> bool {
-    hunted.command.iter().any(|word| word == "nextest")
 }
 
 /// Returns the extent of the hunt.

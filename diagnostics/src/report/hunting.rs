@@ -20,13 +20,12 @@ impl Hunting {
             HuntProgress::InOneProcess { tests } => {
                 let tests = count(tests as u64, "test");
                 self.line
-                    .say(&format!("in one process, as some always fail: {tests}"));
+                    .begin(&format!("in one process, as some always fail: {tests}"));
             }
             HuntProgress::Pausing { resources } => {
                 let shared = count(resources as u64, "shared resource");
                 let text = format!("running tests together with pauses at {shared}");
-                self.line.say(&text);
-                self.line.show(&text);
+                self.line.begin(&text);
             }
         }
     }
@@ -52,7 +51,7 @@ impl Hunting {
                     left => format!(", {left} more to examine"),
                 };
                 self.line
-                    .say(&format!("examining {}{others}", plain(&test.to_string())));
+                    .begin(&format!("examining {}{others}", plain(&test.to_string())));
             }
             HuntEvent::Trying { test, scene } => {
                 self.scenes += 1;
@@ -63,7 +62,7 @@ impl Hunting {
             HuntEvent::Repeating { tests } => {
                 self.scenes = 0;
                 let tests = count(tests as u64, "test");
-                self.line.say(&format!("repeating {tests} beside each other"));
+                self.line.begin(&format!("repeating {tests} beside each other"));
             }
             HuntEvent::Decided(verdict) => {
                 let test = verdict.test.to_string();

@@ -57,30 +57,70 @@ pub(super) fn lost_words(account: &Account) -> String {
     }
 }
 
-/// Returns the programs out of reach by name, and those whose statics are, for the last line.
+/// Returns the programs out of reach by name, and those of which only the statics are, for the last line.
 pub(super) fn out_of_reach_words(findings: &Findings) -> String {
     let statics = findings
         .observed
         .as_ref()
         .and_then(|observed| observed.statics.as_ref());
     let unwatched = statics.map_or(&[][..], |statics| &statics.unwatched);
-    let words = |what: &str, entries: &[Entry]| {
-        let names = entries.iter().map(|entry| match entry.name.as_str() {
-            path if path.starts_with('/') => binary_of(Path::new(path)),
-            name => name.to_owned(),
+    let programs = names(&findings.account.out_of_reach);
+    let mut of_statics = names(unwatched);
+    of_statics.retain(|name| !programs.contains(name));
+    words("out of reach", programs) + &words("statics out of reach", of_statics)
+}
+
+/// Returns the short names of programs.
+fn names(entries: &[Entry]) -> BTreeSet<String> {
+    let names = entries.iter().map(|entry| match entry.name.as_str() {
+        path if path.starts_with('/') => binary_of(Path::new(path)),
+        name => name.to_owned(),
+    });
+    names.collect()
+}
+
+fn words(what: &str, names: BTreeSet<String>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let first: Vec<String> = names
+        .into_iter()
+        .take(NAMED)
+        .map(|name| plain(&name).into_owned())
+        .collect();
+    match (first.as_slice(), more) {
+        ([], _) => String::new(),
+        (first, 0) => format!("; {what}: {}", first.join(", ")),
+        (first, more) => format!("; {what}: {} and {more} more", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::findings::Statics;
+    use crate::report::sample;
+
+    #[test]
+    fn the_last_line_names_each_program_out_of_reach_once() {
+        let mut findings = sample::outcome("stores_one").findings;
+        let account = |programs: &[&str]| {
+            let mut account = Account::default();
+            programs
+                .iter()
+                .for_each(|program| account.leave_out(program, "why", 1));
+            account.out_of_reach
+        };
+        findings.account.out_of_reach =
+            account(&["/target/debug/deps/shop-0123456789abcdef", "/usr/bin/busybox"]);
+        findings.observed.as_mut().unwrap().statics = Some(Statics {
+            unwatched: account(&[
+                "/target/debug/deps/shop-0123456789abcdef",
+                "/target/debug/deps/till-0123456789abcdef",
+            ]),
+            ..Statics::default()
         });
-        let named: BTreeSet<String> = names.collect();
-        let more = named.len().saturating_sub(NAMED);
-        let first: Vec<String> = named
-            .into_iter()
-            .take(NAMED)
-            .map(|name| plain(&name).into_owned())
-            .collect();
-        match (first.as_slice(), more) {
-            ([], _) => String::new(),
-            (first, 0) => format!("; {what}: {}", first.join(", ")),
-            (first, more) => format!("; {what}: {} and {more} more", first.join(", ")),
-        }
-    };
-    words("out of reach", &findings.account.out_of_reach) + &words("statics out of reach", unwatched)
+        assert_eq!(
+            out_of_reach_words(&findings),
+            "; out of reach: busybox, shop; statics out of reach: till"
+        );
+    }
 }

@@ -8,7 +8,7 @@ use crate::commands::Outcome;
 #[cfg(has_observer)]
 use crate::commands::hunt::Hunted;
 use crate::exit_code;
-use crate::findings::TestResult;
+use crate::findings::{TestResult, TestTime};
 use cofferdam_batch::ledger::RecordedJob;
 use cofferdam_conflicts::Conflict;
 
@@ -31,6 +31,16 @@ impl<'a> Reported<'a> {
             }
             #[cfg(has_observer)]
             Self::Hunt(hunted) => &hunted.results,
+        }
+    }
+
+    /// Returns when the tests ran: as observed, or as recorded.
+    pub(super) fn executions(&self) -> Vec<TestTime> {
+        match self {
+            Self::Outcome(outcome) if outcome.findings.observed.is_none() => {
+                outcome.findings.executions.clone()
+            }
+            _ => self.results().iter().filter_map(TestTime::of).collect(),
         }
     }
 

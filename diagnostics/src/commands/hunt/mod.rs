@@ -111,6 +111,11 @@ impl Hunted {
         self.ended != Ended::Passed && super::test_command::stops_at_failure(&self.command)
     }
 
+    /// Returns whether each test had a process of its own.
+    pub(crate) fn is_under_nextest(&self) -> bool {
+        super::test_command::is_nextest(&self.command)
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         let is_void = |regime: &RegimeReport| regime.void.is_some();
         let is_as_is = |regime: &&RegimeReport| regime.regime == Regime::AsIs;

@@ -77,6 +77,20 @@ pub(crate) enum ConfirmEvent<'a> {
         pairs: usize,
         budget: Duration,
     },
+    /// Each of this number of tests runs alone.
+    Alone {
+        tests: usize,
+    },
+    /// Groups and pairs of tests run, with pauses.
+    Together,
+    /// Pairs that met run again, so that a test may fail.
+    Proving,
+    /// The tests that share statics run one after the other, in two orders.
+    InOrder,
+    /// This number of pairs of tests that share statics is tried.
+    Statics {
+        pairs: usize,
+    },
     /// A pair got its first grade, or a more severe one.
     Graded {
         resource: &'a Resource,
@@ -102,12 +116,11 @@ pub(crate) fn confirm(
     see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
 ) -> RerunReport {
     let mut suite = RerunSuite::of(launch, conflicts);
-    see(ConfirmEvent::Begun {
-        pairs: (0..conflicts.len())
-            .map(|conflict| suite.chosen(conflict).pairs.len())
-            .sum(),
-        budget: options.budget,
-    });
+    let pairs = (0..conflicts.len())
+        .map(|conflict| suite.chosen(conflict).pairs.len())
+        .sum();
+    let budget = options.budget;
+    see(ConfirmEvent::Begun { pairs, budget });
     let snapshot = FileSnapshot::take(suite.folders());
     let rerunner = Rerunner::new(launch, interruption);
     let grades = Grades {
@@ -118,10 +131,13 @@ pub(crate) fn confirm(
     };
     let (is_over, consequences) = {
         let steps = Confirmation::new(&rerunner, &grades, options);
+        let tests = suite.subjects.len();
+        see(ConfirmEvent::Alone { tests });
         steps.run_alone(&suite);
         suite.take_roles();
         let consequences = suite.reached_by_variables();
         suite.leave_out(&consequences);
+        see(ConfirmEvent::Together);
         steps.grade(&suite);
         let is_over = rerunner.is_over();
         steps.prove(&suite);
@@ -153,6 +169,7 @@ pub(crate) fn confirm(
         let until = options.budget.saturating_mul(2);
         rerunner.allow(until.min(rerunner.elapsed().saturating_add(options.budget / 4)));
         let runner = runner.deadline(rerunner.end());
+        see(ConfirmEvent::InOrder);
         static_orders::add(&mut candidates, &runner);
         rerunner.allow(until);
         let limit = RUN_LIMIT + 4 * candidates.longest;

@@ -1,5 +1,6 @@
 //! Selection of the pairs to rerun.
 
+use super::sorted;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -96,6 +97,17 @@ pub(super) fn in_turns(findings: impl Iterator<Item = Vec<[usize; 2]>>, most: us
     pairs.into_iter().map(pair).collect()
 }
 
+/// Returns the pairs of a suspect with another test, as far as they may disturb each other, at most [`EXHAUSTIVE`] for each suspect.
+pub(super) fn of_suspects(suspects: &[bool], may_disturb: impl Fn([usize; 2]) -> bool) -> Vec<[usize; 2]> {
+    let all = suspects.iter().enumerate().filter(|(_, is_suspect)| **is_suspect);
+    let pairs = all.flat_map(|(suspect, _)| {
+        let others = (0..suspects.len()).filter(move |other| *other != suspect);
+        let pairs = others.map(move |other| sorted([other, suspect]));
+        pairs.filter(|pair| may_disturb(*pair)).take(EXHAUSTIVE)
+    });
+    pairs.collect()
+}
+
 /// Returns the number of pairs without listing them.
 pub(super) fn count(members: &[Member], timing: Timing) -> u64 {
     let pairs_of = |writers: u64, readers: u64| writers * writers.saturating_sub(1) / 2 + writers * readers;
@@ -128,6 +140,19 @@ mod tests {
             place: word[1..].parse().unwrap(),
         };
         words.iter().enumerate().map(member).collect()
+    }
+
+    #[test]
+    fn a_suspect_is_paired_with_those_that_may_disturb_it() {
+        let suspects = [false, true, false, false];
+        let writes = [true, false, false, true];
+        let pairs = of_suspects(&suspects, |pair| pair.iter().any(|test| writes[*test]));
+        assert_eq!(pairs, [[0, 1], [1, 3]]);
+        // Of one that all may disturb, with the first ones.
+        let many = [vec![true], vec![false; 2 * EXHAUSTIVE]].concat();
+        let pairs = of_suspects(&many, |_| true);
+        assert_eq!(pairs.len(), EXHAUSTIVE);
+        assert_eq!(pairs[0], [0, 1]);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use super::pairs::TestPair;
 use super::pauses::Pauses;
 use super::proof;
 use super::rerun::{Runnable, TestOutcome, held_at_once};
-use super::sorted;
 use super::steps::Confirmation;
 use super::subjects::{RerunSuite, lasted, positions, resources, runnables, solo_fails, startable};
 use super::task_queue::Task;
+use super::{ConfirmEvent, sorted};
 use crate::findings::{PausedAt, ReproducedClass, Reproduction};
 use crate::rates::{CHECKPOINTS, FailureRate, SOLO_RUNS, significance};
 use crate::scene::{Arrangement, Scene};
@@ -57,6 +57,9 @@ impl Confirmation<'_> {
             .collect();
         let fails = |pair: &TestPair| pair.tests.iter().any(|test| failed.contains(test));
         pairs.sort_by_key(|pair| !fails(pair));
+        if !pairs.is_empty() {
+            (self.grades.see)(ConfirmEvent::Proving);
+        }
         let tasks = pairs.into_iter().map(|pair| Task {
             marks: suite.marks(&pair.tests),
             work: (fails(&pair), pair),

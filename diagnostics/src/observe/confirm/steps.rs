@@ -8,8 +8,8 @@ use super::proof;
 use super::reader_locks;
 use super::rerun::{Rerunner, RunResult, TestOutcome, held_at_once};
 use super::subjects::{
-    RerunSuite, SoloResult, SoloUse, each_pair, lasted, name, positions, resources, runnables, solo_fails,
-    startable,
+    RerunSuite, SoloResult, SoloUse, each_pair, is_unused_alone, lasted, name, positions, resources,
+    runnables, solo_fails, startable,
 };
 use super::task_queue::{Task, run_all};
 use super::timelines::Timeline;
@@ -129,10 +129,15 @@ impl<'a> Confirmation<'a> {
                 continue;
             }
             for positions in suite.chosen(finding).pairs {
-                if startable(suite, finding, positions).is_none() {
-                    let why = grade::NOT_STARTED.to_owned();
-                    self.grades.enter(finding, positions, Grade::Potential, why, 0);
-                }
+                let why = if startable(suite, finding, positions).is_none() {
+                    grade::NOT_STARTED
+                } else if is_unused_alone(suite, finding, positions) {
+                    grade::NOT_BOTH
+                } else {
+                    continue;
+                };
+                self.grades
+                    .enter(finding, positions, Grade::Potential, why.to_owned(), 0);
             }
         }
         let groups = self.cover_groups(suite);
@@ -251,7 +256,9 @@ impl<'a> Confirmation<'a> {
         };
         let chosen = suite.chosen(finding);
         let mut pairs = chosen.pairs;
-        pairs.retain(|tests| !self.grades.is_decided(finding, *tests));
+        pairs.retain(|tests| {
+            !self.grades.is_decided(finding, *tests) && !is_unused_alone(suite, finding, *tests)
+        });
         let covered = self.grades.decided_tests(finding);
         let is_covered = |tests: &[usize; 2]| tests.iter().all(|test| covered.contains(test));
         if chosen.total > EXHAUSTIVE as u64 {

@@ -430,15 +430,26 @@ mod tests {
     }
 
     #[test]
+    fn a_planted_link_in_place_of_a_rerun_s_directory_is_not_followed() {
+        let launch = Launch::new(Path::new("/"), LaunchSettings::only_starts()).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let create = |name| launch.create_rerun_dir(name, false, Some(&Wanted::uses()));
+        symlink(elsewhere.path(), launch.folder().join("again-0")).unwrap();
+        assert_eq!(
+            create("again-0").unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        if let Some(spill) = &launch.spill {
+            symlink(elsewhere.path(), spill.path().join("again-1")).unwrap();
+        }
+        let (dir, _) = create("again-1").unwrap();
+        assert!(!dir.is_symlink() && dir.join(LIBRARY).exists());
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn dropping_a_launch_removes_its_directory() {
-        let settings = LaunchSettings {
-            call_stacks: true,
-            thread_names: true,
-            reruns: false,
-            statics: false,
-            only_starts: true,
-        };
-        let launch = Launch::new(Path::new("/"), settings).unwrap();
+        let launch = Launch::new(Path::new("/"), LaunchSettings::only_starts()).unwrap();
         assert_eq!(launch.saved_starts().unwrap(), []);
         let folder = launch.folder().to_owned();
         sweep(folder.parent().unwrap());

@@ -32,6 +32,8 @@ enum Unwatched {
     Unreadable,
     /// It is not for x86_64: instructions of other processors are not read.
     Processor,
+    /// It is linked at a fixed address: its instructions use statics in ways that are not recognized.
+    FixedAddress,
     /// It is larger than [`MOST`].
     TooLarge,
     /// It has no symbols.
@@ -47,6 +49,9 @@ impl fmt::Display for Unwatched {
         f.write_str(match self {
             Self::Unreadable => "its statics: the program could not be read",
             Self::Processor => "its statics: they are observed on x86_64 only",
+            Self::FixedAddress => {
+                "its statics: the program is linked at a fixed address (`relocation-model=static`)"
+            }
             Self::TooLarge => "its statics: the program is larger than 512 MiB",
             Self::Stripped => "its statics: the program has no symbols (`strip`)",
             Self::NoDebugInfo => {
@@ -197,11 +202,12 @@ pub(super) fn listed(folder: &Path, pid: u32) -> Vec<ListedStatic> {
 
 fn listed_in(table: &[u8]) -> Option<Vec<ListedStatic>> {
     let count = |at: usize| Some(u64::from_ne_bytes(table.get(at..at + 8)?.try_into().ok()?) as usize);
-    let (sites, statics) = (count(8)?, count(16)?);
+    let (sites, statics, pointing) = (count(8)?, count(16)?, count(24)?);
     let begin = sites.checked_mul(size_of::<Site>())?.checked_add(HEADER)?;
-    let (entries, texts) = table
+    let (entries, rest) = table
         .get(begin..)?
         .split_at_checked(statics.checked_mul(size_of::<Static>())?)?;
+    let texts = rest.get(pointing.checked_mul(size_of::<u32>())?..)?;
     let listed = entries.chunks(size_of::<Static>()).map(|entry| {
         let word = |at: usize| Some(u32::from_ne_bytes(entry.get(at..at + 4)?.try_into().ok()?));
         let length = |at: usize| Some(u16::from_ne_bytes(entry.get(at..at + 2)?.try_into().ok()?).into());
@@ -260,10 +266,16 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic], wanted: &Wanted) -> Vec<u8> {
         texts.extend(line.as_bytes());
         texts.extend(type_name.as_bytes());
     }
+    let pointing: Vec<u32> = (0..)
+        .zip(statics)
+        .filter(|(_, one)| one.behind != Behind::default())
+        .map(|(index, _)| index)
+        .collect();
     let numbers = [
         MAGIC,
         sites.len() as u64,
         statics.len() as u64,
+        pointing.len() as u64,
         texts.len() as u64,
         wanted.put_back_before.into(),
     ];
@@ -287,6 +299,9 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic], wanted: &Wanted) -> Vec<u8> {
         table.extend(entry.behind_start.to_ne_bytes());
         table.extend(entry.behind_end.to_ne_bytes());
     }
+    pointing
+        .iter()
+        .for_each(|index| table.extend(index.to_ne_bytes()));
     table.extend(texts);
     table
 }
@@ -331,34 +346,44 @@ mod tests {
             is_empty: false,
             behind: Behind(16, 40),
         };
+        let before = OwnStatic {
+            address: 0x4000,
+            name: String::new(),
+            line: String::new(),
+            type_name: String::new(),
+            behind: Behind::default(),
+            ..one.clone()
+        };
         let wanted = Wanted {
             put_back_before: 3,
             put_back: [one.id()].into(),
             ..Wanted::default()
         };
-        let bytes = to_bytes(&[site], std::slice::from_ref(&one), &wanted);
+        let bytes = to_bytes(&[site], &[before.clone(), one.clone()], &wanted);
         let texts = b"shop::CACHE/w/src/lib.rs:7Mutex<u32>";
         assert_eq!(
             bytes.len(),
-            HEADER + size_of::<Site>() + size_of::<Static>() + texts.len()
+            HEADER + size_of::<Site>() + 2 * size_of::<Static>() + size_of::<u32>() + texts.len()
         );
         assert_eq!(bytes[..8], MAGIC.to_ne_bytes());
         assert_eq!(bytes[HEADER..HEADER + 4], 0x1234_u32.to_ne_bytes());
         assert_eq!(bytes[HEADER + 8..HEADER + 12], [7, 3, 1, 0x48]);
-        assert_eq!(bytes[32..HEADER], 3_u64.to_ne_bytes());
-        let flags = HEADER + size_of::<Site>() + size_of::<Static>() - 6;
+        assert_eq!(bytes[40..HEADER], 3_u64.to_ne_bytes());
+        let flags = HEADER + size_of::<Site>() + 2 * size_of::<Static>() - 6;
         assert_eq!(bytes[flags..flags + 2], (LOCK | PUT_BACK | GUARD).to_ne_bytes());
         let behind = [16_u16, 40].map(u16::to_ne_bytes);
         assert_eq!(&bytes[flags + 2..flags + 6], behind.as_flattened());
-        assert!(bytes.ends_with(texts));
-        let listed = ListedStatic {
+        assert!(bytes.ends_with(&[&1_u32.to_ne_bytes()[..], texts].concat()));
+        let listed = [before, one].map(|one| ListedStatic {
             id: one.id(),
             type_name: one.type_name,
             size: 8,
-        };
-        assert_eq!(listed_in(&bytes), Some(vec![listed]));
+        });
+        assert_eq!(listed_in(&bytes), Some(listed.to_vec()));
         assert_eq!(listed_in(&bytes[..bytes.len() - 1]), None);
         let mut huge = bytes;
+        huge[24..32].fill(u8::MAX);
+        assert_eq!(listed_in(&huge), None);
         huge[8..16].fill(u8::MAX);
         assert_eq!(listed_in(&huge), None);
     }
@@ -401,11 +426,15 @@ mod tests {
     }
 
     #[test]
-    fn the_statics_of_a_program_for_another_processor_are_not_listed() {
+    fn the_statics_of_a_program_for_another_processor_or_at_a_fixed_address_are_not_listed() {
         let mut header = [0; 64];
         header[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
-        for (processor, reason) in [(62, Unwatched::Unreadable), (183, Unwatched::Processor)] {
-            header[18] = processor;
+        for (kind, processor, reason) in [
+            (3, 62, Unwatched::Unreadable),
+            (3, 183, Unwatched::Processor),
+            (2, 62, Unwatched::FixedAddress),
+        ] {
+            (header[16], header[18]) = (kind, processor);
             assert_eq!(Listing::of(&header), Err(reason));
         }
     }

@@ -4,8 +4,8 @@ use super::Unwatched;
 use iced_x86::{FlowControl, Instruction};
 use object::read::elf::ElfFile64;
 use object::{
-    Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, SectionKind, SymbolKind,
-    elf,
+    Endianness, Object as _, ObjectKind, ObjectSection as _, ObjectSymbol as _, RelocationFlags, SectionKind,
+    SymbolKind, elf,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -34,11 +34,14 @@ pub(super) struct Program<'p> {
 }
 
 impl<'p> Program<'p> {
-    /// Fails for a file that is no program for x86_64, or lies above 4 GiB.
+    /// Fails for a file that is no program for x86_64, is linked at a fixed address, or lies above 4 GiB.
     pub(super) fn parse(bytes: &'p [u8]) -> Result<Self, Unwatched> {
         let file = File::parse(bytes).map_err(|_| Unwatched::Unreadable)?;
         if file.architecture() != object::Architecture::X86_64 {
             return Err(Unwatched::Processor);
+        }
+        if file.kind() == ObjectKind::Executable {
+            return Err(Unwatched::FixedAddress);
         }
         let ends = file.sections().map(|section| section.address() + section.size());
         if ends.max().is_none_or(|end| u32::try_from(end).is_err()) {

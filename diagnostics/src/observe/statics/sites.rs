@@ -139,15 +139,9 @@ pub(super) fn find(program: &Program<'_>, statics: &[OwnStatic]) -> Vec<Site> {
             } else {
                 by_operand(one, info.info(one).used_memory())
             };
-            // The numbers inside a lock are not its value.
-            let is_lock = statics[target as usize].is_lock;
             let rest = instructions.get(place + 1..).unwrap_or_default();
-            let how = match how {
-                COUNT if is_lock => READ,
-                READ if !is_lock && is_atomic_store(one, rest, &mut info) => WRITE,
-                how => how,
-            };
-            add(one, target, how);
+            let is_store = || is_atomic_store(one, rest, &mut info);
+            add(one, target, in_static(how, &statics[target as usize], is_store));
         }
         if let (Some(how), Some(first)) = (entry, instructions.first()) {
             add(first, 0, how);
@@ -275,6 +269,16 @@ fn is_atomic_store(one: &Instruction, rest: &[Instruction], info: &mut Instructi
     };
     // At a return or a call the value counts as discarded: few functions return it.
     !rest.iter().take_while(goes_on).find_map(is_read).unwrap_or(false)
+}
+
+/// Returns how an instruction uses a static, from how it uses the place. The numbers inside a lock are not its value, but a lazy
+/// static sets its own by other instructions: a store is one to its value.
+fn in_static(how: u8, of: &OwnStatic, is_store: impl FnOnce() -> bool) -> u8 {
+    match how {
+        COUNT if of.is_lock => READ,
+        READ if (!of.is_lock || of.is_lazy) && is_store() => WRITE,
+        how => how,
+    }
 }
 
 fn by_operand(one: &Instruction, memory: &[UsedMemory]) -> u8 {
@@ -411,6 +415,22 @@ mod tests {
             &[],
             &mut info
         ));
+    }
+
+    #[test]
+    fn the_numbers_inside_a_lock_are_not_its_value_unless_it_is_lazy() {
+        let [number, mut lock, mut lazy] = [(); 3].map(|()| statics(&[0x1000]).remove(0));
+        lock.is_lock = true;
+        (lazy.is_lock, lazy.is_lazy) = (true, true);
+        for (how, is_store, wanted) in [
+            (READ, true, [WRITE, READ, WRITE]),
+            (READ, false, [READ; 3]),
+            (COUNT, false, [COUNT, READ, READ]),
+            (WRITE, false, [WRITE; 3]),
+        ] {
+            let found = [&number, &lock, &lazy].map(|of| in_static(how, of, || is_store));
+            assert_eq!(found, wanted, "{how} {is_store}");
+        }
     }
 
     #[test]

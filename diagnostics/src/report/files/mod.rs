@@ -3,6 +3,7 @@
 mod html;
 mod json_file;
 mod junit;
+mod lanes;
 mod perfetto;
 mod protobuf;
 mod sarif;

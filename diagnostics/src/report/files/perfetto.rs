@@ -2,13 +2,12 @@
 //! instants that an arrow connects.
 
 use super::Reported;
+use super::lanes::Lanes;
 use super::protobuf::Message;
-use crate::findings::{ReportedOutcome, TestResult};
 use crate::report::observed::places;
 use crate::report::source_place::main_use;
 use crate::report::text::plain;
 use cofferdam_conflicts::{Conflict, Use};
-use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
 /// Fields of `perfetto.protos.TracePacket` and the messages in it.
@@ -67,165 +66,21 @@ impl Phase {
     }
 }
 
-/// An execution of a test.
-struct Slice {
-    /// The run and the worker.
-    track: (String, String),
-    test: String,
-    pid: u32,
-    began: u64,
-    ended: u64,
-    facts: Vec<(&'static str, String)>,
-}
-
 pub(super) fn write(out: &mut dyn Write, reported: Reported<'_>) -> io::Result<()> {
-    let conflicts = reported.conflicts();
-    let mut slices = of_results(reported.results());
-    if slices.is_empty() {
-        slices = of_uses(conflicts);
-    }
-    let mut tracks: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for Slice {
-        track: (run, worker), ..
-    } in &slices
-    {
-        let workers = tracks.entry(run).or_default();
-        if !workers.contains(&worker.as_str()) {
-            workers.push(worker);
-        }
-    }
     let mut trace = Trace::default();
-    let mut numbers: HashMap<(&str, &str), u64> = HashMap::new();
-    for (pid, (run, workers)) in (1..).zip(&mut tracks) {
-        // `w10` after `w9`.
-        workers.sort_by_key(|worker| (worker.len(), *worker));
-        let process = trace.describe_process(pid, run);
-        for (rank, worker) in (0..).zip(workers) {
-            numbers.insert((run, worker), trace.describe_worker(process, rank, worker));
-        }
-    }
-    let number = |slice: &Slice| {
-        let (run, worker) = &slice.track;
-        numbers
-            .get(&(run.as_str(), worker.as_str()))
-            .copied()
-            .unwrap_or_default()
-    };
-    for slice in &slices {
-        let track = number(slice);
-        let mut begin = event(Phase::Begin, track, &slice.test).text(field::CATEGORY, "test");
-        for (key, value) in &slice.facts {
-            begin = annotated(begin, key, value);
-        }
-        trace.add(slice.began, Phase::Begin, begin);
-        let end = Message::default()
-            .number(field::TYPE, Phase::End.number())
-            .number(field::TRACK, track);
-        trace.add(slice.ended, Phase::End, end);
-    }
-    let mut executions: HashMap<(u32, &str), Vec<&Slice>> = HashMap::new();
-    for slice in &slices {
-        executions
-            .entry((slice.pid, &slice.test))
-            .or_default()
-            .push(slice);
-    }
-    for (flow, conflict) in (1..).zip(conflicts) {
-        let mut uses: Vec<(&Slice, &Use)> = Vec::new();
-        let uses_of = conflict
-            .tests
-            .iter()
-            .filter_map(|test| Some((test, main_use(test)?)));
-        for (test, used) in uses_of {
-            let own = executions.get(&(test.pid, test.name())).into_iter().flatten();
-            let mut during = own.filter(|slice| (slice.began..=slice.ended).contains(&used.from));
-            uses.extend(during.next().map(|slice| (*slice, used)));
-        }
-        uses.sort_by_key(|(_, used)| used.from);
-        let last = uses.len().saturating_sub(1);
-        for (at, (slice, used)) in uses.into_iter().enumerate() {
-            let mut instant =
-                event(Phase::Instant, number(slice), &name(conflict, used)).text(field::CATEGORY, "conflict");
-            instant = annotated(instant, "conflict", &conflict.message);
-            instant = annotated(instant, "place", &places(used));
-            let is_end = at == last && at > 0;
-            let direction = if is_end {
-                field::TERMINATING_FLOW
-            } else {
-                field::FLOW
-            };
-            trace.add(used.from, Phase::Instant, instant.fixed(direction, flow));
+    let executions = reported.executions();
+    if let Some(lanes) = Lanes::of(&executions) {
+        let process = trace.describe_process(1, "tests");
+        let workers = (0..).zip(&lanes.all);
+        let tracks: Vec<u64> = workers
+            .map(|(rank, lane)| trace.describe_worker(process, rank, &format!("worker {}", lane.name)))
+            .collect();
+        trace.add_tests(&lanes, &tracks);
+        for (flow, conflict) in (1..).zip(reported.conflicts()) {
+            trace.add_uses(&lanes, &tracks, flow, conflict);
         }
     }
     trace.write(out)
-}
-
-/// Returns a slice for each result. A test takes the first worker that is free, as threads and slots of runners do.
-fn of_results(results: &[TestResult]) -> Vec<Slice> {
-    let mut results: Vec<&TestResult> = results.iter().filter(|result| result.began > 0).collect();
-    results.sort_by_key(|result| result.began);
-    let last = results
-        .iter()
-        .map(|result| result.ended.unwrap_or(result.began))
-        .max();
-    // The time at which each worker is free.
-    let mut free: Vec<u64> = Vec::new();
-    let slices = results.into_iter().map(|result| {
-        let ended = result.ended.or(last).unwrap_or_default().max(result.began + 1);
-        let worker = free.iter().position(|free| *free <= result.began);
-        let worker = worker.unwrap_or(free.len());
-        free.resize(free.len().max(worker + 1), 0);
-        free[worker] = ended;
-        Slice {
-            track: ("tests".to_owned(), format!("worker {}", worker + 1)),
-            test: result.name.clone(),
-            pid: result.pid,
-            began: result.began,
-            ended,
-            facts: vec![
-                ("program", result.binary.clone()),
-                ("result", outcome(result.outcome).to_owned()),
-                ("process", result.pid.to_string()),
-            ],
-        }
-    });
-    slices.collect()
-}
-
-/// Returns a slice for each test of a conflict, from its first use to its last: for recordings without results.
-fn of_uses(conflicts: &[Conflict]) -> Vec<Slice> {
-    let mut slices: Vec<Slice> = Vec::new();
-    for test in conflicts.iter().flat_map(|conflict| &conflict.tests) {
-        let (Some(from), Some(to)) = (
-            test.uses.iter().map(|used| used.from).min(),
-            test.uses.iter().map(|used| used.to).max(),
-        ) else {
-            continue;
-        };
-        let (run, worker) = (plain(&test.run), plain(&test.worker));
-        let name = test.name();
-        let is_same = |slice: &&mut Slice| {
-            slice.pid == test.pid && slice.test == name && slice.track.0 == run && slice.track.1 == worker
-        };
-        match slices.iter_mut().find(is_same) {
-            Some(slice) => {
-                slice.began = slice.began.min(from);
-                slice.ended = slice.ended.max(to);
-            }
-            None => slices.push(Slice {
-                track: (run.into_owned(), worker.into_owned()),
-                test: name.to_owned(),
-                pid: test.pid,
-                began: from,
-                ended: to.max(from + 1),
-                facts: vec![
-                    ("program", test.binary.clone()),
-                    ("process", test.pid.to_string()),
-                ],
-            }),
-        }
-    }
-    slices
 }
 
 fn name(conflict: &Conflict, used: &Use) -> String {
@@ -235,15 +90,6 @@ fn name(conflict: &Conflict, used: &Use) -> String {
         None => conflict.kind.to_string(),
     };
     format!("{}{subject}", access.unwrap_or_default())
-}
-
-fn outcome(outcome: ReportedOutcome) -> &'static str {
-    match outcome {
-        ReportedOutcome::Passed => "passed",
-        ReportedOutcome::Failed => "failed",
-        ReportedOutcome::Ignored => "ignored",
-        ReportedOutcome::Unknown => "no result",
-    }
 }
 
 fn event(phase: Phase, track: u64, name: &str) -> Message {
@@ -298,6 +144,51 @@ impl Trace {
         self.events.push((at, phase, event));
     }
 
+    /// Adds a slice for each test.
+    fn add_tests(&mut self, lanes: &Lanes<'_>, tracks: &[u64]) {
+        for (index, test) in lanes.tests.iter().enumerate() {
+            let track = tracks[lanes.number(index)];
+            let mut begin = event(Phase::Begin, track, &test.name).text(field::CATEGORY, "test");
+            for (key, value) in [
+                ("program", test.binary.as_str()),
+                ("result", test.result.as_str()),
+                ("process", &test.pid.to_string()),
+            ] {
+                begin = annotated(begin, key, value);
+            }
+            self.add(test.began, Phase::Begin, begin);
+            let end = Message::default()
+                .number(field::TYPE, Phase::End.number())
+                .number(field::TRACK, track);
+            self.add(lanes.end(test), Phase::End, end);
+        }
+    }
+
+    /// Adds an instant for each test of a conflict that ran when it used the resource.
+    fn add_uses(&mut self, lanes: &Lanes<'_>, tracks: &[u64], flow: u64, conflict: &Conflict) {
+        let uses = conflict.tests.iter().filter_map(|test| {
+            let used = main_use(test)?;
+            Some((lanes.find(test.pid, test.name(), used.from)?, used))
+        });
+        let mut uses: Vec<(usize, &Use)> = uses.collect();
+        uses.sort_by_key(|(_, used)| used.from);
+        let last = uses.len().saturating_sub(1);
+        for (at, (test, used)) in uses.into_iter().enumerate() {
+            let track = tracks[lanes.number(test)];
+            let mut instant =
+                event(Phase::Instant, track, &name(conflict, used)).text(field::CATEGORY, "conflict");
+            instant = annotated(instant, "conflict", &conflict.message);
+            instant = annotated(instant, "place", &places(used));
+            let is_end = at == last && at > 0;
+            let direction = if is_end {
+                field::TERMINATING_FLOW
+            } else {
+                field::FLOW
+            };
+            self.add(used.from, Phase::Instant, instant.fixed(direction, flow));
+        }
+    }
+
     fn write(mut self, out: &mut dyn Write) -> io::Result<()> {
         self.events.sort_by_key(|(at, phase, _)| (*at, *phase));
         let first = Message::default().number(field::SEQUENCE_FLAGS, FIRST_OF_SEQUENCE);
@@ -322,6 +213,7 @@ mod tests {
     use super::super::protobuf::{Field, decoded};
     use super::*;
     use crate::commands::Outcome;
+    use crate::findings::{ReportedOutcome, TestResult, TestTime};
     use crate::report::sample::{self, HOSTILE};
     use proptest::prelude::*;
 
@@ -417,29 +309,47 @@ mod tests {
     }
 
     #[test]
-    fn without_results_a_test_lasts_from_its_first_use_to_its_last() {
+    fn a_recording_shows_each_test_on_its_worker() {
         let mut outcome = sample::outcome("stores_one");
-        outcome.findings.observed = None;
-        outcome.findings.conflicts.truncate(1);
-        for (test, worker) in outcome.findings.conflicts[0].tests.iter_mut().zip(["w0", "w1"]) {
-            test.worker = worker.to_owned();
+        let findings = &mut outcome.findings;
+        let results = findings.observed.take().unwrap().results;
+        findings.executions = results.iter().filter_map(TestTime::of).collect();
+        for (number, test) in findings.executions.iter_mut().enumerate() {
+            test.worker = format!("w{}", number / 2);
         }
         let (tracks, events) = events(&outcome);
-        assert_eq!(tracks, ["r1", "w0", "w1"]);
-        let slices: Vec<&str> = events
-            .iter()
-            .filter(|event| !event.contains("instant"))
-            .map(String::as_str)
+        assert_eq!(tracks, ["tests", "worker w0", "worker w1"]);
+        assert_eq!(events.len(), 12, "{events:?}");
+    }
+
+    #[test]
+    fn five_thousand_tests_that_all_use_many_resources_are_written_at_once() {
+        let mut outcome = sample::outcome("stores_one");
+        let findings = &mut outcome.findings;
+        let tests = || (0..5_000).map(|number| format!("test_{number}"));
+        findings.observed.as_mut().unwrap().results = (0..)
+            .zip(tests())
+            .map(|(number, name)| TestResult {
+                binary: "shop".to_owned(),
+                name,
+                outcome: ReportedOutcome::Passed,
+                failure: None,
+                pid: 7,
+                began: 1_000_000 + number / 8 * 1_000,
+                ended: Some(1_000_900 + number / 8 * 1_000),
+            })
             .collect();
-        assert_eq!(
-            slices,
-            [
-                "0 w0 begin stores_one",
-                "1 w0 end",
-                "5 w1 begin reports::exports_all",
-                "6 w1 end"
-            ]
-        );
+        let user = findings.conflicts[0].tests[0].clone();
+        let users = (0..).zip(tests()).map(|(number, name)| {
+            let mut user = user.clone();
+            user.name = Some(name);
+            user.uses[0].from = 1_000_000 + number / 8 * 1_000;
+            user
+        });
+        findings.conflicts[0].tests = users.collect();
+        findings.conflicts = vec![findings.conflicts[0].clone(); 20];
+        let (tracks, events) = events(&outcome);
+        assert_eq!((tracks.len(), events.len()), (9, 2 * 5_000 + 20 * 5_000));
     }
 
     proptest! {

@@ -63,28 +63,28 @@ impl Copy {
         command
     }
 
-    /// Observes and fixes until no conflict is left, and returns the number of fixes.
-    fn fix_until_clean(&self, observe: &[&str]) -> usize {
-        for round in 0..4 {
+    /// Observes and fixes until no conflict is left. The first test of a worker opens the files of the worker's services, so a
+    /// second observation may find other tests; on a busy machine, tests may also meet for the first time.
+    fn fix_until_clean(&self, observe: &[&str]) {
+        for round in 0..3 {
             let output = self.run(observe);
             assert!(matches!(output.code, Some(0 | 1)), "{}{}", output.out, output.err);
             if output.code == Some(0) {
-                return round;
+                assert_ne!(round, 0, "{}", output.out);
+                return;
             }
             let fixed = self.run(&["fix", "--apply", "--allow-no-vcs"]);
             assert_eq!(fixed.code, Some(0), "{}{}", fixed.out, fixed.err);
         }
-        panic!("conflicts are left after four rounds");
+        panic!("conflicts were seen after two fixes");
     }
 }
 
 #[test]
 fn fix_ends_the_conflicts_between_threads_of_the_example() {
     let copy = Copy::new(27_483);
-    // The first test of a worker opens the files of the worker's services, so a second observation may find other tests.
-    let rounds = copy.fix_until_clean(&["observe", "--", "cargo", "test", "--offline"]);
-    assert!((1..=2).contains(&rounds), "{rounds}");
-    let invoices = ["cargo", "test", "--offline", "--lib", "invoice"];
+    copy.fix_until_clean(&["observe", "--", "cargo", "test", "--offline"]);
+    let invoices = ["cargo", "test", "--offline", "--no-fail-fast", "--lib", "invoice"];
     let output = copy.run(&[&["observe", "--confirm", "--"][..], &invoices].concat());
     // Only tests that are made to meet show the last one.
     assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
@@ -161,12 +161,9 @@ fn fix_ends_the_conflicts_between_processes_of_the_example() {
         "--offline",
     ];
     let copy = Copy::new(27_487);
-    assert_eq!(copy.fix_until_clean(&observe), 1);
+    copy.fix_until_clean(&observe);
     // Environment variables and the working directory belong to a process, so only threads share them.
-    assert_eq!(
-        copy.fix_until_clean(&["observe", "--", "cargo", "test", "--offline"]),
-        1
-    );
+    copy.fix_until_clean(&["observe", "--", "cargo", "test", "--offline"]);
     let output = copy.run(&observe);
     assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
 }

@@ -624,13 +624,20 @@ fn the_example_in_the_documentation_has_the_fields_of_the_report() {
     let example = example.split("```").next().unwrap();
     let example: serde_json::Value = serde_json::from_str(example).unwrap();
     let users = [("shop", "made_by_a_macro", "write"), ("shop", "counts", "write")];
-    let scratch = Scratch::new("").found("file", "report.csv", "nextest", &users);
+    let scratch = Scratch::new("")
+        .found("file", "report.csv", "nextest", &users)
+        .found_static(
+            "shop::TILL",
+            "static TILL: std::sync::Mutex<u8> = std::sync::Mutex::new(0);",
+            &users,
+        );
     let output = scratch.fix(&["--with", "cofferdam", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(&output.out).unwrap();
     let fields = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     for path in [
         "",
         "/keys/0",
+        "/statics/0",
         "/changes/0",
         "/advice/0",
         "/by_hand/0",

@@ -8,7 +8,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
+// Whichever of the racing tests failed first, the others run too.
+const CARGO: [&str; 4] = ["cargo", "test", "--offline", "--no-fail-fast"];
 const NEXTEST: [&str; 5] = ["cargo", "nextest", "run", "--offline", "--no-fail-fast"];
 
 /// Two tests on one file, and one that does not use it.

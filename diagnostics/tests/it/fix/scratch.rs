@@ -185,6 +185,18 @@ impl Scratch {
         with
     }
 
+    /// Adds a conflict on a static of `tests/shop.rs`, to which it adds the declaration.
+    pub(super) fn found_static(self, name: &str, declaration: &str, users: &[(&str, &str, &str)]) -> Self {
+        let text = self.read("tests/shop.rs");
+        let declared = format!("tests/shop.rs:{}", text.lines().count() + 1);
+        self.write("tests/shop.rs", &(text + declaration + "\n"));
+        let mut with = self.found("static", name, "cargo-test", users);
+        with.findings.last_mut().unwrap()["static_facts"] = json!({
+            "declared": declared, "type_name": "", "one_of": [], "in_order": false, "captured": [],
+        });
+        with
+    }
+
     /// Adds a test of `shop` that fails after another one, without an observed resource.
     pub(super) fn fails_after(mut self, test: &str, culprit: &str) -> Self {
         let named = |test: &str| format!("shop {test}");

@@ -428,3 +428,28 @@ fn a_stopped_test_is_named_with_its_leftover_files() {
     assert!(!left.contains("tidied"), "{left}");
     assert!(!package.path().join("met/tidied").exists());
 }
+
+#[test]
+fn tests_that_a_static_leads_to_a_random_path_are_not_held_there_as_no_rerun_has_that_path() {
+    let source = "\
+use std::hash::{BuildHasher as _, RandomState};
+use std::{fs, path::PathBuf, sync::LazyLock};
+static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
+    let name = format!(\"met/.tmp{:016x}\", RandomState::new().hash_one(0));
+    fs::create_dir(&name).unwrap();
+    name.into()
+});
+#[test] fn a_writes() { fs::write(DIR.join(\"file\"), \"a\").unwrap() }
+#[test] fn b_writes() { fs::write(DIR.join(\"file\"), \"b\").unwrap() }
+";
+    let package = Package::new("random", source);
+    let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    assert!(
+        found.len() == 1 && found[0].starts_with("potential file .tmp"),
+        "{report}"
+    );
+    let pair = &report["conflicts"][0]["pairs"][0];
+    assert_eq!(pair["reason"], "rerun, the two did not both use it", "{pair}");
+    // Both ran together once, which may show a failure.
+    assert_eq!(pair["tries"], 1, "{pair}");
+}

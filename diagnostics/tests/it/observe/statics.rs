@@ -4,6 +4,7 @@ use super::package::Package;
 use super::{CARGO, HOSTILE, MASKS, NEXTEST, STACKS};
 use crate::recording::CommandOutput;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 const BREAKPOINTS: &str = include_str!("suites/breakpoints.rs");
@@ -513,16 +514,76 @@ fn code_that_is_patched_or_generated_and_large_statics_change_nothing_and_refuse
 
 #[test]
 #[ignore = "takes long; .ci/long runs it"]
-fn a_test_that_hangs_after_another_is_stopped_within_the_budget_and_named() {
-    let suite = "use std::sync::atomic::{AtomicBool, Ordering::Relaxed};\nstatic SET: AtomicBool = AtomicBool::new(false);\n\
-                 #[test] fn a_hangs() { while SET.load(Relaxed) { std::thread::park() } }\n\
-                 #[test] fn b_sets() { SET.store(true, Relaxed) }\n";
-    let package = Package::new("waits", suite);
+fn a_test_that_hangs_alone_or_after_another_is_stopped_and_named_and_leaves_nothing() {
+    for (name, tests) in [
+        (
+            "waits",
+            "#[test] fn a_hangs() { while SET.load(Relaxed) { std::thread::park() } }\n\
+             #[test] fn b_sets() { SET.store(true, Relaxed) }\n",
+        ),
+        (
+            "awaits",
+            "#[test] fn a_sets() { SET.store(true, Relaxed) }\n\
+             #[test] fn b_hangs() { while !SET.load(Relaxed) { std::thread::park() } }\n",
+        ),
+    ] {
+        let uses = "use std::sync::atomic::{AtomicBool, Ordering::Relaxed};\nstatic SET: AtomicBool = AtomicBool::new(false);\n";
+        let package = Package::new(name, &format!("{uses}{tests}"));
+        let temporary = package.path().join("temporary");
+        fs::create_dir(&temporary).unwrap();
+        let command = [&CARGO[..], &["--test", name, "--", "--test-threads=1"]].concat();
+        let options = ["--memory", "auto", "--confirm", "--time-budget", "5s"];
+        let mut command = package.command(&options, &command);
+        command.env("TMPDIR", &temporary);
+        let output: CommandOutput = described(command).into();
+        assert_passed(&output, "2 passed; 0 failed");
+        assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+        let stopped = output.out.lines().find(|line| line.starts_with("stopped: "));
+        assert!(
+            stopped.is_some_and(|line| line.contains("_hangs after ")),
+            "{}{}",
+            output.out,
+            output.err
+        );
+        assert_eq!(names_in(&temporary), [""; 0]);
+        assert_eq!(
+            names_in(&package.built().join("cofferdam")),
+            ["observed", "statics"]
+        );
+        let built = package.built().to_str().unwrap();
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|process| fs::read_to_string(process.path().join("cmdline")).ok());
+        let left: Vec<String> = lines.filter(|line| line.contains(built)).collect();
+        assert_eq!(left, [""; 0]);
+    }
+}
+
+#[test]
+#[ignore = "takes long; .ci/long runs it"]
+fn a_store_in_a_loop_is_recorded_once_also_after_300_000_other_accesses() {
+    let suite = "use std::sync::atomic::{AtomicU32, Ordering::SeqCst};\nstatic LAST: AtomicU32 = AtomicU32::new(0);\n\
+                 #[test] fn a_reads() { (0..300_000).for_each(|number| _ = std::env::var(format!(\"NAME{number}\"))) }\n\
+                 #[test] fn b_stores() { (0..100_000).for_each(|number| LAST.store(number, SeqCst)) }\n\
+                 #[test] fn c_stores() { LAST.store(1, SeqCst) }\n";
+    let package = Package::new("looping", suite);
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
-    let output = observe(&package, &["--confirm", "--time-budget", "5s"], &command);
-    assert_passed(&output, "2 passed; 0 failed");
-    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
-    assert!(output.out.contains("a_hangs"), "{}{}", output.out, output.err);
+    let output = observe(&package, &[], &command);
+    assert_passed(&output, "3 passed; 0 failed");
+    assert!(
+        output.out.contains(" 300002 accesses to "),
+        "{}{}",
+        output.out,
+        output.err
+    );
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -623,4 +684,82 @@ fn a_static_is_a_conflict_if_a_test_fails_through_it_in_company_and_not_alone() 
         assert!(suite.contains(own), "{own} in {suite}");
     }
     assert_eq!(suite.matches("#[serial(").count(), 2, "{suite}");
+}
+
+#[test]
+fn a_static_that_is_a_conflict_in_one_program_is_not_counted_as_shared_in_another() {
+    let package = Package::new("twofold", "");
+    package.write(
+        "src/lib.rs",
+        "use std::sync::Mutex;\nstatic MODE: Mutex<u32> = Mutex::new(0);\n\
+         #[inline(never)]\npub fn set(mode: u32) { *MODE.lock().unwrap() = mode }\n\
+         #[inline(never)]\npub fn mode() -> u32 { *MODE.lock().unwrap() }\n",
+    );
+    package.write(
+        "tests/twofold.rs",
+        "#[test] fn a_is_unset() { assert_eq!(twofold::mode(), 0) }\n#[test] fn b_sets() { twofold::set(1) }\n",
+    );
+    package.write(
+        "tests/harmless.rs",
+        "#[test] fn a_sets() { twofold::set(1) }\n#[test] fn b_sets() { twofold::set(2) }\n",
+    );
+    let command = [&CARGO[..], &["--tests", "--", "--test-threads=1"]].concat();
+    let options = ["--confirm", "--list-statics", "--format", "json"];
+    let report = observe(&package, &options, &command).report();
+    assert_eq!(
+        report["conflicts"][0]["resource"]["name"], "twofold::MODE",
+        "{report}"
+    );
+    let statics = &report["observed"]["statics"];
+    assert_eq!(
+        (&statics["shared"], &statics["list"]),
+        (&0.into(), &serde_json::json!([])),
+        "{report}"
+    );
+}
+
+/// More than have a bit of their own in the observer.
+#[test]
+fn a_hundred_tests_at_once_share_what_they_use_and_nothing_else() {
+    let mut source = "\
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+static ALL_RUN: Barrier = Barrier::new(100);
+static BY_ALL: AtomicU32 = AtomicU32::new(0);
+static BY_TWO: AtomicU32 = AtomicU32::new(0);
+static BY_ONE: AtomicU32 = AtomicU32::new(0);
+static LATER: AtomicU32 = AtomicU32::new(0);
+#[inline(never)] fn set(of: &AtomicU32) { of.store(1, SeqCst) }
+#[inline(never)] fn get(of: &AtomicU32) -> u32 { of.load(SeqCst) }
+"
+    .to_owned();
+    for test in 0..100 {
+        let how = if test < 50 { "set" } else { "get" };
+        let more = match test {
+            48 => "set(&BY_TWO);",
+            49 => "set(&BY_ONE);",
+            99 => "get(&BY_TWO);",
+            _ => "",
+        };
+        source += &format!("#[test] fn a_{test:02}() {{ ALL_RUN.wait(); {how}(&BY_ALL); {more} }}\n");
+    }
+    source +=
+        "#[test] fn b_sets_later() { set(&LATER) }\n#[test] fn c_gets_later() { assert!(get(&LATER) < 2) }\n";
+    let package = Package::new("crowded", &source);
+    let command = [&CARGO[..], &["--test", "crowded", "--", "--test-threads=100"]].concat();
+    let options = ["--memory", "require", "--list-statics", "--format", "json"];
+    let output = observe(&package, &options, &command);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+    let found = shared(&output.report());
+    let found: Vec<&str> = found
+        .iter()
+        .map(String::as_str)
+        .filter(|one| !one.contains("ALL_RUN"))
+        .collect();
+    let wanted = [
+        "crowded::BY_ALL: 50 × 50",
+        "crowded::BY_TWO: 1 × 1",
+        "crowded::LATER: 1 × 1",
+    ];
+    assert_eq!(found, wanted, "{}", output.out);
 }

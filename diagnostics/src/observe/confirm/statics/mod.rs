@@ -7,7 +7,7 @@
 mod common_causes;
 mod trial;
 
-use super::pairs::{self, EXHAUSTIVE, TestPair};
+use super::pairs::{self, TestPair};
 use super::proof;
 use super::rerun::{self, Rerunner, Runnable};
 use super::subjects::{RerunSuite, may_meet, name, positions, runnables, startable};
@@ -98,11 +98,10 @@ pub(super) fn try_pairs(
         tried: Mutex::default(),
     };
     let of_finding = |finding: usize| {
-        let pairs = if finding < candidates.changed {
-            suite.chosen(finding).pairs
-        } else {
-            with_suspects(&conflicts[finding], candidates)
-        };
+        let mut pairs = of_suspects(&conflicts[finding], candidates, finding < candidates.changed);
+        if finding < candidates.changed {
+            pairs.extend(suite.chosen(finding).pairs);
+        }
         let tests = |positions: [usize; 2]| startable(suite, finding, positions).map(sorted);
         pairs.into_iter().filter_map(tests).collect()
     };
@@ -121,6 +120,7 @@ pub(super) fn try_pairs(
             .map(|finding| conflicts[*finding].tests.len());
         users.min()
     });
+    see(ConfirmEvent::Statics { pairs: pairs.len() });
     // First the pairs of suspects whose failure is not yet reproduced.
     for of_suspects in [true, false] {
         let tasks = pairs.iter().map(|pair| Task {
@@ -184,20 +184,14 @@ pub(super) fn try_pairs(
     results
 }
 
-/// Returns pairs of a suspect with another test that uses the static, at most [`EXHAUSTIVE`] for each suspect.
-fn with_suspects(conflict: &Conflict, candidates: &StaticCandidates) -> Vec<[usize; 2]> {
+/// Returns the pairs of suspects with other tests that use the static.
+fn of_suspects(conflict: &Conflict, candidates: &StaticCandidates, is_changed: bool) -> Vec<[usize; 2]> {
+    let tests = &conflict.tests;
     let is_suspect = |test: &Test| candidates.is_suspect(&test.binary, test.name());
-    let suspects = conflict
-        .tests
-        .iter()
-        .enumerate()
-        .filter(|(_, test)| is_suspect(test));
-    suspects
-        .flat_map(|(suspect, _)| {
-            let others = (0..conflict.tests.len()).filter(move |other| *other != suspect);
-            others.map(move |other| sorted([other, suspect])).take(EXHAUSTIVE)
-        })
-        .collect()
+    let suspects: Vec<bool> = tests.iter().map(is_suspect).collect();
+    pairs::of_suspects(&suspects, |[one, other]| {
+        !is_changed || tests[one].writes() || tests[other].writes()
+    })
 }
 
 /// Runs the trials.

@@ -78,11 +78,6 @@ impl Axis {
         self.pieces.first().map_or(0, |piece| piece.begin)
     }
 
-    /// Returns the last moment.
-    pub(super) fn end(&self) -> u64 {
-        self.pieces.last().map_or(0, |piece| piece.end)
-    }
-
     pub(super) fn pieces(&self) -> &[Piece] {
         &self.pieces
     }

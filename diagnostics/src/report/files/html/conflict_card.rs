@@ -170,10 +170,10 @@ impl Cards<'_> {
 
     /// Returns the execution of a test that used the resource, with its position in the list of tests.
     fn execution(&self, test: &Test) -> Option<(usize, &TestTime)> {
-        let timeline = self.timeline?;
+        let lanes = self.timeline?.lanes();
         let first = test.uses.iter().map(|used| used.from).min()?;
-        let row = timeline.find(test.pid, test.name(), first)?;
-        Some((row, timeline.test(row)))
+        let row = lanes.find(test.pid, test.name(), first)?;
+        Some((row, &lanes.tests[row]))
     }
 
     /// Returns the times of a test: those of its execution, or else of its uses.
@@ -181,7 +181,7 @@ impl Cards<'_> {
         let begin = test.uses.iter().map(|used| used.from).min()?;
         let end = test.uses.iter().map(|used| used.to).max()?;
         Some(match (self.execution(test), self.timeline) {
-            (Some((_, ran)), Some(timeline)) => (ran.began.min(begin), timeline.end(ran).max(end)),
+            (Some((_, ran)), Some(timeline)) => (ran.began.min(begin), timeline.lanes().end(ran).max(end)),
             _ => (begin, end),
         })
     }

@@ -22,7 +22,7 @@ mod timeline;
 use crate::commands::hunt::{Cause, Hunted};
 use crate::commands::{FailedTest, Findings, Outcome};
 use crate::exit_code::Verdict;
-use crate::findings::{Account, TestTime};
+use crate::findings::Account;
 #[cfg(has_observer)]
 use crate::hunt::Regime;
 #[cfg(has_observer)]
@@ -60,10 +60,7 @@ pub(super) fn write(out: &mut dyn Write, reported: Reported<'_>) -> io::Result<(
 /// Returns the page of `run`, `observe` or `check`.
 fn of_outcome(outcome: &Outcome) -> io::Result<String> {
     let findings = &outcome.findings;
-    let tests: Vec<TestTime> = match &findings.observed {
-        Some(observed) => observed.results.iter().filter_map(TestTime::of).collect(),
-        None => findings.executions.clone(),
-    };
+    let tests = Reported::Outcome(outcome).executions();
     let timeline = Timeline::of(&tests);
     let quotes = SourceQuotes::new(&outcome.dir);
     let cards = Cards {
@@ -149,7 +146,7 @@ fn of_outcome(outcome: &Outcome) -> io::Result<String> {
 /// Returns the page of `hunt`.
 #[cfg(has_observer)]
 fn of_hunt(hunted: &Hunted) -> io::Result<String> {
-    let tests: Vec<TestTime> = hunted.results.iter().filter_map(TestTime::of).collect();
+    let tests = Reported::Hunt(hunted).executions();
     let timeline = Timeline::of(&tests);
     let quotes = SourceQuotes::new(&hunted.dir);
     let numbered = || (1..).zip(&hunted.causes);

@@ -1,5 +1,6 @@
 //! The timeline: tests as bars in the rows of their workers, and the uses of resources in conflict.
 
+use super::super::lanes::{Lane, Lanes};
 use super::axis::{Axis, WIDTH};
 use super::escaped::{Plain, time};
 use crate::findings::{TestEnd, TestTime};
@@ -7,7 +8,7 @@ use crate::report::text::count;
 use cofferdam::Access;
 use cofferdam_conflicts::{Conflict, Use};
 use maud::{Markup, html};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Bars narrower than this part of the axis are merged with their neighbors, as are marks that are closer. It bounds the number
 /// of elements in a row, however many tests there are.
@@ -15,20 +16,8 @@ const NARROW: f64 = WIDTH / 100.0;
 
 /// The executions of tests on an axis.
 pub(super) struct Timeline<'a> {
-    tests: &'a [TestTime],
+    lanes: Lanes<'a>,
     axis: Axis,
-    /// In the order in which they are shown.
-    lanes: Vec<Lane>,
-    /// The positions of tests in the list, by process and name.
-    by_name: HashMap<(u32, &'a str), Vec<usize>>,
-    /// The lane of each test.
-    lane_of: Vec<usize>,
-}
-
-/// A row: tests that did not overlap.
-struct Lane {
-    name: String,
-    tests: Vec<usize>,
 }
 
 /// A use of a resource in conflict, to mark in the row of its test.
@@ -52,56 +41,17 @@ struct Bar {
 impl<'a> Timeline<'a> {
     /// Returns the timeline of these tests; `None` if there are none.
     pub(super) fn of(tests: &'a [TestTime]) -> Option<Self> {
-        let last = tests.iter().map(|test| test.ended.unwrap_or(test.began)).max()?;
-        let axis = Axis::of(tests.iter().map(|test| (test.began, end(test, last))))?;
-        let mut by_name: HashMap<(u32, &str), Vec<usize>> = HashMap::new();
-        for (index, test) in tests.iter().enumerate() {
-            by_name.entry((test.pid, &test.name)).or_default().push(index);
-        }
-        let lanes = lanes(tests, last);
-        let mut lane_of = vec![0; tests.len()];
-        for (number, lane) in lanes.iter().enumerate() {
-            lane.tests.iter().for_each(|test| lane_of[*test] = number);
-        }
-        Some(Self {
-            tests,
-            axis,
-            lanes,
-            by_name,
-            lane_of,
-        })
+        let lanes = Lanes::of(tests)?;
+        let axis = Axis::of(tests.iter().map(|test| (test.began, lanes.end(test))))?;
+        Some(Self { lanes, axis })
     }
 
     pub(super) fn axis(&self) -> &Axis {
         &self.axis
     }
 
-    /// Returns the position of a test's execution that includes a moment, if it is in the list.
-    pub(super) fn find(&self, pid: u32, name: &str, at: u64) -> Option<usize> {
-        let mut same = self.by_name.get(&(pid, name))?.iter().copied();
-        same.find(|test| {
-            let test = &self.tests[*test];
-            test.began <= at && at <= self.end(test)
-        })
-    }
-
-    pub(super) fn test(&self, index: usize) -> &'a TestTime {
-        &self.tests[index]
-    }
-
-    /// Returns the end of a test; the last moment of the axis if it is not known.
-    pub(super) fn end(&self, test: &TestTime) -> u64 {
-        end(test, self.axis.end())
-    }
-
-    /// Returns the number of the row of a test.
-    pub(super) fn lane(&self, test: usize) -> usize {
-        self.lane_of[test]
-    }
-
-    /// Returns the name of a row.
-    pub(super) fn lane_name(&self, lane: usize) -> &str {
-        &self.lanes[lane].name
+    pub(super) fn lanes(&self) -> &Lanes<'a> {
+        &self.lanes
     }
 
     /// Returns the uses by the tests of a conflict. `finding` is the number of the finding that it belongs to.
@@ -111,7 +61,7 @@ impl<'a> Timeline<'a> {
         let subject = subject.unwrap_or_else(|| conflict.kind.to_string());
         conflict.uses().filter_map(move |(test, used)| {
             Some(Mark {
-                test: self.find(test.pid, test.name(), used.from)?,
+                test: self.lanes.find(test.pid, test.name(), used.from)?,
                 at: used.from,
                 is_write: used.access == Some(Access::Write),
                 finding,
@@ -124,7 +74,10 @@ impl<'a> Timeline<'a> {
     pub(super) fn markup(&self, marks: &[Mark]) -> Markup {
         let mut marks_of: BTreeMap<usize, Vec<&Mark>> = BTreeMap::new();
         for mark in marks {
-            marks_of.entry(self.lane_of[mark.test]).or_default().push(mark);
+            marks_of
+                .entry(self.lanes.number(mark.test))
+                .or_default()
+                .push(mark);
         }
         let pieces: Vec<String> = self
             .axis
@@ -148,7 +101,7 @@ impl<'a> Timeline<'a> {
                     svg.row id="axis" { (self.labels()) }
                 }
                 (self.programs())
-                @for (number, lane) in self.lanes.iter().enumerate() {
+                @for (number, lane) in self.lanes.all.iter().enumerate() {
                     div.lane role="group" aria-label=(format!("Row {}: {}", lane.name, count(lane.tests.len() as u64, "test"))) {
                         span.name aria-hidden="true" { (Plain(&lane.name)) }
                         svg.row data-lane=(number) {
@@ -166,8 +119,8 @@ impl<'a> Timeline<'a> {
     /// Writes the programs, if they ran one after the other and one had several tests.
     fn programs(&self) -> Markup {
         let mut spans: BTreeMap<u32, (u64, u64, &str)> = BTreeMap::new();
-        for test in self.tests {
-            let end = self.end(test);
+        for test in self.lanes.tests {
+            let end = self.lanes.end(test);
             let span = spans.entry(test.pid).or_insert((test.began, end, &test.binary));
             (span.0, span.1) = (span.0.min(test.began), span.1.max(end));
         }
@@ -175,7 +128,7 @@ impl<'a> Timeline<'a> {
         spans.sort_unstable();
         let is_in_turn = spans.windows(2).all(|pair| pair[0].1 <= pair[1].0);
         html! {
-            @if is_in_turn && spans.len() < self.tests.len() {
+            @if is_in_turn && spans.len() < self.lanes.tests.len() {
                 div.lane.programs role="group" aria-label="Programs" {
                     span.name { "program" }
                     svg.row {
@@ -212,8 +165,8 @@ impl<'a> Timeline<'a> {
     fn bars(&self, lane: &Lane) -> Vec<Bar> {
         let mut bars: Vec<Bar> = Vec::new();
         for index in &lane.tests {
-            let test = &self.tests[*index];
-            let (from, to) = (self.axis.at(test.began), self.axis.at(self.end(test)));
+            let test = &self.lanes.tests[*index];
+            let (from, to) = (self.axis.at(test.began), self.axis.at(self.lanes.end(test)));
             let is_narrow = to - from < NARROW;
             match bars.last_mut() {
                 Some(bar) if is_narrow && bar.to - bar.from < NARROW && to - bar.from <= NARROW => {
@@ -234,9 +187,9 @@ impl<'a> Timeline<'a> {
         let failed = bar
             .tests
             .iter()
-            .find(|test| self.tests[**test].result.is_failure());
+            .find(|test| self.lanes.tests[**test].result.is_failure());
         let first = failed.or(bar.tests.first()).copied().unwrap_or(0);
-        let class = match (failed, self.tests[first].result) {
+        let class = match (failed, self.lanes.tests[first].result) {
             (Some(_), TestEnd::NoEnd) => "bar unfinished",
             (Some(_), _) => "bar failed",
             (None, _) if bar.tests.len() > 1 => "bar many",
@@ -256,18 +209,18 @@ impl<'a> Timeline<'a> {
             @if bar.tests.len() == 1 {
                 (self.title(first))
             } @else {
-                @let failed = bar.tests.iter().filter(|test| self.tests[**test].result.is_failure()).count();
+                @let failed = bar.tests.iter().filter(|test| self.lanes.tests[**test].result.is_failure()).count();
                 @let [begin, last] = [bar.tests[0], bar.tests[bar.tests.len() - 1]];
                 (count(bar.tests.len() as u64, "test"))
-                @if failed > 0 { ", " (failed) " of them failed: " (Plain(&self.tests[first].name)) }
-                ", " (since(self.tests[begin].began)) " to " (since(self.end(&self.tests[last])))
+                @if failed > 0 { ", " (failed) " of them failed: " (Plain(&self.lanes.tests[first].name)) }
+                ", " (since(self.lanes.tests[begin].began)) " to " (since(self.lanes.end(&self.lanes.tests[last])))
             }
         }
     }
 
     /// Returns name, result and times of a test.
     fn title(&self, index: usize) -> Markup {
-        let test = &self.tests[index];
+        let test = &self.lanes.tests[index];
         html! {
             (Plain(&test.name)) ", " (test.result.as_str()) ", at " (time(test.began - self.axis.begin()))
             @if let Some(ended) = test.ended { ", took " (time(ended.saturating_sub(test.began))) }
@@ -305,10 +258,6 @@ fn merged<'m>(axis: &Axis, mut marks: Vec<&'m Mark>) -> Vec<Vec<&'m Mark>> {
     groups
 }
 
-fn end(test: &TestTime, last: u64) -> u64 {
-    test.ended.unwrap_or(last).max(test.began)
-}
-
 /// Returns what a use does with its resource.
 pub(super) fn verb(used: &Use) -> &'static str {
     match used.access {
@@ -322,40 +271,4 @@ pub(super) fn verb(used: &Use) -> &'static str {
 /// Returns a position as a percentage for SVG.
 pub(super) fn percent(position: f64) -> String {
     format!("{:.2}%", position * 100.0 / WIDTH)
-}
-
-/// Puts the tests of each worker into rows in which none overlap; tests without a worker share rows.
-fn lanes(tests: &[TestTime], last: u64) -> Vec<Lane> {
-    let mut by_worker: BTreeMap<(usize, &str), Vec<usize>> = BTreeMap::new();
-    for (index, test) in tests.iter().enumerate() {
-        // `w10` comes after `w9`.
-        let key = (test.worker.len(), test.worker.as_str());
-        by_worker.entry(key).or_default().push(index);
-    }
-    let mut lanes: Vec<Lane> = Vec::new();
-    for ((_, worker), mut indices) in by_worker {
-        indices.sort_by_key(|index| tests[*index].began);
-        let mut rows: Vec<(u64, Vec<usize>)> = Vec::new();
-        for index in indices {
-            let test = &tests[index];
-            let free = rows.iter_mut().find(|(end, _)| *end <= test.began);
-            match free {
-                Some((busy_until, row)) => {
-                    *busy_until = end(test, last);
-                    row.push(index);
-                }
-                None => rows.push((end(test, last), vec![index])),
-            }
-        }
-        let before = lanes.len();
-        lanes.extend(rows.into_iter().enumerate().map(|(number, (_, tests))| Lane {
-            name: if worker.is_empty() {
-                (before + number + 1).to_string()
-            } else {
-                worker.to_owned()
-            },
-            tests,
-        }));
-    }
-    lanes
 }
