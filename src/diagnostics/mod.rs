@@ -17,9 +17,9 @@ mod snapshot;
 
 #[cfg(feature = "fixtures")]
 pub use crate::fixture::end_run;
-#[doc(hidden)]
-pub use crate::run::private_dir;
 pub use crate::run::{base_dir, begin_run};
+#[doc(hidden)]
+pub use crate::run::{is_target, private_dir};
 pub use clean::{CleanOptions, Cleaned, Fate, clean};
 pub use locks::{Lock, LockHolder, LockState, locks};
 pub use recorded::{RecordedRun, runs};

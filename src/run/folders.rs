@@ -64,7 +64,7 @@ fn base_of(outside: &BaseFacts<'_>) -> Option<PathBuf> {
 }
 
 /// Returns whether Cargo builds in the directory. It tags only directories that it created, but caches data of rustc in all.
-fn is_target(folder: &Path) -> bool {
+pub fn is_target(folder: &Path) -> bool {
     ["CACHEDIR.TAG", ".rustc_info.json"]
         .iter()
         .any(|file| folder.join(file).exists())

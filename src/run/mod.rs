@@ -15,7 +15,7 @@ pub(crate) mod teardown;
 
 pub(crate) use file_name::{escaped, file_name, name_of_space, unique_file_name};
 pub use folders::base_dir;
-pub use folders::private_dir;
+pub use folders::{is_target, private_dir};
 pub(crate) use folders::{lane_file, run_dir, worker_dir};
 #[cfg(feature = "fixtures")]
 pub(crate) use identify::Env;

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 
 /// The maximum number of entries to compare; any others are not reported.
 const MOST: usize = 200_000;
-/// The file that marks a cache directory, such as `target`.
-const CACHE: &str = "CACHEDIR.TAG";
 
 /// The files below some directories at one moment.
 #[derive(Debug)]
@@ -67,7 +65,7 @@ fn files<'a>(folders: impl IntoIterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf
             if is_git && (is_folder || path.extension().is_none_or(|extension| extension != "lock")) {
                 continue;
             }
-            if is_folder && !path.join(CACHE).exists() {
+            if is_folder && !cofferdam::diagnostics::is_target(&path) {
                 next.push(path.clone());
             }
             files.insert(path);
@@ -81,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn new_files_are_found_outside_of_caches_and_so_is_a_leftover_git_lock() {
+    fn new_files_are_found_outside_of_target_directories_and_so_is_a_leftover_git_lock() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str| {
             let path = dir.path().join(name);
@@ -90,6 +88,8 @@ mod tests {
         };
         write("src/lib.rs");
         write("target/CACHEDIR.TAG");
+        // Cargo does not tag one that was there before.
+        write("member/target/.rustc_info.json");
         write(".git/HEAD");
         let before = FileSnapshot::take([dir.path().to_owned()].into());
         assert_eq!(before.new_files(), Vec::<PathBuf>::new());
@@ -98,6 +98,7 @@ mod tests {
             "folder/a",
             "folder/b/c",
             "target/x",
+            "member/target/x",
             "cofferdam-observe-x/run",
             ".git/index.lock",
             ".git/index",

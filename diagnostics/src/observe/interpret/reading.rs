@@ -751,8 +751,7 @@ impl PathFacts for UsedPaths<'_> {
             .chain(shared)
             .chain([temporary.as_path()])
             .chain(home.as_deref());
-        // Cargo marks its target directory with this file.
-        all.any(|common| common.starts_with(path)) || path.join("CACHEDIR.TAG").exists()
+        all.any(|common| common.starts_with(path)) || cofferdam::diagnostics::is_target(path)
     }
 
     fn holds_the_suite(&self, path: &Path) -> bool {
