@@ -57,7 +57,7 @@ impl StaticUses {
                 let how = record.value as u8 & ACCESS;
                 one.is_only_counted &= how == COUNT;
                 let access = if how == READ { Access::Read } else { Access::Write };
-                let place = CallSite::Stack {
+                let place = CallSite {
                     log: index,
                     stack: record.stack,
                 };

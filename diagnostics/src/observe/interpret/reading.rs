@@ -373,12 +373,10 @@ pub(crate) fn read<'o>(
                 coverage.of_no_test += 1;
                 continue;
             };
-            let place = match start {
-                Some((log, position)) => CallSite::ChildStart { log, position },
-                None => CallSite::Stack {
-                    log: index,
-                    stack: record.stack,
-                },
+            let (log_of_stack, stack) = start.unwrap_or((index, record.stack));
+            let place = CallSite {
+                log: log_of_stack,
+                stack,
             };
             accesses.second_pass(
                 (index, log),

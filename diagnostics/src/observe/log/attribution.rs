@@ -54,7 +54,7 @@ pub(crate) struct KnownTests {
 struct ProcessOrigin {
     test: Option<usize>,
     /// The log and record of its start, whose source line stands for the process.
-    start: Option<(usize, usize)>,
+    start: Option<(usize, u32)>,
     /// Whether reruns replace it.
     replaced: bool,
 }
@@ -129,8 +129,8 @@ impl Attribution {
         }
     }
 
-    /// Returns the log and position of the record that started a test's child process.
-    pub(crate) fn start(&self, log: usize) -> Option<(usize, usize)> {
+    /// Returns the log of the process that started a test's child process, and its call stack there.
+    pub(crate) fn start(&self, log: usize) -> Option<(usize, u32)> {
         match &self.log_owners[log] {
             LogOwner::One(origin) => origin.start,
             LogOwner::Threads(_) => None,
@@ -250,19 +250,19 @@ impl Attribution {
             // so the record nearest in time counts.
             let near = |child: &&ChildStart| {
                 let apart = child.at.abs_diff(began);
-                (apart / 1_000_000, !child.has_place, apart)
+                (apart / 1_000_000, child.stack == 0, apart)
             };
             let origin = match starts.min_by_key(near) {
                 Some(child) => match &self.log_owners[child.log] {
                     LogOwner::One(parent) => ProcessOrigin {
                         test: parent.test.filter(|_| child.test != RUN),
                         // The source line of a grandchild is where the test started the child.
-                        start: parent.start.or(Some((child.log, child.position))),
+                        start: parent.start.or(Some((child.log, child.stack))),
                         replaced: parent.replaced,
                     },
                     LogOwner::Threads(tests) => ProcessOrigin {
                         test: tests.get(&child.test).copied(),
-                        start: Some((child.log, child.position)),
+                        start: Some((child.log, child.stack)),
                         replaced: false,
                     },
                 },

@@ -12,10 +12,10 @@ const SHORT: usize = 15;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ChildStart {
     pub(crate) log: usize,
-    pub(crate) position: usize,
+    /// The call stack of the start; zero if there is none.
+    pub(crate) stack: u32,
     pub(crate) at: u64,
     pub(crate) test: u32,
-    pub(crate) has_place: bool,
 }
 
 /// The facts a log holds about its process and threads.
@@ -56,7 +56,7 @@ impl ProcessFacts {
     pub(crate) fn of(log: &Log) -> Self {
         let mut facts = Self::default();
         let mut places: HashMap<u32, usize> = HashMap::new();
-        for (position, record) in log.records().enumerate() {
+        for record in log.records() {
             facts.last = facts.last.max(record.at);
             match record.kind {
                 Kind::Program => facts.program = PathBuf::from(&*record.words()),
@@ -93,10 +93,9 @@ impl ProcessFacts {
                 Kind::Child => {
                     let child = ChildStart {
                         log: 0,
-                        position,
+                        stack: record.stack,
                         at: record.at,
                         test: record.test,
-                        has_place: record.stack != 0,
                     };
                     facts.children.push((record.value, child));
                 }

@@ -10,13 +10,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-/// The origin of an access.
+/// The origin of an access: a call stack in the process of a log. For a child process, it is that of its start by its parent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum CallSite {
-    /// A call stack in the process of a log.
-    Stack { log: usize, stack: u32 },
-    /// The start of a child process: a record's position in the log of its parent.
-    ChildStart { log: usize, position: usize },
+pub(crate) struct CallSite {
+    pub(crate) log: usize,
+    pub(crate) stack: u32,
 }
 
 /// Resolves origins of accesses to source lines.
@@ -160,10 +158,7 @@ impl<'a> LineResolver<'a> {
 
     /// Returns the calls from the user's code, the innermost first, and whether the stack reaches the start of the thread.
     fn calls(&mut self, place: CallSite) -> Option<(Vec<UserCall>, bool)> {
-        let (log, stack) = match place {
-            CallSite::Stack { log, stack } => (log, stack),
-            CallSite::ChildStart { log, position } => (log, self.logs[log].records().nth(position)?.stack),
-        };
+        let CallSite { log, stack } = place;
         self.stacks_of(log);
         let modules = self.modules_of(log);
         let frames = self.stacks.get(&log)?.get(&stack)?;

@@ -22,7 +22,12 @@ pub(in crate::observe) const KEPT: &str = "listings";
 const MOST: usize = 100;
 
 /// The reasons that are kept in place of a listing.
-const KEPT_REASONS: [Unwatched; 3] = [Unwatched::Stripped, Unwatched::NoDebugInfo, Unwatched::UnknownStd];
+const KEPT_REASONS: [Unwatched; 4] = [
+    Unwatched::Stripped,
+    Unwatched::NoDebugInfo,
+    Unwatched::UnknownStd,
+    Unwatched::DynamicStd,
+];
 
 /// The file in which a program's listing is kept, or the reason that there is none.
 #[derive(Debug)]

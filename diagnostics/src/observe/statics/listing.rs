@@ -32,6 +32,9 @@ impl Listing {
         if program.functions.is_empty() {
             return Err(Unwatched::Stripped);
         }
+        if program.links_std_dynamically() {
+            return Err(Unwatched::DynamicStd);
+        }
         if !program.has_known_std() {
             return Err(Unwatched::UnknownStd);
         }

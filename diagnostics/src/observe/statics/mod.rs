@@ -42,6 +42,8 @@ enum Unwatched {
     NoDebugInfo,
     /// Its std has other names than those that tell how a static is used.
     UnknownStd,
+    /// Its std is a library of its own, without whose functions nothing tells how a static is used.
+    DynamicStd,
 }
 
 impl fmt::Display for Unwatched {
@@ -59,6 +61,9 @@ impl fmt::Display for Unwatched {
             }
             Self::UnknownStd => {
                 "its statics: cofferdam does not know this version of Rust's standard library"
+            }
+            Self::DynamicStd => {
+                "its statics: the program links std dynamically, as a proc-macro crate's unit tests do"
             }
         })
     }

@@ -111,6 +111,14 @@ impl<'p> Program<'p> {
         })
     }
 
+    /// Returns whether the program needs std as a library (`libstd-d1237ef7159db0a2.so`).
+    pub(super) fn links_std_dynamically(&self) -> bool {
+        let names = self.file.section_by_name(".dynstr");
+        let names = names.and_then(|section| section.data().ok()).unwrap_or_default();
+        let mut names = names.split(|byte| *byte == 0);
+        names.any(|name| name.starts_with(b"libstd-") && name.ends_with(b".so"))
+    }
+
     /// Returns `false` if its std lacks the variable that each program's std has: then its functions may have other names, too.
     pub(super) fn has_known_std(&self) -> bool {
         let functions = self.functions.values().map(|(_, symbol)| *symbol);

@@ -425,6 +425,25 @@ strip = true
 
 /// A debugger would take a breakpoint's signal for one of its own, and the program would go on in the middle of an instruction.
 #[test]
+fn a_program_that_links_std_dynamically_is_named_with_that_reason() {
+    let package = Package::new("derives", SHARING);
+    package.write(
+        "Cargo.toml",
+        "[package]\nname = \"derives\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[lib]\nproc-macro = true\n[workspace]\n",
+    );
+    package.write("src/lib.rs", "#[test]\nfn passes() {}\n");
+    let json = observe(
+        &package,
+        &["--format", "json"],
+        &[&CARGO[..], &["--lib"]].concat(),
+    )
+    .report();
+    let unwatched = &json["observed"]["statics"]["unwatched"];
+    let why = "its statics: the program links std dynamically, as a proc-macro crate's unit tests do";
+    assert_eq!(unwatched[0]["reason"], why, "{json}");
+}
+
+#[test]
 fn a_traced_program_has_no_breakpoints() {
     #[expect(clippy::disallowed_methods, reason = "the tool is looked for")]
     let found = Command::new("strace").arg("--version").output();
