@@ -45,8 +45,13 @@ static SKIPPED: AtomicU32 = AtomicU32::new(ALL_PAUSE);
 const ALL_PAUSE: u32 = u32::MAX;
 /// The number of uses of statics so far by the test [`HELD`], if some are skipped.
 static USES: AtomicU32 = AtomicU32::new(0);
-/// 1 once the test that begins late has ended: a futex.
-static LATE_IS_OVER: AtomicU32 = AtomicU32::new(0);
+/// The same two numbers for the test [`LATE`], which waits there for the end of the other.
+static LATE_SKIPPED: AtomicU32 = AtomicU32::new(ALL_PAUSE);
+static LATE_USES: AtomicU32 = AtomicU32::new(0);
+/// 1 once the test that begins late has ended or waits itself: a futex.
+static LATE_HAS_RUN: AtomicU32 = AtomicU32::new(0);
+/// 1 once the test with the single pause has ended: a futex.
+static HELD_IS_OVER: AtomicU32 = AtomicU32::new(0);
 /// 1 once a test pauses after it set a variable or before it uses a static: a futex.
 static HAS_SET: AtomicU32 = AtomicU32::new(0);
 const NO_TEST: u32 = RUN - 1;
@@ -122,7 +127,9 @@ pub(crate) fn request(text: &[u8]) {
         if target == Target::Env {
             RECORDS_WAITS.store(1, Relaxed);
         } else if target == Target::Skipped {
-            SKIPPED.store(self::number(name) as u32, Relaxed);
+            let mut numbers = name.split(|byte| *byte == b',').map(self::number);
+            SKIPPED.store(numbers.next().unwrap_or(0) as u32, Relaxed);
+            LATE_SKIPPED.store(numbers.next().map_or(ALL_PAUSE, |number| number as u32), Relaxed);
         }
         (start, rest) = (start + length + 1, after);
     }
@@ -147,10 +154,15 @@ pub(crate) fn test_ends() {
     let test = thread::current().test.load(Relaxed);
     if test == HELD.load(Relaxed) {
         let_late_begin();
+        set(&HELD_IS_OVER);
     } else if test == LATE.load(Relaxed) {
-        LATE_IS_OVER.store(1, Release);
-        own_calls::futex(&LATE_IS_OVER, own_calls::FUTEX_WAKE, 1, None);
+        set(&LATE_HAS_RUN);
     }
+}
+
+fn set(futex: &'static AtomicU32) {
+    futex.store(1, Release);
+    own_calls::futex(futex, own_calls::FUTEX_WAKE, 1, None);
 }
 
 fn has_one_pause() -> bool {
@@ -266,10 +278,13 @@ pub(crate) fn due(record: &Record<'_>) -> Option<Pause> {
 
 /// Returns whether to pause at this use of a static: at each, unless some are skipped.
 fn is_its_use(test: u32) -> bool {
-    !has_one_pause() || test == HELD.load(Relaxed) && USES.fetch_add(1, Relaxed) == SKIPPED.load(Relaxed)
+    let is_it = |of: &AtomicU32, uses: &AtomicU32, skipped: &AtomicU32| {
+        test == of.load(Relaxed) && uses.fetch_add(1, Relaxed) == skipped.load(Relaxed)
+    };
+    !has_one_pause() || is_it(&HELD, &USES, &SKIPPED) || is_it(&LATE, &LATE_USES, &LATE_SKIPPED)
 }
 
-/// Pauses. Returns `false` if a test was to run in this pause and has not ended.
+/// Pauses. Returns `false` if a test was to run in this pause and has neither ended nor paused itself.
 pub(crate) fn pause(pause: Pause, at: Kind) -> bool {
     let nanos = pause.nanos;
     if matches!(at, Kind::SetVariable | Kind::UseStatic) {
@@ -281,7 +296,11 @@ pub(crate) fn pause(pause: Pause, at: Kind) -> bool {
         start_copy(3 * nanos);
         sleep(nanos - nanos / 4);
     } else if at == Kind::UseStatic && has_one_pause() {
-        return wait_until_set(&LATE_IS_OVER, nanos);
+        if thread::current().test.load(Relaxed) == LATE.load(Relaxed) {
+            set(&LATE_HAS_RUN);
+            return wait_until_set(&HELD_IS_OVER, nanos);
+        }
+        return wait_until_set(&LATE_HAS_RUN, nanos);
     } else {
         sleep(nanos);
     }

@@ -462,10 +462,13 @@ fn wanted(plan: &StaticsPlan, tests: &[TestId], threads: Threads) -> Option<Want
 /// Returns the request to pause at a static.
 fn hold(pause: &StaticPause) -> HoldRequest {
     let millis = u64::from(pause.most_millis);
-    let mut request = HoldRequest::new((0, 0), (millis, millis));
+    let of_late = if pause.late_skipped.is_some() { millis } else { 0 };
+    let mut request = HoldRequest::new((of_late, of_late), (millis, millis));
     request.add(Target::Test, pause.held.name.as_ref());
     request.add(Target::Late, pause.late.name.as_ref());
-    request.add(Target::Skipped, pause.skipped.to_string().as_ref());
+    let mut skipped = pause.skipped.to_string();
+    skipped.extend(pause.late_skipped.map(|number| format!(",{number}")));
+    request.add(Target::Skipped, skipped.as_ref());
     // The observer also compares targets with the name followed by the line.
     let name = format!("{}{}", pause.at.name, pause.at.line);
     request.add(Target::Static, name.as_ref());
@@ -485,7 +488,7 @@ fn read_statics(
         return;
     };
     let listed = statics::listed(dir, log.pid());
-    let mut seen = statics_of(log, tests);
+    let mut seen = statics_of(log, tests, plan.pause.as_ref());
     for one in &listed {
         seen.types.insert(one.id.clone(), one.type_name.clone());
         if !one.can_be_put_back() {
@@ -513,8 +516,9 @@ fn read_statics(
 }
 
 /// Returns the statics that each of these tests used.
-fn statics_of(log: &Log, tests: &[TestId]) -> SeenStatics {
+fn statics_of(log: &Log, tests: &[TestId], pause: Option<&StaticPause>) -> SeenStatics {
     let mut seen = SeenStatics::default();
+    let mut pausing: HashSet<&TestId> = HashSet::new();
     let mut numbers: BTreeMap<u32, &TestId> = BTreeMap::new();
     for record in log.records() {
         if record.kind == Kind::Test {
@@ -526,12 +530,15 @@ fn statics_of(log: &Log, tests: &[TestId]) -> SeenStatics {
         if record.kind == Kind::UseStatic
             && let Some(test) = numbers.get(&record.test)
         {
-            seen.paused |= record.pause().is_some();
+            pausing.extend(record.pause().map(|_| *test));
             let how = record.value as u8;
             let uses = seen.uses.entry((*test).clone()).or_default();
             uses.entry(static_id(&record)).or_default().changed |= how & CHANGED != 0 || how & ACCESS != READ;
         }
     }
+    seen.paused = pause.is_some_and(|pause| {
+        pausing.contains(&pause.held) && (pause.late_skipped.is_none() || pausing.contains(&pause.late))
+    });
     seen
 }
 
@@ -557,7 +564,7 @@ fn ended_by<'t>(
         // A harness that reports nothing.
         (None, None, [test]) if reported.is_empty() && !status.success() => test,
         (Some(_), Some(_), _) => {
-            let late = &pause?.late;
+            let late = &pause.filter(|pause| pause.late_skipped.is_none())?.late;
             tests.iter().find(|test| *test == late)?
         }
         _ => return None,
@@ -675,7 +682,7 @@ mod tests {
             let name = format!("shop::{name}");
             log.record(2, test, Kind::UseStatic, how.into(), &name, b"/w/src/lib.rs:3");
         }
-        let seen = statics_of(&log.log(), &[test("fills"), test("reads")]);
+        let seen = statics_of(&log.log(), &[test("fills"), test("reads")], None);
         let changes = |name: &str| -> Vec<(StaticId, bool)> {
             let uses = seen.uses[&test(name)].iter();
             uses.map(|(id, one)| (id.clone(), one.changed)).collect()
@@ -689,7 +696,7 @@ mod tests {
         assert_eq!(seen.uses.len(), 2);
         assert!(!seen.paused && !seen.has_overlapped);
         log.record(3, 1, Kind::Waits, 0, "", b"");
-        assert!(statics_of(&log.log(), &[]).has_overlapped);
+        assert!(statics_of(&log.log(), &[], None).has_overlapped);
     }
 
     #[test]
@@ -736,6 +743,7 @@ mod tests {
             held: test("a"),
             skipped: 1,
             late: test("b"),
+            late_skipped: None,
             most_millis: 300,
         };
         assert_eq!(ended_by(status, None, &tests, &reported), None);
@@ -750,9 +758,16 @@ mod tests {
             held: test("a"),
             skipped: 3,
             late: test("bb"),
+            late_skipped: None,
             most_millis: 250,
         };
         let text = "0,0,250,250;7,1;a13,2;bb15,1;314,24;shop::SET/w/src/lib.rs:3";
         assert_eq!(hold(&pause).text(), OsString::from(text));
+        let both = StaticPause {
+            late_skipped: Some(2),
+            ..pause
+        };
+        let text = "250,250,250,250;7,1;a13,2;bb15,3;3,214,24;shop::SET/w/src/lib.rs:3";
+        assert_eq!(hold(&both).text(), OsString::from(text));
     }
 }

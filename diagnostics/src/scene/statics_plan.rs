@@ -46,7 +46,10 @@ pub(crate) struct StaticPause {
     pub(crate) skipped: u32,
     /// The test that begins in the pause, or once the other has ended without a pause.
     pub(crate) late: TestId,
-    /// The length of the pause in milliseconds, unless the other test ends earlier.
+    /// The number of the late test's uses before the one at which it waits for the end of the other; `None` if it does not wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) late_skipped: Option<u32>,
+    /// The length of a pause in milliseconds, unless the other test ends or pauses earlier.
     pub(crate) most_millis: u32,
 }
 
@@ -62,9 +65,9 @@ pub(crate) struct StaticUse {
 pub(crate) struct SeenStatics {
     /// The statics that each test used.
     pub(crate) uses: BTreeMap<TestId, BTreeMap<StaticId, StaticUse>>,
-    /// Set if the pause of the plan was made.
+    /// Set if the pauses of the plan were made.
     pub(crate) paused: bool,
-    /// Set if the late test had not ended by the end of the pause: it waits for the other, or takes longer.
+    /// Set if a test had not run by the end of the other's pause: it waits for the other, or takes longer.
     pub(crate) has_overlapped: bool,
     /// The types of the statics, without a path.
     pub(crate) types: BTreeMap<StaticId, String>,

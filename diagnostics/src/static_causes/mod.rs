@@ -48,16 +48,30 @@ mod tests {
     use super::*;
     use crate::scene::{Outcome, StaticId};
 
-    #[test]
-    fn a_test_that_fails_in_a_pause_without_the_other_names_no_static() {
-        let test = |name: &str| TestId {
+    fn test(name: &str) -> TestId {
+        TestId {
             binary: "shop".to_owned(),
             name: name.to_owned(),
-        };
-        let id = StaticId {
+        }
+    }
+
+    fn till() -> StaticId {
+        StaticId {
             name: "shop::TILL".to_owned(),
             line: String::new(),
-        };
+        }
+    }
+
+    fn pair() -> ProgramPair {
+        ProgramPair {
+            tests: [test("held"), test("late")],
+            alone: [FailureRate { failed: 0, runs: 10 }; 2],
+            lasted: std::time::Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_test_that_fails_in_a_pause_without_the_other_names_no_static() {
         for (fails_alone, is_found) in [(false, true), (true, false)] {
             let mut run = |scene: &Scene, plan: &StaticsPlan| {
                 let fails = plan.pause.is_some() && (fails_alone || scene.tests.len() == 2);
@@ -67,13 +81,22 @@ mod tests {
                 result.statics.paused = true;
                 Ok(result)
             };
-            let mut pair = ProgramPair {
-                tests: [test("held"), test("late")],
-                alone: [FailureRate { failed: 0, runs: 10 }; 2],
-                lasted: std::time::Duration::ZERO,
-            };
-            let found = pair.failing_use(&mut Experiments::new(&mut run), &[0, 1], &id, 0, 1..4);
+            let found = pair().failing_use(&mut Experiments::new(&mut run), &[0, 1], &till(), 0, 1..4);
             assert_eq!(found.unwrap().is_some(), is_found);
         }
+    }
+
+    #[test]
+    fn two_tests_that_wait_for_each_other_are_soon_left_alone() {
+        let mut runs = 0;
+        let mut run = |_: &Scene, _: &StaticsPlan| {
+            runs += 1;
+            let mut result = SceneResult::default();
+            result.statics.paused = true;
+            result.statics.has_overlapped = true;
+            Ok(result)
+        };
+        let found = pair().failing_uses(&mut Experiments::new(&mut run), &till(), 0, [1..4, 1..4]);
+        assert_eq!((found, runs), (Ok(None), 3));
     }
 }

@@ -10,6 +10,19 @@ use std::time::Duration;
 /// test takes all of it and shows nothing. A longer one could itself make a test fail, by a timeout.
 const PAUSE: (u32, u32) = (300, 2_500);
 
+/// The number of pairs of uses, at which one test waited for the other, after which no other pair is tried.
+const MOST_WAITS: u32 = 3;
+
+/// What the runs with a pause showed.
+enum Tried {
+    /// A test does not get that far.
+    NoPause,
+    /// A test waits for the other.
+    Waits,
+    Passed,
+    Failed(UseOfStatic),
+}
+
 /// Two tests of one program.
 pub(crate) struct ProgramPair {
     pub(crate) tests: [TestId; 2],
@@ -41,6 +54,7 @@ impl ProgramPair {
             held: self.tests[held].clone(),
             skipped,
             late: self.tests[1 - held].clone(),
+            late_skipped: None,
             most_millis: most.clamp(PAUSE.0, PAUSE.1),
         }
     }
@@ -75,58 +89,108 @@ impl ProgramPair {
         held: usize,
         uses: Range<u32>,
     ) -> Result<Option<UseOfStatic>, Stopped> {
-        let beside = Scene::of(self.tests.to_vec(), Arrangement::Parallel);
         for skipped in uses {
-            let pause = self.pause(at, held, skipped);
-            let plan = StaticsPlan {
-                pause: Some(pause.clone()),
-                ..StaticsPlan::default()
-            };
-            let result = experiments.run(&beside, &plan)?;
-            if !result.statics.paused {
-                break;
+            match self.tried(experiments, victims, held, self.pause(at, held, skipped))? {
+                Tried::NoPause => break,
+                Tried::Failed(found) => return Ok(Some(found)),
+                Tried::Waits | Tried::Passed => {}
             }
-            if !victims.iter().any(|test| self.failed_in_pause(*test, &result)) {
-                continue;
-            }
-            let mut rates = [FailureRate::default(); 2];
-            let mut alone_in_pause = FailureRate::default();
-            for look in CHECKPOINTS {
-                while rates[0].runs < look {
-                    let result = experiments.run(&beside, &plan)?;
-                    for (test, rate) in rates.iter_mut().enumerate() {
-                        rate.add(self.failed_in_pause(test, &result));
-                    }
-                }
-                let victim = victims
-                    .iter()
-                    .copied()
-                    .max_by_key(|test| rates[*test].failed)
-                    .unwrap_or(held);
-                let with = rates[victim];
-                if with.failed == 0 {
-                    break;
-                }
-                let alone = if victim == held {
-                    let test = &self.tests[held];
-                    let alone = Scene::of(vec![test.clone()], Arrangement::Parallel);
-                    experiments.add_runs(&mut alone_in_pause, SOLO_RUNS, test, (&alone, &plan))?;
-                    alone_in_pause
-                } else {
-                    self.add_alone(experiments, victim, SOLO_RUNS)?;
-                    self.alone[victim]
+        }
+        Ok(None)
+    }
+
+    /// Does the same where the other test runs only up to one of its own uses of the static, and waits there for the end of the
+    /// test `held`: each of them is in its middle while the other goes on. Ends early if one often waits for the other anyway.
+    pub(crate) fn failing_uses(
+        &mut self,
+        experiments: &mut Experiments<'_>,
+        at: &StaticId,
+        held: usize,
+        [uses, uses_of_other]: [Range<u32>; 2],
+    ) -> Result<Option<UseOfStatic>, Stopped> {
+        let mut waits = 0;
+        for skipped in uses {
+            for late_skipped in uses_of_other.clone() {
+                let pause = StaticPause {
+                    late_skipped: Some(late_skipped),
+                    ..self.pause(at, held, skipped)
                 };
-                if significance(with, alone).is_some() {
-                    return Ok(Some(UseOfStatic {
-                        pause,
-                        held,
-                        victim,
-                        with,
-                        alone,
-                    }));
+                match self.tried(experiments, &[0, 1], held, pause)? {
+                    Tried::NoPause => break,
+                    // A use within a lock's guard, or a lock around both tests.
+                    Tried::Waits => waits += 1,
+                    Tried::Failed(found) => return Ok(Some(found)),
+                    Tried::Passed => {}
+                }
+                if waits == MOST_WAITS {
+                    return Ok(None);
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Tries one use of the static by the test `held`.
+    fn tried(
+        &mut self,
+        experiments: &mut Experiments<'_>,
+        victims: &[usize],
+        held: usize,
+        pause: StaticPause,
+    ) -> Result<Tried, Stopped> {
+        let beside = Scene::of(self.tests.to_vec(), Arrangement::Parallel);
+        let plan = StaticsPlan {
+            pause: Some(pause.clone()),
+            ..StaticsPlan::default()
+        };
+        let result = experiments.run(&beside, &plan)?;
+        if !result.statics.paused {
+            return Ok(Tried::NoPause);
+        }
+        if !victims.iter().any(|test| self.failed_in_pause(*test, &result)) {
+            return Ok(if result.statics.has_overlapped {
+                Tried::Waits
+            } else {
+                Tried::Passed
+            });
+        }
+        let mut rates = [FailureRate::default(); 2];
+        let mut alone_in_pause = FailureRate::default();
+        for look in CHECKPOINTS {
+            while rates[0].runs < look {
+                let result = experiments.run(&beside, &plan)?;
+                for (test, rate) in rates.iter_mut().enumerate() {
+                    rate.add(self.failed_in_pause(test, &result));
+                }
+            }
+            let victim = victims
+                .iter()
+                .copied()
+                .max_by_key(|test| rates[*test].failed)
+                .unwrap_or(held);
+            let with = rates[victim];
+            if with.failed == 0 {
+                break;
+            }
+            let alone = if victim == held {
+                let test = &self.tests[held];
+                let alone = Scene::of(vec![test.clone()], Arrangement::Parallel);
+                experiments.add_runs(&mut alone_in_pause, SOLO_RUNS, test, (&alone, &plan))?;
+                alone_in_pause
+            } else {
+                self.add_alone(experiments, victim, SOLO_RUNS)?;
+                self.alone[victim]
+            };
+            if significance(with, alone).is_some() {
+                return Ok(Tried::Failed(UseOfStatic {
+                    pause,
+                    held,
+                    victim,
+                    with,
+                    alone,
+                }));
+            }
+        }
+        Ok(Tried::Passed)
     }
 }

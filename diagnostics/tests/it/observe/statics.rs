@@ -111,7 +111,7 @@ fn a_signal_blocked_or_ignored_before_the_program_begins_stops_nothing() {
         ]
         .concat();
         let output = observe(&package, &["--memory", "require"], &command);
-        assert_passed(&output, "16 passed; 0 failed");
+        assert_passed(&output, "18 passed; 0 failed");
     }
 }
 
@@ -648,7 +648,7 @@ fn a_static_is_a_conflict_if_a_test_fails_through_it_in_company_and_not_alone() 
     let package = Package::with_library("interfering", INTERFERING);
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     let output = observe(&package, &["--confirm"], &command);
-    assert_passed(&output, "16 passed; 0 failed");
+    assert_passed(&output, "18 passed; 0 failed");
     assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
     let found: Vec<&str> = output
         .out
@@ -657,6 +657,7 @@ fn a_static_is_a_conflict_if_a_test_fails_through_it_in_company_and_not_alone() 
         .collect();
     let wanted = [
         "interfering::CONFIG",
+        "interfering::COPIED",
         "interfering::LEFT",
         "interfering::LIST",
         "interfering::MODE",

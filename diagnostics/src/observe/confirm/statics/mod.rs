@@ -133,6 +133,15 @@ pub(super) fn try_pairs(
             }
         });
     }
+    // Then those that passed, with both tests in their middle.
+    let passed = trials.passed();
+    let tasks = passed.into_iter().map(|pair| Task {
+        marks: suite.marks(&pair.tests),
+        work: pair,
+    });
+    run_all(tasks.collect(), options.jobs, &|| rerunner.is_over(), &|pair| {
+        trials.run_both_waiting(&pair);
+    });
     let mut tried = trials.tried.into_inner().unwrap_or_else(PoisonError::into_inner);
     tried.sort_by_key(|tried| tried.pair.tests);
     let is_changed = |finding: &&usize| **finding < candidates.changed;
@@ -224,9 +233,35 @@ impl Trials<'_> {
             return;
         }
         // The trial is left out if the time was over, or if a run failed or had to be stopped.
-        if let Some((failure, tries)) = self.try_pair(&pair) {
+        if let Some((failure, tries)) = self.try_pair(&pair, |trial| trial.failure()) {
             let mut all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
             all.push(TriedPair { pair, failure, tries });
+        }
+    }
+
+    /// Returns the pairs that were tried and passed.
+    fn passed(&self) -> Vec<TestPair> {
+        let all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = all.iter().filter(|tried| tried.failure.is_none());
+        passed.map(|tried| tried.pair.clone()).collect()
+    }
+
+    fn run_both_waiting(&self, pair: &TestPair) {
+        let changed = pair
+            .findings
+            .iter()
+            .filter(|finding| **finding < self.candidates.changed);
+        if changed.clone().all(|finding| self.is_proven(*finding)) {
+            return;
+        }
+        let Some((Some(failure), tries)) = self.try_pair(pair, |trial| trial.failure_of_both_waiting())
+        else {
+            return;
+        };
+        let mut all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tried) = all.iter_mut().find(|tried| tried.pair.tests == pair.tests) {
+            tried.failure = Some(failure);
+            tried.tries += tries;
         }
     }
 
@@ -263,7 +298,11 @@ impl Trials<'_> {
     }
 
     /// Returns the failure that a trial shows, if any, and its runs of both tests. Returns `None` if the trial did not end.
-    fn try_pair(&self, pair: &TestPair) -> Option<(Option<Failure>, u32)> {
+    fn try_pair(
+        &self,
+        pair: &TestPair,
+        find: impl FnOnce(&mut Trial<'_, '_>) -> Result<Option<Failure>, Stopped>,
+    ) -> Option<(Option<Failure>, u32)> {
         let shared = pair.findings.iter().filter_map(|finding| {
             let entry = self.suite.conflict_tests[*finding].as_ref()?;
             let positions = positions(self.suite, *finding, pair.tests)?;
@@ -297,7 +336,7 @@ impl Trials<'_> {
             pair: &mut of_trial,
             shared: &shared,
         };
-        let failure = trial.failure().ok()?;
+        let failure = find(&mut trial).ok()?;
         known().extend(pair.tests.into_iter().zip(of_trial.alone));
         Some((failure, tries))
     }
@@ -441,10 +480,14 @@ fn reason(suite: &RerunSuite, tried: &TriedPair, failure: &Failure, cause: &Stat
         (true, None) => format!("; it passed when the static was reset after {other}"),
         (true, Some(at)) => {
             let [held, late] = [at.held, 1 - at.held].map(|test| name(suite, tried.pair.tests[test]));
-            format!(
-                "; {late} ran before use {} of the static by {held}",
-                at.pause.skipped + 1
-            )
+            let before = at.pause.skipped + 1;
+            match at.pause.late_skipped {
+                None => format!("; {late} ran before use {before} of the static by {held}"),
+                Some(of_late) => format!(
+                    "; before use {before} of the static by {held}, {late} ran up to its own use {} and waited",
+                    of_late + 1
+                ),
+            }
         }
         (false, _) => "; no single static was shown to be the cause".to_owned(),
     };

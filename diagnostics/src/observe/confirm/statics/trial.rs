@@ -9,6 +9,9 @@ use std::ops::Range;
 /// The uses of each static by each test at which the other one runs, by the number of uses before it. The first is left out:
 /// the two orders cover it.
 const USES: Range<u32> = 1..9;
+/// The same where both tests wait at one of their uses: each of these of the first with each of these of the other. A lost update
+/// is one of a load and a store, beside a load, a store and another load, each in perhaps two steps.
+const USES_OF_BOTH: [Range<u32>; 2] = [1..4, 1..6];
 
 /// A failure that the runs of a trial have reproduced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +65,12 @@ impl Trial<'_, '_> {
                 return Ok(Some(failure));
             }
         }
-        self.beside()
+        self.beside(|pair, experiments, at, held| pair.failing_use(experiments, &[0, 1], at, held, USES))
+    }
+
+    /// Returns the failure of one of the tests if both wait at a use of a static, where no other run of them failed.
+    pub(super) fn failure_of_both_waiting(&mut self) -> Result<Option<Failure>, Stopped> {
+        self.beside(|pair, experiments, at, held| pair.failing_uses(experiments, at, held, USES_OF_BOTH))
     }
 
     /// Runs this test after the other one.
@@ -132,7 +140,15 @@ impl Trial<'_, '_> {
 
     /// Runs one test while the other pauses at its uses of the statics. If a test fails at uses of several statics, the failure
     /// has no isolated cause.
-    fn beside(&mut self) -> Result<Option<Failure>, Stopped> {
+    fn beside(
+        &mut self,
+        mut find: impl FnMut(
+            &mut ProgramPair,
+            &mut Experiments<'_>,
+            &StaticId,
+            usize,
+        ) -> Result<Option<UseOfStatic>, Stopped>,
+    ) -> Result<Option<Failure>, Stopped> {
         let mut shown = Vec::new();
         let changed = self
             .shared
@@ -141,9 +157,7 @@ impl Trial<'_, '_> {
             .filter(|(_, one)| !one.is_unchanged);
         for (of, shared) in changed {
             for held in 0..2 {
-                let found = self
-                    .pair
-                    .failing_use(&mut self.experiments, &[0, 1], &shared.id, held, USES)?;
+                let found = find(self.pair, &mut self.experiments, &shared.id, held)?;
                 if let Some(at) = found {
                     shown.push((of, at));
                     break;
@@ -396,6 +410,38 @@ mod tests {
         let failure = found.unwrap();
         assert_eq!((failure.victim, failure.causes), (1, vec![0]));
         assert_eq!(failure.within.map(|at| at.held), Some(0));
+    }
+
+    #[test]
+    fn a_test_that_fails_only_while_both_wait_in_their_middle_is_found_when_both_do() {
+        let mut run = |scene: &Scene, plan: &StaticsPlan| {
+            let pause = plan.pause.as_ref();
+            let is_lost = pause.is_some_and(|pause| {
+                (&pause.held, pause.skipped, pause.late_skipped) == (&test(1), 1, Some(4))
+            });
+            Ok(result(&numbers(scene), [is_lost, false], pause.is_some()))
+        };
+        let mut pair = ProgramPair {
+            tests: [test(0), test(1)],
+            alone: Default::default(),
+            lasted: Duration::ZERO,
+        };
+        let shared = [SharedStatic {
+            id: id(0),
+            put_back: BTreeSet::new(),
+            writes: [true, true],
+            is_unchanged: false,
+        }];
+        let mut trial = Trial {
+            experiments: Experiments::new(&mut run),
+            pair: &mut pair,
+            shared: &shared,
+        };
+        assert_eq!(trial.failure(), Ok(None));
+        let failure = trial.failure_of_both_waiting().unwrap().unwrap();
+        assert_eq!((failure.victim, failure.causes), (0, vec![0]));
+        let pause = failure.within.unwrap().pause;
+        assert_eq!((pause.skipped, pause.late_skipped), (1, Some(4)));
     }
 
     #[test]

@@ -136,3 +136,24 @@ fn h_squares_are_cached() {
 fn i_squares_are_right() {
     assert_eq!((square(3), square(2)), (9, 4));
 }
+
+/// An update is lost if one test loads before and stores after the other's: each of them has to be in its middle.
+static COPIED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+fn add(number: u32) {
+    let mut copy = COPIED.lock().unwrap().clone();
+    copy.push(number);
+    *COPIED.lock().unwrap() = copy;
+}
+
+#[test]
+fn l_one_is_added() {
+    add(1);
+    assert!(COPIED.lock().unwrap().contains(&1));
+}
+
+#[test]
+fn m_two_is_added() {
+    add(2);
+    assert!(COPIED.lock().unwrap().contains(&2));
+}
