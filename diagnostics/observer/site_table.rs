@@ -41,12 +41,12 @@ pub(crate) struct Static {
     pub(crate) name_length: u16,
     pub(crate) line_length: u16,
     pub(crate) type_length: u16,
-    /// Any of [`LOCK`], [`LAZY`], [`COMPARED`], [`PUT_BACK`], [`GUARD`] and [`EMPTY`].
+    /// Any of [`LOCK`], [`LAZY`], [`COMPARED`], [`PUT_BACK`], [`GUARD`], [`EMPTY`], [`COUNTED`] and [`LOCK_BEHIND`].
     pub(crate) flags: u16,
-    /// The first byte behind a pointer in it that may belong to a lock or an atomic number.
-    pub(crate) behind_start: u16,
-    /// The end of these bytes; 0 if there are none.
-    pub(crate) behind_end: u16,
+    /// The position of a pointer in it that leads to a lock or an atomic number.
+    pub(crate) pointer: u16,
+    /// The size of what that pointer leads to; 0 if there is none.
+    pub(crate) behind: u16,
 }
 
 /// A lock or a cell around a value: methods of the atomic numbers inside it do not change the value.
@@ -61,6 +61,10 @@ pub(crate) const PUT_BACK: u16 = 8;
 pub(crate) const GUARD: u16 = 16;
 /// A lock without a value, whose uses are no accesses.
 pub(crate) const EMPTY: u16 = 32;
+/// What its pointer leads to begins with two numbers that count references.
+pub(crate) const COUNTED: u16 = 64;
+/// What its pointer leads to has a lock: numbers there may belong to it, and only guards show a change.
+pub(crate) const LOCK_BEHIND: u16 = 128;
 /// The size of the largest static that is compared or put back, in bytes.
 pub(crate) const MOST_BYTES: u32 = 64 << 10;
 

@@ -7,7 +7,8 @@ use crate::log::{self, Record};
 use crate::log_format::{self, Kind, RUN, header};
 use crate::recording::{self, ReentrancyGuard};
 use crate::site_table::{
-    ACCESS, ATTEMPT, BEHIND_ARGUMENT, EMPTY, GUARD, IN_ARGUMENT, LAZY, LOCK, RELEASE, Site, WRITE,
+    ACCESS, ATTEMPT, BEHIND_ARGUMENT, EMPTY, GUARD, IN_ARGUMENT, LAZY, LOCK, LOCK_BEHIND, RELEASE, Site,
+    WRITE,
 };
 use crate::stack::modules;
 use crate::sys::processor::register::{ARGUMENTS, COUNTER};
@@ -101,10 +102,10 @@ fn record(index: usize, site: &Site, arguments: [usize; 2]) -> bool {
             Some(found) => Some(found).filter(|found| {
                 !table::has(*found, LOCK) || (table::has(*found, LAZY) && site.how & ACCESS == WRITE)
             }),
-            None => table::static_before(argument),
+            None => table::static_pointing_to(argument).filter(|found| !table::has(*found, LOCK_BEHIND)),
         },
         _ => static_locks::word_at(argument)
-            .and_then(|lock| table::static_at(lock).or_else(|| table::static_before(lock))),
+            .and_then(|lock| table::static_at(lock).or_else(|| table::static_pointing_to(lock))),
     };
     let Some(found) = found else {
         return false;

@@ -1,7 +1,7 @@
 //! The table of sites and statics in memory.
 
 use crate::log;
-use crate::site_table::{HEADER, MAGIC, Site, Static};
+use crate::site_table::{COUNTED, HEADER, MAGIC, Site, Static};
 use crate::sys::{self, own_calls};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicUsize};
@@ -97,24 +97,24 @@ pub(crate) fn static_at(address: usize) -> Option<usize> {
     (address - one.address < one.size).then_some(index)
 }
 
-/// Returns the index of the static with a pointer to the lock or the atomic number at an address in memory.
-pub(crate) fn static_before(address: usize) -> Option<usize> {
+/// Returns the index of the static with a pointer to the value that contains an address in memory.
+pub(crate) fn static_pointing_to(address: usize) -> Option<usize> {
     let points_there = |one: &Static| {
-        let behind = usize::from(one.behind_start)..usize::from(one.behind_end);
-        let words = one.size.min(MOST_SEARCHED) as usize / size_of::<usize>();
-        bytes_of(one).addr().is_multiple_of(align_of::<usize>())
-            && (0..words).any(|place| {
-                // SAFETY: the program's own data, aligned. Another thread may write to it meanwhile.
-                let pointer = unsafe { bytes_of(one).cast::<usize>().add(place).read_volatile() };
-                pointer != 0 && behind.contains(&address.wrapping_sub(pointer))
-            })
+        let place = bytes_of(one).wrapping_add(one.pointer.into());
+        if !place.addr().is_multiple_of(align_of::<usize>()) {
+            return false;
+        }
+        // SAFETY: the program's own data, aligned. Another thread may write to it meanwhile.
+        let pointer = unsafe { place.cast::<usize>().read_volatile() };
+        let counts = if one.flags & COUNTED == 0 { 0 } else { COUNTS };
+        pointer != 0 && (counts..usize::from(one.behind)).contains(&address.wrapping_sub(pointer))
     };
     let mut indices = pointing().iter().map(|index| *index as usize);
     indices.find(|index| statics().get(*index).is_some_and(points_there))
 }
 
-/// The part of a static in which pointers are looked for, in bytes: what it leads to can lie anywhere.
-const MOST_SEARCHED: u32 = 1024;
+/// The size of an `Arc`'s two numbers.
+const COUNTS: usize = 2 * size_of::<usize>();
 
 /// Returns whether a static has a flag.
 pub(crate) fn has(index: usize, flag: u16) -> bool {

@@ -96,7 +96,7 @@ mod tests {
             result.statics.has_overlapped = true;
             Ok(result)
         };
-        let found = pair().failing_uses(&mut Experiments::new(&mut run), &till(), 0, [1..4, 1..4]);
+        let found = pair().failing_interleaving(&mut Experiments::new(&mut run), &till(), 0, [1..4, 1..4]);
         assert_eq!((found, runs), (Ok(None), 3));
     }
 }

@@ -6,15 +6,15 @@ use crate::scene::{Arrangement, Scene, SceneResult, StaticId, StaticPause, Stati
 use std::ops::Range;
 use std::time::Duration;
 
-/// The shortest and the longest pause in milliseconds. It ends with the test that runs in it; one that waits for the paused
-/// test takes all of it and shows nothing. A longer one could itself make a test fail, by a timeout.
+/// The shortest and the longest pause in milliseconds. It ends with the test that runs in it, or when that one pauses itself; one
+/// that waits for the paused test takes all of it and shows nothing. A longer one could itself make a test fail, by a timeout.
 const PAUSE: (u32, u32) = (300, 2_500);
 
-/// The number of pairs of uses, at which one test waited for the other, after which no other pair is tried.
+/// The number of interleavings in which a test waited for the other, after which no other is tried.
 const MOST_WAITS: u32 = 3;
 
 /// What the runs with a pause showed.
-enum Tried {
+enum PauseOutcome {
     /// A test does not get that far.
     NoPause,
     /// A test waits for the other.
@@ -59,8 +59,7 @@ impl ProgramPair {
         }
     }
 
-    /// Returns whether a test failed, while the other ran entirely within the pause. Tests that overlap afterwards may fail
-    /// for any reason.
+    /// Returns whether a test failed, while no pause ended before its time: tests that overlap by chance may fail for any reason.
     fn failed_in_pause(&self, test: usize, result: &SceneResult) -> bool {
         let seen = &result.statics;
         seen.paused && !seen.has_overlapped && result.failed(&self.tests[test]) == Some(true)
@@ -90,18 +89,19 @@ impl ProgramPair {
         uses: Range<u32>,
     ) -> Result<Option<UseOfStatic>, Stopped> {
         for skipped in uses {
-            match self.tried(experiments, victims, held, self.pause(at, held, skipped))? {
-                Tried::NoPause => break,
-                Tried::Failed(found) => return Ok(Some(found)),
-                Tried::Waits | Tried::Passed => {}
+            match self.try_pause(experiments, victims, held, self.pause(at, held, skipped))? {
+                PauseOutcome::NoPause => break,
+                PauseOutcome::Failed(found) => return Ok(Some(found)),
+                PauseOutcome::Waits | PauseOutcome::Passed => {}
             }
         }
         Ok(None)
     }
 
-    /// Does the same where the other test runs only up to one of its own uses of the static, and waits there for the end of the
-    /// test `held`: each of them is in its middle while the other goes on. Ends early if one often waits for the other anyway.
-    pub(crate) fn failing_uses(
+    /// Looks for an interleaving in which one of the tests fails: the test `held` pauses at a use of the static, the other runs up to
+    /// one of its own uses and pauses there, and `held` goes on to its end before the other does. As many are tried, the failure has to
+    /// be shown twice. Ends once the tests have waited for each other at [`MOST_WAITS`] of them.
+    pub(crate) fn failing_interleaving(
         &mut self,
         experiments: &mut Experiments<'_>,
         at: &StaticId,
@@ -115,12 +115,17 @@ impl ProgramPair {
                     late_skipped: Some(late_skipped),
                     ..self.pause(at, held, skipped)
                 };
-                match self.tried(experiments, &[0, 1], held, pause)? {
-                    Tried::NoPause => break,
+                match self.try_pause(experiments, &[0, 1], held, pause)? {
+                    PauseOutcome::NoPause => break,
                     // A use within a lock's guard, or a lock around both tests.
-                    Tried::Waits => waits += 1,
-                    Tried::Failed(found) => return Ok(Some(found)),
-                    Tried::Passed => {}
+                    PauseOutcome::Waits => waits += 1,
+                    PauseOutcome::Failed(found) => {
+                        let again = self.try_pause(experiments, &[found.victim], held, found.pause)?;
+                        if let PauseOutcome::Failed(found) = again {
+                            return Ok(Some(found));
+                        }
+                    }
+                    PauseOutcome::Passed => {}
                 }
                 if waits == MOST_WAITS {
                     return Ok(None);
@@ -131,13 +136,13 @@ impl ProgramPair {
     }
 
     /// Tries one use of the static by the test `held`.
-    fn tried(
+    fn try_pause(
         &mut self,
         experiments: &mut Experiments<'_>,
         victims: &[usize],
         held: usize,
         pause: StaticPause,
-    ) -> Result<Tried, Stopped> {
+    ) -> Result<PauseOutcome, Stopped> {
         let beside = Scene::of(self.tests.to_vec(), Arrangement::Parallel);
         let plan = StaticsPlan {
             pause: Some(pause.clone()),
@@ -145,17 +150,17 @@ impl ProgramPair {
         };
         let result = experiments.run(&beside, &plan)?;
         if !result.statics.paused {
-            return Ok(Tried::NoPause);
+            return Ok(PauseOutcome::NoPause);
         }
         if !victims.iter().any(|test| self.failed_in_pause(*test, &result)) {
             return Ok(if result.statics.has_overlapped {
-                Tried::Waits
+                PauseOutcome::Waits
             } else {
-                Tried::Passed
+                PauseOutcome::Passed
             });
         }
         let mut rates = [FailureRate::default(); 2];
-        let mut alone_in_pause = FailureRate::default();
+        let mut alone_in_pause = [FailureRate::default(); 2];
         for look in CHECKPOINTS {
             while rates[0].runs < look {
                 let result = experiments.run(&beside, &plan)?;
@@ -172,17 +177,34 @@ impl ProgramPair {
             if with.failed == 0 {
                 break;
             }
-            let alone = if victim == held {
-                let test = &self.tests[held];
-                let alone = Scene::of(vec![test.clone()], Arrangement::Parallel);
-                experiments.add_runs(&mut alone_in_pause, SOLO_RUNS, test, (&alone, &plan))?;
-                alone_in_pause
+            // With its own pause.
+            let own_pause = match pause.late_skipped {
+                _ if victim == held => Some(pause.clone()),
+                Some(skipped) => Some(StaticPause {
+                    held: pause.late.clone(),
+                    late: pause.held.clone(),
+                    skipped,
+                    late_skipped: None,
+                    ..pause.clone()
+                }),
+                None => None,
+            };
+            let alone = if own_pause.is_some() {
+                let test = &self.tests[victim];
+                let scene = Scene::of(vec![test.clone()], Arrangement::Parallel);
+                let plan = StaticsPlan {
+                    pause: own_pause,
+                    ..StaticsPlan::default()
+                };
+                let rate = &mut alone_in_pause[victim];
+                experiments.add_runs(rate, SOLO_RUNS, test, (&scene, &plan))?;
+                *rate
             } else {
                 self.add_alone(experiments, victim, SOLO_RUNS)?;
                 self.alone[victim]
             };
             if significance(with, alone).is_some() {
-                return Ok(Tried::Failed(UseOfStatic {
+                return Ok(PauseOutcome::Failed(UseOfStatic {
                     pause,
                     held,
                     victim,
@@ -191,6 +213,6 @@ impl ProgramPair {
                 }));
             }
         }
-        Ok(Tried::Passed)
+        Ok(PauseOutcome::Passed)
     }
 }

@@ -97,15 +97,18 @@ pub(super) fn in_turns(findings: impl Iterator<Item = Vec<[usize; 2]>>, most: us
     pairs.into_iter().map(pair).collect()
 }
 
-/// Returns the pairs of a suspect with another test, as far as they may disturb each other, at most [`EXHAUSTIVE`] for each suspect.
-pub(super) fn of_suspects(suspects: &[bool], may_disturb: impl Fn([usize; 2]) -> bool) -> Vec<[usize; 2]> {
-    let all = suspects.iter().enumerate().filter(|(_, is_suspect)| **is_suspect);
-    let pairs = all.flat_map(|(suspect, _)| {
-        let others = (0..suspects.len()).filter(move |other| *other != suspect);
-        let pairs = others.map(move |other| sorted([other, suspect]));
-        pairs.filter(|pair| may_disturb(*pair)).take(EXHAUSTIVE)
-    });
-    pairs.collect()
+/// Returns the pairs of a suspect with another test, at most [`EXHAUSTIVE`] for each suspect, with tests that write first. If
+/// writes `are_needed`, one of the two has to write.
+pub(super) fn with_suspects(suspects: &[bool], writes: &[bool], are_needed: bool) -> Vec<[usize; 2]> {
+    let mut others: Vec<usize> = (0..writes.len()).collect();
+    others.sort_by_key(|test| !writes[*test]);
+    let of_suspect = |suspect: usize| {
+        let others = others.iter().copied().filter(move |other| *other != suspect);
+        let others = others.filter(move |other| !are_needed || writes[*other] || writes[suspect]);
+        others.map(move |other| sorted([other, suspect])).take(EXHAUSTIVE)
+    };
+    let all = (0..suspects.len()).filter(|test| suspects[*test]);
+    all.flat_map(of_suspect).collect()
 }
 
 /// Returns the number of pairs without listing them.
@@ -145,14 +148,15 @@ mod tests {
     #[test]
     fn a_suspect_is_paired_with_those_that_may_disturb_it() {
         let suspects = [false, true, false, false];
-        let writes = [true, false, false, true];
-        let pairs = of_suspects(&suspects, |pair| pair.iter().any(|test| writes[*test]));
-        assert_eq!(pairs, [[0, 1], [1, 3]]);
-        // Of one that all may disturb, with the first ones.
-        let many = [vec![true], vec![false; 2 * EXHAUSTIVE]].concat();
-        let pairs = of_suspects(&many, |_| true);
-        assert_eq!(pairs.len(), EXHAUSTIVE);
-        assert_eq!(pairs[0], [0, 1]);
+        let writes = [false, false, false, true];
+        assert_eq!(with_suspects(&suspects, &writes, true), [[1, 3]]);
+        assert_eq!(with_suspects(&suspects, &writes, false), [[1, 3], [0, 1], [1, 2]]);
+        let mut many = [false; 2 * EXHAUSTIVE];
+        many[0] = true;
+        let mut writes = many;
+        writes[20] = true;
+        let pairs = with_suspects(&many, &writes, true);
+        assert_eq!((pairs.len(), pairs[0]), (EXHAUSTIVE, [0, 20]));
     }
 
     #[test]

@@ -20,13 +20,19 @@ pub(super) struct Declaration {
     pub(super) is_lazy: bool,
     /// Set if the type or a part of it is a lock that a thread can hold.
     pub(super) has_lock: bool,
-    pub(super) behind: Behind,
+    pub(super) pointee: Option<Pointee>,
 }
 
-/// The bytes behind a pointer in a static that may belong to a lock or an atomic number: the first, and the end. Both are 0 if
-/// there are none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Behind(pub(super) u16, pub(super) u16);
+/// A value that a pointer in a static leads to, with a lock or an atomic number in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pointee {
+    /// The position of the pointer in the static.
+    pub(super) pointer: u16,
+    pub(super) size: u16,
+    /// Set if it begins with the two numbers of an `Arc`.
+    pub(super) is_counted: bool,
+    pub(super) has_lock: bool,
+}
 
 impl Declaration {
     /// Returns the file and the line: `/w/src/lib.rs:7`.
@@ -163,9 +169,7 @@ fn read_unit(
                     type_name: type_name.unwrap_or_default(),
                     is_lazy: has_part(&["Once", "Lazy"]),
                     has_lock: has_part(&["Mutex", "RwLock"]),
-                    behind: type_of(entry)
-                        .map(|offset| behind(dwarf, unit, offset))
-                        .unwrap_or_default(),
+                    pointee: type_of(entry).and_then(|offset| pointee(dwarf, unit, offset)),
                 },
             );
         }
@@ -209,57 +213,118 @@ fn without_paths(name: &str) -> String {
 
 /// Returns whether the name of a type, or of a part of it, contains one of these words.
 fn has_part(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset, words: &[&str]) -> bool {
-    all_parts(unit, offset).any(|offset| {
-        let name = name_of(dwarf, unit, offset).unwrap_or_default();
-        words.iter().any(|word| name.contains(word))
-    })
+    let mut parts = all_parts(unit, offset).into_iter();
+    // The name of a variant is the user's word for it.
+    parts.any(|part| !part.is_variant && has_name(dwarf, unit, part.type_at, words))
 }
 
-/// Returns what a pointer in a type leads to: the largest value with a lock or an atomic number in it.
-fn behind(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset) -> Behind {
-    let pointed = all_parts(unit, offset).filter_map(|part| {
-        let part = unit.entry(part).ok()?;
-        let target = type_of(&part).filter(|_| part.tag() == gimli::DW_TAG_pointer_type)?;
+fn has_name(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset, words: &[&str]) -> bool {
+    let name = name_of(dwarf, unit, offset).unwrap_or_default();
+    words.iter().any(|word| name.contains(word))
+}
+
+/// Returns the largest value with a lock or an atomic number in it that a pointer in a static of this type leads to.
+fn pointee(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset) -> Option<Pointee> {
+    let pointed = all_parts(unit, offset).into_iter().filter_map(|part| {
+        let pointer = unit.entry(part.type_at).ok()?;
+        let target = type_of(&pointer).filter(|_| pointer.tag() == gimli::DW_TAG_pointer_type)?;
         let size = unit
             .entry(target)
             .ok()?
             .attr_value(gimli::DW_AT_byte_size)?
             .udata_value()?;
-        let is_wanted = has_part(dwarf, unit, target, &["Mutex", "RwLock", "Atomic"]);
-        // Two numbers of its own come first.
-        let is_counted = name_of(dwarf, unit, target)?.starts_with("ArcInner<");
-        let start = if is_counted { 16 } else { 0 };
-        is_wanted.then_some(Behind(start, u16::try_from(size).unwrap_or(u16::MAX)))
+        let is_counted = has_name(dwarf, unit, target, &["ArcInner<"]);
+        // The numbers that count references are the first two fields.
+        let value = if is_counted {
+            field(dwarf, unit, target, "data")?
+        } else {
+            target
+        };
+        let has_lock = has_part(dwarf, unit, value, &["Mutex", "RwLock"]);
+        let is_wanted = has_lock || has_part(dwarf, unit, value, &["Atomic"]);
+        Some(Pointee {
+            pointer: u16::try_from(part.position).ok()?,
+            size: u16::try_from(size).unwrap_or(u16::MAX),
+            is_counted,
+            has_lock,
+        })
+        .filter(|_| is_wanted)
     });
-    pointed.max_by_key(|Behind(_, end)| *end).unwrap_or_default()
+    pointed.max_by_key(|pointee| pointee.size)
 }
 
-/// Iterates over a type and its parts, without what pointers lead to.
-fn all_parts<'u>(unit: &'u Unit<'_>, offset: UnitOffset) -> impl Iterator<Item = UnitOffset> + 'u {
-    let (mut open, mut known) = (vec![offset], HashSet::from([offset]));
-    std::iter::from_fn(move || {
-        let next = open.pop()?;
-        let mut add = |part: UnitOffset| open.extend(known.insert(part).then_some(part));
-        if let Ok(mut tree) = unit.entries_tree(Some(next))
+/// Returns the type of a field.
+fn field(dwarf: &Dwarf<'_>, unit: &Unit<'_>, offset: UnitOffset, wanted: &str) -> Option<UnitOffset> {
+    let mut tree = unit.entries_tree(Some(offset)).ok()?;
+    let mut children = tree.root().ok()?.children();
+    while let Ok(Some(child)) = children.next() {
+        let name = child.entry().attr_value(gimli::DW_AT_name)?;
+        if dwarf.attr_string(unit, name).ok()?.to_string_lossy() == wanted {
+            return type_of(child.entry());
+        }
+    }
+    None
+}
+
+/// A part of a type.
+#[derive(Clone, Copy)]
+struct Part {
+    type_at: UnitOffset,
+    /// Its place in the whole, in bytes.
+    position: u64,
+    /// Set if it is a variant, with the variant's name, and not the type of a field.
+    is_variant: bool,
+}
+
+/// Returns a type and its parts, without what pointers lead to. Of parts with one type, the first.
+fn all_parts(unit: &Unit<'_>, offset: UnitOffset) -> Vec<Part> {
+    let whole = Part {
+        type_at: offset,
+        position: 0,
+        is_variant: false,
+    };
+    let (mut parts, mut known, mut next) = (vec![whole], HashSet::from([offset]), 0);
+    while let Some(part) = parts.get(next).copied() {
+        next += 1;
+        let mut add = |part: Part| parts.extend(known.insert(part.type_at).then_some(part));
+        if let Ok(mut tree) = unit.entries_tree(Some(part.type_at))
             && let Ok(root) = tree.root()
         {
             // The type of an array's elements, but not of what a pointer leads to.
-            if root.entry().tag() == gimli::DW_TAG_array_type {
-                type_of(root.entry()).into_iter().for_each(&mut add);
+            if root.entry().tag() == gimli::DW_TAG_array_type
+                && let Some(type_at) = type_of(root.entry())
+            {
+                add(Part { type_at, ..part });
             }
-            add_fields(root, &mut add);
+            add_fields(root, part.position, false, &mut add);
         }
-        Some(next)
-    })
+    }
+    parts
 }
 
-/// Adds the types of the fields of a type, and of its variants.
-fn add_fields(parent: gimli::EntriesTreeNode<'_, '_, Slice<'_>>, add: &mut impl FnMut(UnitOffset)) {
+/// Adds the fields of a type, and its variants.
+fn add_fields(
+    parent: gimli::EntriesTreeNode<'_, '_, Slice<'_>>,
+    begin: u64,
+    is_variant: bool,
+    add: &mut impl FnMut(Part),
+) {
     let mut children = parent.children();
     while let Ok(Some(child)) = children.next() {
         match child.entry().tag() {
-            gimli::DW_TAG_member => type_of(child.entry()).into_iter().for_each(&mut *add),
-            gimli::DW_TAG_variant_part | gimli::DW_TAG_variant => add_fields(child, add),
+            gimli::DW_TAG_member => {
+                let place = child.entry().attr_value(gimli::DW_AT_data_member_location);
+                let place = place.and_then(|place| place.udata_value()).unwrap_or(0);
+                if let Some(type_at) = type_of(child.entry()) {
+                    add(Part {
+                        type_at,
+                        position: begin + place,
+                        is_variant,
+                    });
+                }
+            }
+            gimli::DW_TAG_variant_part => add_fields(child, begin, false, add),
+            gimli::DW_TAG_variant => add_fields(child, begin, true, add),
             _ => {}
         }
     }

@@ -69,9 +69,7 @@ impl Listing {
                     is_lazy: declaration.is_some_and(|declaration| declaration.is_lazy),
                     has_lock: declaration.is_some_and(|declaration| declaration.has_lock),
                     is_empty,
-                    behind: declaration
-                        .map(|declaration| declaration.behind)
-                        .unwrap_or_default(),
+                    pointee: declaration.and_then(|declaration| declaration.pointee),
                 })
             })
             .collect();

@@ -13,10 +13,11 @@ mod program_file;
 mod sites;
 
 use crate::observe::site_table::{
-    COMPARED, EMPTY, ENDING, GUARD, HEADER, LAZY, LOCK, MAGIC, MOST_BYTES, PUT_BACK, Site, Static,
+    COMPARED, COUNTED, EMPTY, ENDING, GUARD, HEADER, LAZY, LOCK, LOCK_BEHIND, MAGIC, MOST_BYTES, PUT_BACK,
+    Site, Static,
 };
 use crate::scene::StaticId;
-use declarations::Behind;
+use declarations::Pointee;
 use kept_listing::KeptListing;
 pub(super) use kept_listing::{FOLDER, KEPT};
 use listing::Listing;
@@ -91,7 +92,7 @@ struct OwnStatic {
     has_lock: bool,
     /// Set if it is a lock without a value: it guards something else.
     is_empty: bool,
-    behind: Behind,
+    pointee: Option<Pointee>,
 }
 
 impl OwnStatic {
@@ -112,6 +113,8 @@ impl OwnStatic {
             (PUT_BACK, is_kept && wanted.put_back.contains(&self.id())),
             (GUARD, self.has_lock),
             (EMPTY, is_empty),
+            (COUNTED, self.pointee.is_some_and(|pointee| pointee.is_counted)),
+            (LOCK_BEHIND, self.pointee.is_some_and(|pointee| pointee.has_lock)),
         ]
         .iter()
         .filter_map(|(flag, is_set)| is_set.then_some(flag))
@@ -263,8 +266,8 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic], wanted: &Wanted) -> Vec<u8> {
             line_length: line.len() as u16,
             type_length: type_name.len() as u16,
             flags: one.flags(wanted),
-            behind_start: one.behind.0,
-            behind_end: one.behind.1,
+            pointer: one.pointee.map_or(0, |pointee| pointee.pointer),
+            behind: one.pointee.map_or(0, |pointee| pointee.size),
         };
         entries.push(entry);
         texts.extend(name.as_bytes());
@@ -273,7 +276,7 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic], wanted: &Wanted) -> Vec<u8> {
     }
     let pointing: Vec<u32> = (0..)
         .zip(statics)
-        .filter(|(_, one)| one.behind != Behind::default())
+        .filter(|(_, one)| one.pointee.is_some())
         .map(|(index, _)| index)
         .collect();
     let numbers = [
@@ -301,8 +304,8 @@ fn to_bytes(sites: &[Site], statics: &[OwnStatic], wanted: &Wanted) -> Vec<u8> {
         table.extend(entry.line_length.to_ne_bytes());
         table.extend(entry.type_length.to_ne_bytes());
         table.extend(entry.flags.to_ne_bytes());
-        table.extend(entry.behind_start.to_ne_bytes());
-        table.extend(entry.behind_end.to_ne_bytes());
+        table.extend(entry.pointer.to_ne_bytes());
+        table.extend(entry.behind.to_ne_bytes());
     }
     pointing
         .iter()
@@ -349,14 +352,19 @@ mod tests {
             is_lazy: false,
             has_lock: true,
             is_empty: false,
-            behind: Behind(16, 40),
+            pointee: Some(Pointee {
+                pointer: 16,
+                size: 40,
+                is_counted: true,
+                has_lock: false,
+            }),
         };
         let before = OwnStatic {
             address: 0x4000,
             name: String::new(),
             line: String::new(),
             type_name: String::new(),
-            behind: Behind::default(),
+            pointee: None,
             ..one.clone()
         };
         let wanted = Wanted {
@@ -375,7 +383,10 @@ mod tests {
         assert_eq!(bytes[HEADER + 8..HEADER + 12], [7, 3, 1, 0x48]);
         assert_eq!(bytes[40..HEADER], 3_u64.to_ne_bytes());
         let flags = HEADER + size_of::<Site>() + 2 * size_of::<Static>() - 6;
-        assert_eq!(bytes[flags..flags + 2], (LOCK | PUT_BACK | GUARD).to_ne_bytes());
+        assert_eq!(
+            bytes[flags..flags + 2],
+            (LOCK | PUT_BACK | GUARD | COUNTED).to_ne_bytes()
+        );
         let behind = [16_u16, 40].map(u16::to_ne_bytes);
         assert_eq!(&bytes[flags + 2..flags + 6], behind.as_flattened());
         assert!(bytes.ends_with(&[&1_u32.to_ne_bytes()[..], texts].concat()));

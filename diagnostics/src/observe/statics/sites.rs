@@ -344,7 +344,6 @@ const CHANGING: [&str; 13] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::statics::declarations::Behind;
     use proptest::prelude::*;
 
     fn statics(addresses: &[u64]) -> Vec<OwnStatic> {
@@ -358,7 +357,7 @@ mod tests {
             is_lazy: false,
             has_lock: false,
             is_empty: false,
-            behind: Behind::default(),
+            pointee: None,
         };
         addresses.iter().map(one).collect()
     }

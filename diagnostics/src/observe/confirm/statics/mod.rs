@@ -70,11 +70,13 @@ pub(super) struct StaticResults {
 }
 
 /// A pair whose trial is over.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct TriedPair {
     pair: TestPair,
     failure: Option<Failure>,
     tries: u32,
+    /// The time of both tests one after the other.
+    lasted: Duration,
 }
 
 /// Tries the pairs of tests that share statics. `others` has the conflicts on other resources.
@@ -98,9 +100,12 @@ pub(super) fn try_pairs(
         tried: Mutex::default(),
     };
     let of_finding = |finding: usize| {
-        let mut pairs = of_suspects(&conflicts[finding], candidates, finding < candidates.changed);
-        if finding < candidates.changed {
+        let is_changed = finding < candidates.changed;
+        let mut pairs = with_suspects(&conflicts[finding], candidates, is_changed);
+        if is_changed {
             pairs.extend(suite.chosen(finding).pairs);
+            pairs.sort_unstable();
+            pairs.dedup();
         }
         let tests = |positions: [usize; 2]| startable(suite, finding, positions).map(sorted);
         pairs.into_iter().filter_map(tests).collect()
@@ -133,14 +138,14 @@ pub(super) fn try_pairs(
             }
         });
     }
-    // Then those that passed, with both tests in their middle.
+    // Then interleavings of those that passed.
     let passed = trials.passed();
-    let tasks = passed.into_iter().map(|pair| Task {
-        marks: suite.marks(&pair.tests),
-        work: pair,
+    let tasks = passed.into_iter().map(|tried| Task {
+        marks: suite.marks(&tried.pair.tests),
+        work: tried,
     });
-    run_all(tasks.collect(), options.jobs, &|| rerunner.is_over(), &|pair| {
-        trials.run_both_waiting(&pair);
+    run_all(tasks.collect(), options.jobs, &|| rerunner.is_over(), &|tried| {
+        trials.run_interleaved(tried);
     });
     let mut tried = trials.tried.into_inner().unwrap_or_else(PoisonError::into_inner);
     tried.sort_by_key(|tried| tried.pair.tests);
@@ -194,13 +199,11 @@ pub(super) fn try_pairs(
 }
 
 /// Returns the pairs of suspects with other tests that use the static.
-fn of_suspects(conflict: &Conflict, candidates: &StaticCandidates, is_changed: bool) -> Vec<[usize; 2]> {
-    let tests = &conflict.tests;
+fn with_suspects(conflict: &Conflict, candidates: &StaticCandidates, is_changed: bool) -> Vec<[usize; 2]> {
     let is_suspect = |test: &Test| candidates.is_suspect(&test.binary, test.name());
-    let suspects: Vec<bool> = tests.iter().map(is_suspect).collect();
-    pairs::of_suspects(&suspects, |[one, other]| {
-        !is_changed || tests[one].writes() || tests[other].writes()
-    })
+    let suspects: Vec<bool> = conflict.tests.iter().map(is_suspect).collect();
+    let writes: Vec<bool> = conflict.tests.iter().map(Test::writes).collect();
+    pairs::with_suspects(&suspects, &writes, is_changed)
 }
 
 /// Runs the trials.
@@ -233,35 +236,37 @@ impl Trials<'_> {
             return;
         }
         // The trial is left out if the time was over, or if a run failed or had to be stopped.
-        if let Some((failure, tries)) = self.try_pair(&pair, |trial| trial.failure()) {
+        let begun = TriedPair {
+            pair,
+            failure: None,
+            tries: 0,
+            lasted: Duration::ZERO,
+        };
+        if let Some(tried) = self.try_pair(begun, |trial| trial.failure()) {
             let mut all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-            all.push(TriedPair { pair, failure, tries });
+            all.push(tried);
         }
     }
 
     /// Returns the pairs that were tried and passed.
-    fn passed(&self) -> Vec<TestPair> {
+    fn passed(&self) -> Vec<TriedPair> {
         let all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-        let passed = all.iter().filter(|tried| tried.failure.is_none());
-        passed.map(|tried| tried.pair.clone()).collect()
+        all.iter()
+            .filter(|tried| tried.failure.is_none())
+            .cloned()
+            .collect()
     }
 
-    fn run_both_waiting(&self, pair: &TestPair) {
-        let changed = pair
-            .findings
-            .iter()
-            .filter(|finding| **finding < self.candidates.changed);
-        if changed.clone().all(|finding| self.is_proven(*finding)) {
+    fn run_interleaved(&self, passed: TriedPair) {
+        let is_changed = |finding: &&usize| **finding < self.candidates.changed;
+        let mut changed = passed.pair.findings.iter().filter(is_changed);
+        if changed.all(|finding| self.is_proven(*finding)) {
             return;
         }
-        let Some((Some(failure), tries)) = self.try_pair(pair, |trial| trial.failure_of_both_waiting())
-        else {
-            return;
-        };
-        let mut all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tried) = all.iter_mut().find(|tried| tried.pair.tests == pair.tests) {
-            tried.failure = Some(failure);
-            tried.tries += tries;
+        if let Some(tried) = self.try_pair(passed, |trial| trial.interleaved_failure()) {
+            let mut all = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = all.iter_mut().find(|known| known.pair.tests == tried.pair.tests);
+            known.into_iter().for_each(|known| *known = tried.clone());
         }
     }
 
@@ -297,12 +302,13 @@ impl Trials<'_> {
         begun.insert(tests)
     }
 
-    /// Returns the failure that a trial shows, if any, and its runs of both tests. Returns `None` if the trial did not end.
+    /// Adds the failure that a trial shows, if any, and its runs of both tests. Returns `None` if the trial did not end.
     fn try_pair(
         &self,
-        pair: &TestPair,
+        tried: TriedPair,
         find: impl FnOnce(&mut Trial<'_, '_>) -> Result<Option<Failure>, Stopped>,
-    ) -> Option<(Option<Failure>, u32)> {
+    ) -> Option<TriedPair> {
+        let pair = &tried.pair;
         let shared = pair.findings.iter().filter_map(|finding| {
             let entry = self.suite.conflict_tests[*finding].as_ref()?;
             let positions = positions(self.suite, *finding, pair.tests)?;
@@ -324,9 +330,9 @@ impl Trials<'_> {
         let mut of_trial = ProgramPair {
             tests: ids.try_into().ok()?,
             alone,
-            lasted: Duration::ZERO,
+            lasted: tried.lasted,
         };
-        let mut tries = 0;
+        let mut tries = tried.tries;
         let mut run = |scene: &Scene, plan: &StaticsPlan| {
             tries += u32::from(scene.tests.len() == 2);
             self.run_scene(scene, plan)
@@ -338,7 +344,12 @@ impl Trials<'_> {
         };
         let failure = find(&mut trial).ok()?;
         known().extend(pair.tests.into_iter().zip(of_trial.alone));
-        Some((failure, tries))
+        Some(TriedPair {
+            failure,
+            tries,
+            lasted: of_trial.lasted,
+            ..tried
+        })
     }
 
     /// Returns the name of a test in the suite's programs.

@@ -9,9 +9,9 @@ use std::ops::Range;
 /// The uses of each static by each test at which the other one runs, by the number of uses before it. The first is left out:
 /// the two orders cover it.
 const USES: Range<u32> = 1..9;
-/// The same where both tests wait at one of their uses: each of these of the first with each of these of the other. A lost update
-/// is one of a load and a store, beside a load, a store and another load, each in perhaps two steps.
-const USES_OF_BOTH: [Range<u32>; 2] = [1..4, 1..6];
+/// The uses of interleavings: of the test that pauses first, and of the other. For a lost update these are a load and a store, and a
+/// load, a store and another load, where a store may count as two uses.
+const INTERLEAVED_USES: [Range<u32>; 2] = [1..4, 1..6];
 
 /// A failure that the runs of a trial have reproduced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,9 +68,15 @@ impl Trial<'_, '_> {
         self.beside(|pair, experiments, at, held| pair.failing_use(experiments, &[0, 1], at, held, USES))
     }
 
-    /// Returns the failure of one of the tests if both wait at a use of a static, where no other run of them failed.
-    pub(super) fn failure_of_both_waiting(&mut self) -> Result<Option<Failure>, Stopped> {
-        self.beside(|pair, experiments, at, held| pair.failing_uses(experiments, at, held, USES_OF_BOTH))
+    /// Returns the failure of one of the tests in an interleaving; for pairs without another [`failure`](Self::failure).
+    pub(super) fn interleaved_failure(&mut self) -> Result<Option<Failure>, Stopped> {
+        let fails_alone = |alone: &FailureRate| alone.runs > 0 && alone.failed == alone.runs;
+        if self.pair.alone.iter().any(fails_alone) {
+            return Ok(None);
+        }
+        self.beside(|pair, experiments, at, held| {
+            pair.failing_interleaving(experiments, at, held, INTERLEAVED_USES)
+        })
     }
 
     /// Runs this test after the other one.
@@ -413,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_fails_only_while_both_wait_in_their_middle_is_found_when_both_do() {
+    fn a_test_that_fails_only_in_an_interleaving_is_found_there() {
         let mut run = |scene: &Scene, plan: &StaticsPlan| {
             let pause = plan.pause.as_ref();
             let is_lost = pause.is_some_and(|pause| {
@@ -424,7 +430,7 @@ mod tests {
         let mut pair = ProgramPair {
             tests: [test(0), test(1)],
             alone: Default::default(),
-            lasted: Duration::ZERO,
+            lasted: Duration::from_millis(500),
         };
         let shared = [SharedStatic {
             id: id(0),
@@ -438,10 +444,18 @@ mod tests {
             shared: &shared,
         };
         assert_eq!(trial.failure(), Ok(None));
-        let failure = trial.failure_of_both_waiting().unwrap().unwrap();
+        let failure = trial.interleaved_failure().unwrap().unwrap();
         assert_eq!((failure.victim, failure.causes), (0, vec![0]));
+        // The victim has a pause alone too.
+        assert_eq!(
+            (failure.with.failed, failure.alone),
+            (4, FailureRate { failed: 0, runs: 10 })
+        );
         let pause = failure.within.unwrap().pause;
         assert_eq!((pause.skipped, pause.late_skipped), (1, Some(4)));
+        assert_eq!(pause.most_millis, 1_000);
+        trial.pair.alone[1] = FailureRate { failed: 3, runs: 3 };
+        assert_eq!(trial.interleaved_failure(), Ok(None));
     }
 
     #[test]

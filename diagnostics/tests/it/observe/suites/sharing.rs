@@ -43,6 +43,9 @@ static QUIET: LazyLock<(RwLock<u32>, AtomicBool)> = LazyLock::new(Default::defau
 static CONSTANT: AtomicU32 = AtomicU32::new(3);
 static ONLY_HERE: AtomicU32 = AtomicU32::new(0);
 static CLONED: LazyLock<Arc<Config>> = LazyLock::new(Arc::default);
+static NAMED: LazyLock<(String, Arc<Mutex<[u8; 200]>>)> =
+    LazyLock::new(|| ("a".to_owned(), Arc::new(Mutex::new([0; 200]))));
+static READ_ONLY: OnceLock<Arc<RwLock<u32>>> = OnceLock::new();
 thread_local! { static LOCAL: std::cell::Cell<u32> = const { std::cell::Cell::new(0) }; }
 
 #[derive(Default)]
@@ -65,12 +68,17 @@ fn registry() -> Arc<Registry> {
     registry.unwrap()
 }
 
+/// The lock counts its readers.
+fn read_only() {
+    assert_eq!(*READ_ONLY.get_or_init(Arc::default).read().unwrap(), 0);
+}
+
 /// The handle counts its clones. A lock of the test lies near what the static leads to.
 fn clone_config() {
-    let config = CLONED.clone();
+    let (config, length) = (CLONED.clone(), NAMED.0.len());
     let own = [const { Mutex::new(0) }; 4].map(Arc::new);
     for one in &own {
-        *one.lock().unwrap() += config.name.len() + 1;
+        *one.lock().unwrap() += config.name.len() + length;
     }
     assert!(!config.is_verbose.load(SeqCst));
 }
@@ -139,6 +147,7 @@ pairs! {
     a_leaked, b_leaked: *LEAKED.lock().unwrap() += 1, *LEAKED.lock().unwrap();
     a_registry, b_registry: registry().entries.lock().unwrap().push(1), assert_eq!(registry().name, "");
     a_config, b_config: clone_config(), clone_config();
+    a_read_only, b_read_only: read_only(), read_only();
     a_counter, b_counter: COUNTER.fetch_add(1, SeqCst), COUNTER.fetch_sub(1, SeqCst);
     a_gate, b_gate: drop(GATE.lock()), drop(GATE.lock());
     a_table, b_table: assert_eq!(TABLE[0], 1), assert_eq!(TABLE[1], 2);
