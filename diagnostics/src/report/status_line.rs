@@ -4,7 +4,7 @@ use super::progress::words;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::Builder;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_millis(250);
@@ -20,7 +20,7 @@ pub(super) struct StatusLine {
 #[derive(Debug)]
 enum Display {
     Bar(ProgressBar),
-    Lines(Sender<Option<String>>),
+    Lines(Sender<Option<String>>, Option<JoinHandle<()>>),
 }
 
 impl StatusLine {
@@ -30,11 +30,14 @@ impl StatusLine {
             .display
             .get_or_insert_with(|| match std::io::stderr().is_terminal() {
                 true => Display::Bar(new_bar()),
-                false => Display::Lines(repeat(SILENCE, write)),
+                false => {
+                    let (texts, thread) = repeat(SILENCE, write);
+                    Display::Lines(texts, thread)
+                }
             });
         match display {
             Display::Bar(bar) => bar.set_message(text.to_owned()),
-            Display::Lines(texts) => _ = texts.send(Some(text.to_owned())),
+            Display::Lines(texts, _) => _ = texts.send(Some(text.to_owned())),
         }
     }
 
@@ -42,9 +45,10 @@ impl StatusLine {
     pub(super) fn say(&self, line: &str) {
         match &self.display {
             Some(Display::Bar(bar)) => bar.println(format!("cofferdam: {line}")),
-            Some(Display::Lines(texts)) => {
-                write(line);
+            Some(Display::Lines(texts, _)) => {
+                // First, so that no repeated text follows at once.
                 let _ = texts.send(None);
+                write(line);
             }
             None => write(line),
         }
@@ -58,8 +62,14 @@ impl StatusLine {
 
     /// Removes the line, so that another program can write to the terminal.
     pub(super) fn clear(&mut self) {
-        if let Some(Display::Bar(bar)) = self.display.take() {
-            bar.finish_and_clear();
+        match self.display.take() {
+            Some(Display::Bar(bar)) => bar.finish_and_clear(),
+            Some(Display::Lines(texts, thread)) => {
+                drop(texts);
+                // It may be writing a line, which must not follow those of others.
+                let _ = thread.map(JoinHandle::join);
+            }
+            None => {}
         }
     }
 }
@@ -84,9 +94,12 @@ fn write(line: &str) {
     let _ = writeln!(anstream::stderr().lock(), "cofferdam: {line}");
 }
 
-/// Starts a thread that writes the newest of the sent texts each time that no line was written for this long; `None` says that
-/// one was. The thread ends with the sender.
-fn repeat(silence: Duration, write: impl Fn(&str) + Send + 'static) -> Sender<Option<String>> {
+/// Starts a thread that writes the newest of the sent texts after each silence of this length. `None` begins a new silence: the
+/// sender writes a line itself. The thread ends with the sender.
+fn repeat(
+    silence: Duration,
+    write: impl Fn(&str) + Send + 'static,
+) -> (Sender<Option<String>>, Option<JoinHandle<()>>) {
     let (sender, texts) = channel();
     let begun = now();
     let repeat = move || {
@@ -104,8 +117,8 @@ fn repeat(silence: Duration, write: impl Fn(&str) + Send + 'static) -> Sender<Op
         }
     };
     // Without the thread, the texts are not written.
-    let _ = Builder::new().spawn(repeat);
-    sender
+    let thread = Builder::new().spawn(repeat).ok();
+    (sender, thread)
 }
 
 fn now() -> Instant {
@@ -120,7 +133,7 @@ mod tests {
     #[test]
     fn where_there_is_no_terminal_the_newest_text_is_a_line_from_time_to_time() {
         let (send, lines) = channel();
-        let texts = repeat(Duration::from_millis(1), move |line| {
+        let (texts, _) = repeat(Duration::from_millis(1), move |line| {
             _ = send.send(line.to_owned())
         });
         for text in ["run 1", "run 2"] {
@@ -136,10 +149,31 @@ mod tests {
     #[test]
     fn nothing_is_repeated_before_its_time() {
         let (send, lines) = channel();
-        let texts = repeat(SILENCE, move |line| _ = send.send(line.to_owned()));
+        let (texts, _) = repeat(SILENCE, move |line| _ = send.send(line.to_owned()));
         texts.send(Some("run 1".to_owned())).unwrap();
         texts.send(None).unwrap();
         drop(texts);
         assert_eq!(lines.iter().count(), 0);
+    }
+
+    #[test]
+    fn a_line_of_the_sender_begins_a_new_silence() {
+        let silence = Duration::from_millis(50);
+        loop {
+            let (send, lines) = channel();
+            let begun = now();
+            let (texts, _) = repeat(silence, move |line| _ = send.send(line.to_owned()));
+            texts.send(Some("run 1".to_owned())).unwrap();
+            let early = lines.recv_timeout(silence / 2);
+            let said = now();
+            texts.send(None).unwrap();
+            // On a machine that is too slow, the first silence was over before.
+            if begun.elapsed() < silence {
+                assert_eq!(early, Err(RecvTimeoutError::Timeout));
+                lines.recv().unwrap();
+                assert!(said.elapsed() >= silence);
+                return;
+            }
+        }
     }
 }
