@@ -17,7 +17,7 @@ pub(crate) struct Confirming {
 struct Shown {
     line: StatusLine,
     pairs: Pairs,
-    /// The numbers of pairs with a grade, and of all.
+    /// The numbers of pairs with a grade, and of all: first of those at other resources, then of those at statics.
     done: usize,
     all: usize,
 }
@@ -98,6 +98,7 @@ impl Confirming {
             ConfirmEvent::Proving => line.begin("repeating pairs to see tests fail"),
             ConfirmEvent::InOrder => line.begin("running the tests that share statics in two orders"),
             ConfirmEvent::Statics { pairs } => {
+                (*done, *all) = (0, pairs);
                 let pairs = count(pairs as u64, "pair");
                 line.begin(&format!("running {pairs} of tests that share statics"));
             }
@@ -110,7 +111,7 @@ impl Confirming {
                 let on = resource.to_string();
                 *done += usize::from(first);
                 let graded = grade_line(grade, tests, &on);
-                // Those of statics are not counted before.
+                // A test that changes a resource only when it runs alone adds pairs.
                 *all = (*all).max(*done);
                 line.show(&format!("{done} of {}; {graded}", count(*all as u64, "pair")));
                 pairs

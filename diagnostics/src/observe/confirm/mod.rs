@@ -77,7 +77,7 @@ pub(crate) enum ConfirmEvent<'a> {
         pairs: usize,
         budget: Duration,
     },
-    /// Each of this number of tests runs alone.
+    /// Each of this number of tests, those that can be started again, runs alone.
     Alone {
         tests: usize,
     },
@@ -131,7 +131,8 @@ pub(crate) fn confirm(
     };
     let (is_over, consequences) = {
         let steps = Confirmation::new(&rerunner, &grades, options);
-        let tests = suite.subjects.len();
+        let subjects = suite.subjects.iter();
+        let tests = subjects.filter(|subject| subject.runnable.is_some()).count();
         see(ConfirmEvent::Alone { tests });
         steps.run_alone(&suite);
         suite.take_roles();
