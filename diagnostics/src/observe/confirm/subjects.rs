@@ -309,8 +309,8 @@ pub(super) fn solo_fails(suite: &RerunSuite, test: usize) -> bool {
     suite.subjects[test].solo.get().is_some_and(|solo| solo.fails)
 }
 
-/// Returns whether both tests pass alone and do not use the resource then: a static gave them a path with a random name, which
-/// is another one in each process. No pause brings them together there, and the time is better spent on the static.
+/// Returns whether both tests pass alone and do not use the resource then, such as a path with a random name. No pause brings
+/// them together there, and the time is better spent on other pairs.
 pub(super) fn is_unused_alone(suite: &RerunSuite, finding: usize, positions: [usize; 2]) -> bool {
     suite.conflict_tests[finding].as_ref().is_some_and(|entry| {
         positions.iter().all(|position| {
