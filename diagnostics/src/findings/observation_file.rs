@@ -76,7 +76,8 @@ impl Observation {
     ///
     /// # Errors
     ///
-    /// A file cannot be written, or it saw no test and so does not become the newest.
+    /// A file cannot be written, or it saw no test and an earlier one remains the newest. The first one becomes the newest in any
+    /// case.
     pub(crate) fn write(&self, base: &Path) -> Result<PathBuf, ObservationError> {
         let folder = base.join(FOLDER);
         let path = folder.join(format!("{}.json", self.session));
