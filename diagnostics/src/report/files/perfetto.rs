@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn five_thousand_tests_that_all_use_many_resources_are_written_at_once() {
+    fn five_thousand_tests_have_eight_workers_and_an_event_for_each_of_their_uses() {
         let mut outcome = sample::outcome("stores_one");
         let findings = &mut outcome.findings;
         let tests = || (0..5_000).map(|number| format!("test_{number}"));

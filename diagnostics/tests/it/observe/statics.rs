@@ -423,7 +423,6 @@ strip = true
     }
 }
 
-/// A debugger would take a breakpoint's signal for one of its own, and the program would go on in the middle of an instruction.
 #[test]
 fn a_program_that_links_std_dynamically_is_named_with_that_reason() {
     let package = Package::new("derives", SHARING);
@@ -443,6 +442,7 @@ fn a_program_that_links_std_dynamically_is_named_with_that_reason() {
     assert_eq!(unwatched[0]["reason"], why, "{json}");
 }
 
+/// A debugger would take a breakpoint's signal for one of its own, and the program would go on in the middle of an instruction.
 #[test]
 fn a_traced_program_has_no_breakpoints() {
     #[expect(clippy::disallowed_methods, reason = "the tool is looked for")]
