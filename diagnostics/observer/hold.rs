@@ -45,8 +45,10 @@ static SKIPPED: AtomicU32 = AtomicU32::new(ALL_PAUSE);
 const ALL_PAUSE: u32 = u32::MAX;
 /// The number of uses of statics so far by the test [`HELD`], if some are skipped.
 static USES: AtomicU32 = AtomicU32::new(0);
-/// The same two numbers for the test [`LATE`], which waits there for the end of the other.
+/// The number of uses of statics by the test [`LATE`] before the one at which it waits for the end of the other; [`ALL_PAUSE`] if
+/// it does not wait.
 static LATE_SKIPPED: AtomicU32 = AtomicU32::new(ALL_PAUSE);
+/// The number of uses of statics so far by the test [`LATE`].
 static LATE_USES: AtomicU32 = AtomicU32::new(0);
 /// 1 once the test that begins late has ended or waits itself: a futex.
 static LATE_HAS_RUN: AtomicU32 = AtomicU32::new(0);

@@ -1,5 +1,5 @@
-//! Reruns pairs of tests that share statics: one after the other in both orders, and one within a pause of the other. Only a
-//! reproduced failure makes a shared static a conflict.
+//! Reruns pairs of tests that share statics: one after the other in both orders, one within a pause of the other, and interleaved.
+//! Only a reproduced failure makes a shared static a conflict.
 //!
 //! `trial` decides about one pair and `common_causes` about all pairs, without I/O; this file chooses the pairs and runs their
 //! scenes.
