@@ -434,7 +434,7 @@ fn the_root_of_the_library_exports_what_tests_write() {
 }
 
 /// The size of the product, without tests, comments and empty lines.
-const CODE_LINES: usize = 75_000;
+const CODE_LINES: usize = 75_100;
 
 #[test]
 fn the_product_has_not_grown_unseen() {
