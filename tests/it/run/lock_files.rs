@@ -6,7 +6,7 @@ use cofferdam::lock;
 use cofferdam::lock::{LockOptions, try_lock};
 use std::collections::HashSet;
 use std::fs::{self, Permissions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -114,7 +114,10 @@ fn role_removed() {
             })
             .unwrap();
         started.wait();
-        fs::remove_dir_all(&folder).unwrap();
+        // The waiter may create its file meanwhile.
+        while let Err(error) = fs::remove_dir_all(&folder) {
+            assert_eq!(error.kind(), ErrorKind::DirectoryNotEmpty);
+        }
         drop(before);
     });
     assert!(folder.join("schema.lock").exists());
