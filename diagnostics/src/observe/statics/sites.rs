@@ -271,8 +271,8 @@ fn is_atomic_store(one: &Instruction, rest: &[Instruction], info: &mut Instructi
     !rest.iter().take_while(goes_on).find_map(is_read).unwrap_or(false)
 }
 
-/// Returns how an instruction uses a static, from how it uses the place. The numbers inside a lock are not its value, but a lazy
-/// static sets its own by other instructions: a store is one to its value.
+/// Returns how an instruction uses a static, from how it uses the place. The numbers inside a lock are not its value. A lazy static's
+/// own number is set by other instructions, so a store is to its value.
 fn in_static(how: u8, of: &OwnStatic, is_store: impl FnOnce() -> bool) -> u8 {
     match how {
         COUNT if of.is_lock => READ,
